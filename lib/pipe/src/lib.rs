@@ -1,0 +1,1 @@
+//! How a filter meets the world.

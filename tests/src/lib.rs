@@ -1,0 +1,1 @@
+//! What every tool must do, as tests.

@@ -1,0 +1,2 @@
+//! dsir-weight.
+fn main() {}

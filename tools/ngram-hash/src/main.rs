@@ -1,0 +1,2 @@
+//! ngram-hash.
+fn main() {}

@@ -1,0 +1,2 @@
+//! ngram-kl.
+fn main() {}

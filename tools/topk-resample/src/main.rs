@@ -1,0 +1,2 @@
+//! topk-resample.
+fn main() {}
