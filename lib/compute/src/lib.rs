@@ -1,0 +1,3 @@
+//! Numeric kernels behind small interfaces: the CPU is the reference.
+
+pub mod transformer;
