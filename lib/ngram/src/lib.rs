@@ -1,1 +1,11 @@
-//! Words, n-grams and their hashed counts.
+//! Words, n-grams, and their hashed counts: the features of DSIR.
+//!
+//! A text becomes [`words`], their runs of one to `n` become [`buckets`], and documents add up to [`counts`].
+
+pub mod buckets;
+pub mod counts;
+pub mod letters;
+mod marks;
+#[rustfmt::skip]
+mod unicode;
+pub mod words;

@@ -1,1 +1,48 @@
-//! How a filter meets the world.
+//! How a filter meets the world: flags and their manual, input files, lines in parallel, records, columns, document keys,
+//! checked output, failures and exit codes.
+//!
+//! A tool is a table of [`flags::Flag`]s, a run function, and a [`lines::Worker`] that turns lines into output:
+//! [`start`] does the rest.
+
+pub mod column;
+pub mod common;
+pub mod failure;
+pub mod flags;
+pub mod input;
+pub mod key;
+pub mod lines;
+mod manual;
+pub mod output;
+pub mod progress;
+pub mod record;
+pub mod stats;
+
+use common::Common;
+use failure::Failure;
+use flags::{Options, Parsed, Tool};
+use std::process::ExitCode;
+
+/// Parses the command line, answers `--help` and its kin, runs the tool, and turns its failure into a message and an exit code.
+pub fn start<A: Options>(tool: &Tool<A>, run: fn(A) -> Result<(), Failure>) -> ExitCode {
+    let outcome = flags::parse(tool, lexopt::Parser::from_env()).and_then(|parsed| match parsed {
+        Parsed::Run(options) => run(options),
+        Parsed::Print(text) => output::Output::stdout().write(text.as_bytes()),
+    });
+    match outcome {
+        Ok(()) | Err(Failure::ReaderLeft) => ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => {
+            eprintln!("{}: {message}", tool.name);
+            eprintln!("Try '{} --help'.", tool.name);
+            ExitCode::from(2)
+        }
+        Err(Failure::Work(message)) => {
+            eprintln!("{}: {message}", tool.name);
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Tells the user something that is not an error, on stderr.
+pub fn note(common: &Common, message: &str) {
+    eprintln!("{}: {message}", common.tool);
+}

@@ -1,2 +1,135 @@
-//! dsir-weight.
-fn main() {}
+//! `dsir-weight`: documents and n-gram counts in, a column of log importance weights out.
+//!
+//! One output line per input line, in the same order: a weight for each target, the length in words, the document's key.
+//! Memory: one table of log ratios, and a few batches of lines a thread; it does not grow with the input.
+
+mod weight;
+
+use ngram::buckets::Parameters;
+use ngram::counts::{Counts, difference};
+use pipe::common::{self, Common};
+use pipe::failure::Failure;
+use pipe::flags::{Example, Flag, Options, Tool};
+use pipe::input::Input;
+use pipe::lines::Lines;
+use pipe::output::Output;
+use pipe::record::Reader;
+use pipe::stats::Stats;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use weight::{LogRatios, WeightRows};
+
+#[derive(Default)]
+struct Args {
+    common: Common,
+    raw: Option<PathBuf>,
+    targets: Vec<PathBuf>,
+    smoothing: f64,
+}
+
+impl Options for Args {
+    fn common(&mut self) -> &mut Common {
+        &mut self.common
+    }
+}
+
+const FLAGS: &[Flag<Args>] = &[
+    Flag::value(
+        "raw",
+        "FILE",
+        "Counts of the corpus to choose from, as ngram-hash(1) writes them.",
+        |args: &mut Args, value| {
+            args.raw = Some(value.path()?);
+            Ok(())
+        },
+    ),
+    Flag::value(
+        "target",
+        "FILE",
+        "Counts of the corpus to resemble. Given again, another target with a weight column of its own.",
+        |args: &mut Args, value| {
+            args.targets.push(value.path()?);
+            Ok(())
+        },
+    ),
+    Flag::value("smoothing", "A", "Pseudo-count added to every bucket of a target.", |args: &mut Args, value| {
+        args.smoothing = value.number()?;
+        if args.smoothing >= 0.0 && args.smoothing.is_finite() { Ok(()) } else { Err("expected 0 or more".to_string()) }
+    })
+    .default(|args| args.smoothing.to_string()),
+    common::field(),
+    common::template(),
+    common::id_field(),
+    common::shard(),
+    common::on_error(),
+    common::threads(),
+    common::stats(),
+    common::progress(),
+];
+
+const TOOL: Tool<Args> = Tool {
+    name: "dsir-weight",
+    summary: "documents to log importance weights",
+    operands: "[FILE]...",
+    description: &[
+        "Reads documents as JSON Lines and prints, for each, how much more likely its n-grams are under the target than under the raw corpus: the log importance weight of DSIR (Xie et al., 2023, Data Selection for Language Models via Importance Resampling).",
+        "A row is `weight<TAB>length<TAB>key`, with one weight for each --target in order: the weight in nats, the length in words, and the document's key in 16 hexadecimal digits, from which topk-resample(1) draws. A missing row is `nan` in every field.",
+        "The parameters of the n-grams come from the counts; counts made with different ones are refused.",
+    ],
+    sections: &[(
+        "Estimator",
+        &[
+            "With p and q the share of a bucket among the n-grams of the target and of the raw corpus, a text's weight is the sum of `ln(p + 1e-8) - ln(q + 1e-8)` over the buckets of its n-grams, in 64-bit floats, in order of n and place. With --smoothing A, p is (count + A) / (grams + A * buckets). The length is DSIR's: with g n-grams of 1 to n words, (g + n (n - 1) / 2) / n rounded down, which is the number of words.",
+            "With --hash sha256 in ngram-hash(1) and no smoothing, weights equal those of the Python package data-selection 1.0.3 up to rounding. The package estimates the raw corpus from 1e9 n-grams at the most unless told otherwise; ngram-hash(1) takes all, or as many as --tokens-max says.",
+        ],
+    )],
+    flags: FLAGS,
+    examples: &[
+        Example {
+            about: "Weigh a corpus against a target:",
+            command: "ngram-hash docs.jsonl > raw.counts\nngram-hash target.jsonl > target.counts\ndsir-weight --raw raw.counts --target target.counts docs.jsonl > weights.tsv",
+            output: "",
+        },
+        Example {
+            about: "The five documents most like the target, with their weights:",
+            command: "paste weights.tsv docs.jsonl | sort -k1,1gr | head -n 5 | cut -f 1,4-",
+            output: "",
+        },
+    ],
+    see_also: &["ngram-hash(1)", "topk-resample(1)", "corpus-utils(7)"],
+};
+
+fn main() -> ExitCode {
+    pipe::start(&TOOL, run)
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    let raw = args.raw.as_ref().ok_or_else(|| Failure::usage("--raw FILE is needed: the counts to choose from"))?;
+    if args.targets.is_empty() {
+        return Err(Failure::usage("--target FILE is needed: the counts to resemble"));
+    }
+    let reader = Reader::new(&args.common)?;
+    let (parameters, ratios) = ratios(raw, &args.targets, args.smoothing)?;
+    let lines = Lines::new(&args.common, Input::open(&args.common)?);
+    let mut output = Output::stdout();
+    let worker = || WeightRows::new(&parameters, ratios.clone(), reader.clone());
+    let (tally, _) = lines.run(worker, |rows| output.write(&rows).map(ControlFlow::Continue))?;
+    tally.report(&args.common);
+    Stats::new(&args.common, &tally).write(&args.common)
+}
+
+fn ratios(raw: &PathBuf, targets: &[PathBuf], smoothing: f64) -> Result<(Parameters, Arc<LogRatios>), Failure> {
+    let raw_counts = Counts::open_sum(raw)?;
+    let raw_shares = raw_counts.probabilities(0.0).map_err(|why| Failure::file(raw, why))?;
+    let mut target_shares = Vec::new();
+    for path in targets {
+        let counts = Counts::open_sum(path)?;
+        if let Some(difference) = difference(&raw_counts.parameters, &counts.parameters) {
+            return Err(Failure::file(path, difference));
+        }
+        target_shares.push(counts.probabilities(smoothing).map_err(|why| Failure::file(path, why))?);
+    }
+    Ok((raw_counts.parameters, Arc::new(LogRatios::new(&raw_shares, &target_shares))))
+}

@@ -1,0 +1,299 @@
+//! N-grams hashed into buckets.
+//!
+//! An n-gram is a run of `n` words of a text; 1-grams up to `ngrams`-grams are counted together, as DSIR does.
+//!
+//! # Stability
+//!
+//! These recipes never change between releases; tests freeze values of each. `B` is the number of buckets.
+//!
+//! - [`Hash::Xxh3`]: a word's hash is XXH3-64 (seed 0) of its bytes in lower case. An n-gram's hash, for `n` above 1, is XXH3-64 of
+//!   its words' hashes, 8 bytes each in little endian. The bucket is `hash * B >> 64`.
+//! - [`Hash::Sha256`]: the words joined by single spaces; SHA-256 of that, read as a big-endian number, modulo `B`. These are
+//!   the buckets of PyPI's `data-selection` 1.0.3 (`hash_buckets`); a lone surrogate, which it cannot encode, counts as its three bytes.
+
+use crate::words::{Span, Tokenizer, Words};
+use std::fmt;
+use xxhash_rust::xxh3::xxh3_64;
+
+/// How an n-gram becomes a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hash {
+    /// XXH3, fast.
+    Xxh3,
+    /// SHA-256, the buckets of the DSIR package.
+    Sha256,
+}
+
+/// The most buckets: their counts take 2 GiB.
+pub const BUCKETS_MAX: u32 = 1 << 28;
+
+/// What decides which bucket a piece of text falls into. Counts made with different parameters do not mix.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameters {
+    /// The longest n-gram, in words.
+    pub ngrams: usize,
+    /// Number of buckets.
+    pub buckets: u32,
+    /// The hash.
+    pub hash: Hash,
+    /// What is a word.
+    pub tokenizer: Tokenizer,
+}
+
+impl Default for Parameters {
+    fn default() -> Parameters {
+        Parameters { ngrams: 2, buckets: 10_000, hash: Hash::Xxh3, tokenizer: Tokenizer::Wordpunct }
+    }
+}
+
+impl Parameters {
+    /// DSIR's estimate of a text's length in words from its number of n-grams: `(grams + n (n - 1) / 2) / n`, rounded down.
+    /// It is exact for texts of at least `n - 1` words.
+    pub fn length(&self, grams: u64) -> u64 {
+        let n = self.ngrams as u64;
+        (grams + n * (n - 1) / 2) / n
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(if *self == Hash::Xxh3 { "xxh3" } else { "sha256" })
+    }
+}
+
+impl fmt::Display for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(if *self == Tokenizer::Wordpunct { "wordpunct" } else { "whitespace" })
+    }
+}
+
+/// Turns texts into buckets. One a thread; it keeps its buffers.
+#[derive(Clone)]
+pub struct Features {
+    parameters: Parameters,
+    words: Words,
+    hashes: Vec<[u8; 8]>,
+    sha256: Option<Sha256>,
+}
+
+impl Features {
+    /// Features with these parameters.
+    pub fn new(parameters: &Parameters) -> Features {
+        Features {
+            words: Words::new(parameters.tokenizer),
+            hashes: Vec::new(),
+            sha256: (parameters.hash == Hash::Sha256).then(|| Sha256::new(parameters.buckets)),
+            parameters: parameters.clone(),
+        }
+    }
+
+    /// Calls `act` with the bucket of every n-gram of the text, all 1-grams first. Gives the number of words.
+    /// Fails on a text that is too long for [`Words::find`].
+    #[inline]
+    pub fn each(&mut self, text: &[u8], mut act: impl FnMut(u32)) -> Result<u64, String> {
+        let (lower, spans) = self.words.find(text)?;
+        match &mut self.sha256 {
+            Some(sha256) => (1..=self.parameters.ngrams).for_each(|n| sha256.each(lower, spans, n, &mut act)),
+            None => {
+                let buckets = u128::from(self.parameters.buckets);
+                let mut act = |hash: u64| act((u128::from(hash) * buckets >> 64) as u32);
+                self.hashes.clear();
+                self.hashes.extend(spans.iter().map(|span| {
+                    let hash = xxh3_64(span.of(lower));
+                    act(hash);
+                    hash.to_le_bytes()
+                }));
+                (2..=self.parameters.ngrams).for_each(|n| each_gram(&self.hashes, n, &mut act));
+            }
+        }
+        Ok(spans.len() as u64)
+    }
+}
+
+/// The hashes of all n-grams over words with these hashes.
+fn each_gram(hashes: &[[u8; 8]], n: usize, act: &mut impl FnMut(u64)) {
+    match n {
+        // A constant length makes XXH3 a handful of instructions.
+        2 => hashes.windows(2).for_each(|pair| act(xxh3_64([pair[0], pair[1]].as_flattened()))),
+        3 => hashes.windows(3).for_each(|triple| act(xxh3_64([triple[0], triple[1], triple[2]].as_flattened()))),
+        n => hashes.windows(n).for_each(|gram| act(xxh3_64(gram.as_flattened()))),
+    }
+}
+
+/// SHA-256 modulo the number of buckets, with a memory of recent n-grams: language repeats itself, and the hash is slow.
+#[derive(Clone)]
+struct Sha256 {
+    buckets: u64,
+    /// `2^(32 i)` modulo the number of buckets.
+    powers: [u64; 8],
+    joined: Vec<u8>,
+    recent: Vec<Recent>,
+}
+
+/// An n-gram and its bucket. Compared byte for byte, so remembering changes no answer.
+#[derive(Clone, Copy)]
+struct Recent {
+    bucket: u32,
+    length: u8,
+    gram: [u8; RECENT_BYTES],
+}
+
+/// With these an entry fills half a cache line.
+const RECENT_BYTES: usize = 27;
+
+/// Entries remembered: 2 MiB a thread.
+const RECENT: usize = 1 << 16;
+
+const EMPTY: Recent = Recent { bucket: 0, length: u8::MAX, gram: [0; RECENT_BYTES] };
+
+impl Sha256 {
+    fn new(buckets: u32) -> Sha256 {
+        let buckets = u64::from(buckets);
+        let mut powers = [1 % buckets; 8];
+        (1..8).for_each(|i| powers[i] = (powers[i - 1] << 32) % buckets);
+        Sha256 { buckets, powers, joined: Vec::new(), recent: vec![EMPTY; RECENT] }
+    }
+
+    /// The buckets of all n-grams of one `n`.
+    fn each(&mut self, lower: &[u8], spans: &[Span], n: usize, act: &mut impl FnMut(u32)) {
+        for gram in spans.windows(n) {
+            let spaced = gram.windows(2).all(|pair| pair[0].is_spaced(pair[1], lower));
+            let bucket = if spaced {
+                self.bucket(gram[0].to(gram[n - 1]).of(lower))
+            } else {
+                let mut joined = std::mem::take(&mut self.joined);
+                join(gram, lower, &mut joined);
+                let bucket = self.bucket(&joined);
+                self.joined = joined;
+                bucket
+            };
+            act(bucket);
+        }
+    }
+
+    fn bucket(&mut self, gram: &[u8]) -> u32 {
+        if gram.len() > RECENT_BYTES {
+            return self.modulo(digest(gram));
+        }
+        let place = xxh3_64(gram) as usize % RECENT;
+        let recent = &self.recent[place];
+        if usize::from(recent.length) == gram.len() && recent.gram[..gram.len()] == *gram {
+            return recent.bucket;
+        }
+        let bucket = self.modulo(digest(gram));
+        let recent = &mut self.recent[place];
+        recent.bucket = bucket;
+        recent.length = gram.len() as u8;
+        recent.gram[..gram.len()].copy_from_slice(gram);
+        bucket
+    }
+
+    /// A big-endian number of 8 words modulo the number of buckets.
+    fn modulo(&self, words: [u32; 8]) -> u32 {
+        let terms = words.iter().rev().zip(&self.powers).map(|(&word, power)| u128::from(u64::from(word) * power));
+        (terms.sum::<u128>() % u128::from(self.buckets)) as u32
+    }
+}
+
+fn join(gram: &[Span], lower: &[u8], joined: &mut Vec<u8>) {
+    joined.clear();
+    for (place, span) in gram.iter().enumerate() {
+        if place > 0 {
+            joined.push(b' ');
+        }
+        joined.extend_from_slice(span.of(lower));
+    }
+}
+
+/// SHA-256 (FIPS 180-4): the message in blocks of 64 bytes, a one bit and the length behind it.
+fn digest(message: &[u8]) -> [u32; 8] {
+    let mut state = [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
+    let (blocks, rest) = message.as_chunks::<64>();
+    sha2::block_api::compress256(&mut state, blocks);
+    let mut last = [[0; 64]; 2];
+    let needed = 1 + usize::from(rest.len() > 55);
+    let end = last.as_flattened_mut();
+    end[..rest.len()].copy_from_slice(rest);
+    end[rest.len()] = 0x80;
+    end[64 * needed - 8..64 * needed].copy_from_slice(&(8 * message.len() as u64).to_be_bytes());
+    sha2::block_api::compress256(&mut state, &last[..needed]);
+    state
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn buckets(parameters: &Parameters, text: &str) -> Vec<u32> {
+        let mut found = Vec::new();
+        Features::new(parameters).each(text.as_bytes(), |bucket| found.push(bucket)).unwrap();
+        found
+    }
+
+    #[test]
+    fn xxh3_buckets_are_frozen() {
+        let parameters = Parameters { ngrams: 4, ..Parameters::default() };
+        assert_eq!(buckets(&parameters, "The quick, brown fox"), XXH3);
+    }
+
+    const XXH3: [u32; 14] = [7932, 6426, 1984, 553, 7570, 4837, 4456, 3664, 440, 5008, 4527, 1429, 5332, 3636];
+
+    #[test]
+    fn sha256_buckets_are_frozen() {
+        let parameters = Parameters { ngrams: 3, hash: Hash::Sha256, ..Parameters::default() };
+        assert_eq!(buckets(&parameters, "The quick, brown fox"), SHA256);
+    }
+
+    const SHA256: [u32; 12] = [8288, 6186, 4887, 1756, 144, 7420, 9268, 7971, 6382, 9250, 8801, 1690];
+
+    #[test]
+    fn sha256_is_the_standard_at_every_length() {
+        use sha2::Digest;
+        let message: Vec<u8> = (0..200).collect();
+        for length in 0..200 {
+            let expected: [u8; 32] = sha2::Sha256::digest(&message[..length]).into();
+            let words = expected.as_chunks::<4>().0.iter().map(|&word| u32::from_be_bytes(word));
+            assert!(words.eq(digest(&message[..length])), "{length}");
+        }
+    }
+
+    #[test]
+    fn modulo_is_exact_at_the_ends() {
+        for buckets in [1, 2, 997, 10_000, 1 << 31, u32::MAX] {
+            let sha256 = Sha256::new(buckets);
+            let slow = |words: [u32; 8]| {
+                let rest =
+                    words.iter().fold(0_u128, |rest, &word| ((rest << 32) + u128::from(word)) % u128::from(buckets));
+                rest as u32
+            };
+            for words in [[u32::MAX; 8], [0; 8], [1, 2, 3, 4, 5, 6, 7, 8]] {
+                assert_eq!(sha256.modulo(words), slow(words), "{buckets}");
+            }
+        }
+    }
+
+    #[test]
+    fn remembering_changes_nothing() {
+        let parameters = Parameters { hash: Hash::Sha256, ..Parameters::default() };
+        let text: String = (0..3000).map(|i| format!("w{} a-{} ", i % 700, i % 13)).collect();
+        let mut features = Features::new(&parameters);
+        let mut rounds = [Vec::new(), Vec::new()];
+        for round in &mut rounds {
+            features.each(text.as_bytes(), |bucket| round.push(bucket)).unwrap();
+        }
+        assert_eq!(rounds[0], rounds[1]);
+    }
+
+    #[test]
+    fn the_length_is_dsirs() {
+        let length = |ngrams, words: u64| {
+            let parameters = Parameters { ngrams, ..Parameters::default() };
+            let grams = (1..=ngrams as u64).map(|n| (words + 1).saturating_sub(n)).sum();
+            parameters.length(grams)
+        };
+        for words in 3..50 {
+            assert_eq!([1, 2, 3, 4].map(|ngrams| length(ngrams, words)), [words; 4]);
+        }
+        assert_eq!([length(2, 0), length(4, 0), length(3, 1)], [0, 1, 1]);
+    }
+}

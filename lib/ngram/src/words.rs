@@ -1,0 +1,324 @@
+//! Words of a text in lower case, as DSIR sees them.
+//!
+//! The text is lower-cased into a buffer while the class of each byte (word, white space, punctuation) is noted as bits; then
+//! a word is a run of ones, found by counting trailing zeros. ASCII goes 64 bytes at a time; any other character is looked
+//! up in CPython's tables ([`letters`](crate::letters)). The text is UTF-8 in which lone surrogates may stand as three bytes;
+//! bytes that are neither are taken for one unassigned character each.
+
+use crate::letters::{
+    CAPITAL_SIGMA, Class, DOTTED_I, DOTTED_I_LOWER, FINAL_SIGMA, Letters, SMALL_SIGMA, Sigma, letters,
+};
+use crate::marks::{Mask, block};
+
+/// What is a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tokenizer {
+    /// Runs of `\w`, and runs of what is neither `\w` nor `\s`: NLTK's `WordPunctTokenizer` on `str.lower()`.
+    Wordpunct,
+    /// Runs of anything but white space: `str.lower().split()`.
+    Whitespace,
+}
+
+/// Finds words; keeps its buffers from text to text.
+#[derive(Clone)]
+pub struct Words {
+    tokenizer: Tokenizer,
+    letters: &'static Letters,
+    lower: Vec<u8>,
+    marks: Marks,
+    spans: Vec<Span>,
+}
+
+/// A word's place in the lower-cased text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// The longest text, in bytes: places are 32 bits, and lower case can be half as long again (U+0130).
+pub const TEXT_MAX: usize = (u32::MAX / 2) as usize;
+
+impl Words {
+    /// A finder of words.
+    pub fn new(tokenizer: Tokenizer) -> Words {
+        Words { tokenizer, letters: letters(), lower: Vec::new(), marks: Marks::default(), spans: Vec::new() }
+    }
+
+    /// Finds the words of `text`. Gives the lower-cased text and each word's place in it. Fails above [`TEXT_MAX`] bytes.
+    pub fn find(&mut self, text: &[u8]) -> Result<(&[u8], &[Span]), String> {
+        if text.len() > TEXT_MAX {
+            return Err(format!("a text of {} bytes: expected {TEXT_MAX} at the most", text.len()));
+        }
+        self.lower(text);
+        self.spans.clear();
+        match self.tokenizer {
+            Tokenizer::Wordpunct => {
+                self.marks.runs(self.lower.len(), |mask| (mask.word, !(mask.word | mask.space)), &mut self.spans)
+            }
+            Tokenizer::Whitespace => self.marks.runs(self.lower.len(), |mask| (!mask.space, 0), &mut self.spans),
+        }
+        Ok((&self.lower, &self.spans))
+    }
+
+    fn lower(&mut self, text: &[u8]) {
+        self.lower.clear();
+        self.lower.reserve(text.len() + 64);
+        self.marks.clear();
+        let mut at = 0;
+        while at < text.len() {
+            let rest = &text[at..];
+            let whole = rest.first_chunk::<64>();
+            let block = whole.map_or_else(|| block(&padded(rest)), block);
+            let ascii = rest.len().min(block.foreign.trailing_zeros() as usize);
+            self.lower.extend_from_slice(&block.lower[..ascii]);
+            self.marks.push(block.mask, ascii as u32);
+            at += ascii;
+            while at < text.len() && !text[at].is_ascii() {
+                at += self.character(text, at);
+            }
+        }
+        self.marks.end();
+    }
+
+    /// Takes the character that begins at `at`; gives its length.
+    fn character(&mut self, text: &[u8], at: usize) -> usize {
+        let (code, length) = decode(&text[at..]);
+        match code {
+            DOTTED_I => DOTTED_I_LOWER.iter().for_each(|&code| self.push(code)),
+            CAPITAL_SIGMA => self.push(self.sigma(text, at, length)),
+            _ => self.push(self.letters.get(code).lower),
+        }
+        length
+    }
+
+    /// Appends a code point that is in lower case.
+    fn push(&mut self, code: u32) {
+        let class = self.letters.get(code).class;
+        let (bytes, length) = encode(code);
+        self.lower.extend_from_slice(&bytes[..length]);
+        let ones = (1 << length) - 1;
+        let bits = |wanted| if class == wanted { ones } else { 0 };
+        self.marks.push(Mask { word: bits(Class::Word), space: bits(Class::Space) }, length as u32);
+    }
+
+    /// The lower case of a capital sigma: final after a cased letter and not before one, ignorable ones looked past.
+    fn sigma(&self, text: &[u8], at: usize, length: usize) -> u32 {
+        let kind = |code: u32| Some(self.letters.get(code).sigma).filter(|&sigma| sigma != Sigma::Ignorable);
+        let before = code_points_before(&text[..at]).find_map(kind);
+        let after = code_points(&text[at + length..]).find_map(kind);
+        if before == Some(Sigma::Cased) && after != Some(Sigma::Cased) { FINAL_SIGMA } else { SMALL_SIGMA }
+    }
+}
+
+impl Span {
+    /// The word's bytes in the lower-cased text.
+    #[inline]
+    pub fn of<'a>(&self, lower: &'a [u8]) -> &'a [u8] {
+        &lower[self.start as usize..self.end as usize]
+    }
+
+    /// From this word's first byte to the last byte of a later one.
+    #[inline]
+    pub fn to(&self, last: Span) -> Span {
+        Span { start: self.start, end: last.end }
+    }
+
+    /// Whether exactly one space stands between this word and the next.
+    #[inline]
+    pub fn is_spaced(&self, next: Span, lower: &[u8]) -> bool {
+        next.start == self.end + 1 && lower[self.end as usize] == b' '
+    }
+}
+
+fn padded(rest: &[u8]) -> [u8; 64] {
+    let mut bytes = [0; 64];
+    bytes[..rest.len()].copy_from_slice(rest);
+    bytes
+}
+
+/// The first code point and its length. Surrogates are code points here; a byte that begins nothing is U+FFFF, unassigned for ever.
+fn decode(bytes: &[u8]) -> (u32, usize) {
+    let tail = |place: usize| bytes.get(place).filter(|&&byte| byte & 0xc0 == 0x80).map(|&byte| u32::from(byte & 0x3f));
+    let first = u32::from(bytes[0]);
+    let code = match first {
+        0..0x80 => Some((first, 1)),
+        0xc2..0xe0 => tail(1).map(|a| ((first & 0x1f) << 6 | a, 2)),
+        0xe0..0xf0 => tail(1).zip(tail(2)).map(|(a, b)| ((first & 0xf) << 12 | a << 6 | b, 3)),
+        0xf0..0xf5 => {
+            let last = tail(2).zip(tail(3));
+            tail(1).zip(last).map(|(a, (b, c))| ((first & 7) << 18 | a << 12 | b << 6 | c, 4))
+        }
+        _ => None,
+    };
+    code.filter(|&(code, _)| code < 0x11_0000).unwrap_or((0xffff, 1))
+}
+
+fn encode(code: u32) -> ([u8; 4], usize) {
+    let tail = |shift: u32| 0x80 | (code >> shift & 0x3f) as u8;
+    match code {
+        0..0x80 => ([code as u8, 0, 0, 0], 1),
+        0x80..0x800 => ([0xc0 | (code >> 6) as u8, tail(0), 0, 0], 2),
+        0x800..0x1_0000 => ([0xe0 | (code >> 12) as u8, tail(6), tail(0), 0], 3),
+        _ => ([0xf0 | (code >> 18) as u8, tail(12), tail(6), tail(0)], 4),
+    }
+}
+
+fn code_points(mut bytes: &[u8]) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let (code, length) = (!bytes.is_empty()).then(|| decode(bytes))?;
+        bytes = &bytes[length..];
+        Some(code)
+    })
+}
+
+fn code_points_before(mut bytes: &[u8]) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let last = bytes.len().checked_sub(1)?;
+        let start = (last.saturating_sub(3)..=last).rev().find(|&at| bytes[at] & 0xc0 != 0x80).unwrap_or(last);
+        let code = decode(&bytes[start..]).0;
+        bytes = &bytes[..start];
+        Some(code)
+    })
+}
+
+/// The classes of all bytes of a text.
+#[derive(Debug, Clone, Default)]
+struct Marks {
+    whole: Vec<Mask>,
+    open: Mask,
+    filled: u32,
+}
+
+impl Marks {
+    fn clear(&mut self) {
+        *self = Marks { whole: std::mem::take(&mut self.whole), ..Marks::default() };
+        self.whole.clear();
+    }
+
+    /// Appends the first `count` (at most 64) bits of a mask.
+    #[inline]
+    fn push(&mut self, mask: Mask, count: u32) {
+        if count == 0 {
+            return;
+        }
+        let kept = u64::MAX >> (64 - count);
+        let mask = Mask { word: mask.word & kept, space: mask.space & kept };
+        self.open.word |= mask.word << self.filled;
+        self.open.space |= mask.space << self.filled;
+        let filled = self.filled + count;
+        if filled >= 64 {
+            self.whole.push(self.open);
+            let taken = 64 - self.filled;
+            let rest = |bits: u64| bits.checked_shr(taken).unwrap_or(0);
+            self.open = Mask { word: rest(mask.word), space: rest(mask.space) };
+        }
+        self.filled = filled % 64;
+    }
+
+    fn end(&mut self) {
+        if self.filled > 0 {
+            self.whole.push(self.open);
+        }
+    }
+
+    /// Finds the runs of either of two classes among `length` bytes.
+    fn runs(&self, length: usize, classes: impl Fn(&Mask) -> (u64, u64), spans: &mut Vec<Span>) {
+        let (mut last_one, mut last_other) = (0, 0);
+        let (mut started, mut ended) = (0, 0);
+        for (place, mask) in self.whole.iter().enumerate() {
+            let base = 64 * place;
+            let valid = u64::MAX >> (64 - (length - base).min(64));
+            let (one, other) = classes(mask);
+            let (one, other) = (one & valid, other & valid);
+            let (one_before, other_before) = (one << 1 | last_one, other << 1 | last_other);
+            // At most one run in 64 begins before this block and ends in it, so 65 places are enough.
+            spans.resize(started + 65, Span::default());
+            each_bit(one & !one_before | other & !other_before, |bit| {
+                spans[started].start = base as u32 + bit;
+                started += 1;
+            });
+            each_bit(!one & one_before | !other & other_before, |bit| {
+                spans[ended].end = base as u32 + bit;
+                ended += 1;
+            });
+            (last_one, last_other) = (one >> 63, other >> 63);
+        }
+        spans.truncate(started);
+        if ended < started {
+            spans[ended].end = length as u32;
+        }
+    }
+}
+
+#[inline]
+fn each_bit(mut bits: u64, mut act: impl FnMut(u32)) {
+    while bits != 0 {
+        act(bits.trailing_zeros());
+        bits &= bits - 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(tokenizer: Tokenizer, text: &str) -> Vec<String> {
+        let mut words = Words::new(tokenizer);
+        let (lower, spans) = words.find(text.as_bytes()).unwrap();
+        spans.iter().map(|span| String::from_utf8(span.of(lower).to_vec()).unwrap()).collect()
+    }
+
+    #[test]
+    fn words_and_punctuation_alternate() {
+        use Tokenizer::{Whitespace, Wordpunct};
+        assert_eq!(
+            words(Wordpunct, "Good muffins cost $3.88\nin_NY."),
+            ["good", "muffins", "cost", "$", "3", ".", "88", "in_ny", "."]
+        );
+        assert_eq!(
+            words(Whitespace, "Good muffins cost $3.88\nin_NY."),
+            ["good", "muffins", "cost", "$3.88", "in_ny."]
+        );
+        assert_eq!(words(Wordpunct, ""), [""; 0]);
+        assert_eq!(words(Wordpunct, " \x1c\u{85}\u{2028}\u{3000}"), [""; 0]);
+    }
+
+    #[test]
+    fn lower_case_is_pythons() {
+        use Tokenizer::Wordpunct;
+        assert_eq!(words(Wordpunct, "ΟΔΥΣΣΕΥΣ Σ ΑΣ' ΑΣ'Α"), ["οδυσσευς", "σ", "ας", "'", "ασ", "'", "α"]);
+        assert_eq!(words(Wordpunct, "İI\u{212a}ẞ²Ⅷ"), ["i", "\u{307}", "ikß²ⅷ"]);
+    }
+
+    #[test]
+    fn runs_across_blocks_are_one_word() {
+        for length in [1, 63, 64, 65, 127, 128, 129, 1000] {
+            for lead in 0..70 {
+                let text = " ".repeat(lead) + &"a".repeat(length);
+                assert_eq!(words(Tokenizer::Wordpunct, &text), [&text[lead..]], "{lead} {length}");
+                assert_eq!(
+                    words(Tokenizer::Wordpunct, &(text.clone() + "é!")),
+                    [&(text[lead..].to_string() + "é"), "!"]
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn marks_do_not_depend_on_alignment() {
+        let pattern = "ab, é. ΑΣ 漢字\u{1f600} x_1 ";
+        let expected = words(Tokenizer::Wordpunct, pattern);
+        let many = words(Tokenizer::Wordpunct, &pattern.repeat(50));
+        assert!(many.chunks(expected.len()).all(|chunk| chunk == expected));
+    }
+
+    #[test]
+    fn surrogates_and_stray_bytes_are_punctuation() {
+        let mut words = Words::new(Tokenizer::Wordpunct);
+        let (lower, spans) = words.find(b"a\xed\xa0\x80b\xffc\xe2\x82").unwrap();
+        let words: Vec<_> = spans.iter().map(|span| span.of(lower)).collect();
+        assert_eq!(words.len(), 6);
+        assert_eq!(words[..3], [&b"a"[..], b"\xed\xa0\x80", b"b"]);
+    }
+}

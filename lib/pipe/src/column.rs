@@ -1,0 +1,74 @@
+//! Columns: TAB-separated text, one line a row, no header, `nan` for a missing value.
+
+use std::io::Write;
+
+/// Appends a number: shortest decimals that read back as the same number, no exponent, `nan`, `inf` or `-inf`.
+pub fn write_number(number: f64, out: &mut Vec<u8>) {
+    let written = if number.is_nan() { write!(out, "nan") } else { write!(out, "{number}") };
+    written.expect("writing to memory cannot fail");
+}
+
+/// Appends a whole number.
+pub fn write_integer(number: u64, out: &mut Vec<u8>) {
+    write!(out, "{number}").expect("writing to memory cannot fail");
+}
+
+/// Reads a number. The error says what was found in which field (counted from 1).
+pub fn read_number(text: &[u8], field: usize) -> Result<f64, String> {
+    let number = str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| unexpected(text, field, "a number"))
+}
+
+/// Reads a whole number; `nan`, a missing one, is `None`.
+pub fn read_integer(text: &[u8], field: usize) -> Result<Option<u64>, String> {
+    if text == b"nan" {
+        return Ok(None);
+    }
+    let number = str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    number.map(Some).ok_or_else(|| unexpected(text, field, "a whole number"))
+}
+
+/// What to say of a field that is not what it should be.
+pub fn unexpected(text: &[u8], field: usize, expected: &str) -> String {
+    let shown: String = String::from_utf8_lossy(text).chars().take(40).collect();
+    format!("field {field}: expected {expected}, found {shown:?}")
+}
+
+/// The fields of a row.
+pub fn fields(row: &[u8]) -> impl Iterator<Item = &[u8]> {
+    row.strip_suffix(b"\r").unwrap_or(row).split(|&byte| byte == b'\t')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_no_exponent_and_read_back() {
+        for (number, text) in [
+            (1e-7, "0.0000001"),
+            (1e21, "1000000000000000000000"),
+            (-0.1, "-0.1"),
+            (f64::NAN, "nan"),
+            (-f64::NAN, "nan"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            let mut out = Vec::new();
+            write_number(number, &mut out);
+            assert_eq!(out, text.as_bytes());
+            assert!(read_number(&out, 1).is_ok_and(|read| read == number || read.is_nan() && number.is_nan()));
+        }
+    }
+
+    #[test]
+    fn a_wrong_field_is_named() {
+        assert_eq!(read_number(b"x1", 3), Err(r#"field 3: expected a number, found "x1""#.to_string()));
+        assert_eq!(read_integer(b"1.5", 2), Err(r#"field 2: expected a whole number, found "1.5""#.to_string()));
+        assert_eq!(read_integer(b"nan", 2), Ok(None));
+    }
+
+    #[test]
+    fn rows_split_at_tabs() {
+        assert_eq!(fields(b"a\t\tb c\r").collect::<Vec<_>>(), [&b"a"[..], b"", b"b c"]);
+    }
+}

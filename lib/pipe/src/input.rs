@@ -1,0 +1,362 @@
+//! Input: operands or standard input, plain or compressed, whole or one shard, as batches of whole lines.
+//!
+//! A batch is what one read gave, cut after its last newline, so a slow pipe is passed on as it comes. Lines never span
+//! batches, batches never span files, and a last line without a newline counts as a line.
+
+use crate::common::{Common, Shard};
+use crate::failure::{Failure, reason};
+use flate2::read::MultiGzDecoder;
+use std::fs::File;
+use std::io::{self, Chain, Cursor, Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Bytes asked for in one read.
+const READ: usize = 256 << 10;
+
+/// Whole lines of one source.
+pub struct Batch {
+    /// Where they come from.
+    pub source: Arc<Source>,
+    buffer: Vec<u8>,
+    length: usize,
+}
+
+impl Batch {
+    /// The lines; only a source's last line may lack its newline.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+
+    /// Gives the memory back for a later batch.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+}
+
+/// One input file or standard input.
+#[derive(Debug)]
+pub struct Source {
+    /// What messages call it.
+    pub name: String,
+    path: Option<PathBuf>,
+    start: u64,
+}
+
+impl Source {
+    /// How many lines stand before the part that is read: 0 unless it is a shard. Reads the file up to there: for messages only.
+    pub fn lines_before(&self) -> u64 {
+        let Some(path) = self.path.as_ref().filter(|_| self.start > 0) else { return 0 };
+        File::open(path).and_then(|file| count_lines(&mut file.take(self.start))).unwrap_or(0)
+    }
+}
+
+/// Reads a whole file (`-`: standard input), decompressed.
+pub fn read_whole(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut input = Input::of(&[path.to_path_buf()], None)?;
+    let mut bytes = Vec::new();
+    while let Some(batch) = input.next(Vec::new())? {
+        bytes.extend_from_slice(batch.bytes());
+    }
+    Ok(bytes)
+}
+
+/// Counts newlines.
+pub fn count_lines(reader: &mut impl Read) -> io::Result<u64> {
+    let mut buffer = vec![0; READ];
+    let mut lines = 0;
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(lines),
+            length => lines += memchr::memchr_iter(b'\n', &buffer[..length]).count() as u64,
+        }
+    }
+}
+
+/// All input of a run, in order.
+pub struct Input {
+    waiting: std::vec::IntoIter<Opening>,
+    current: Option<Reading>,
+    /// Size of everything, where it is known beforehand.
+    pub bytes_total: Option<u64>,
+}
+
+/// A source that is known to be there.
+struct Opening {
+    path: Option<PathBuf>,
+    shard: Option<Shard>,
+}
+
+struct Reading {
+    reader: Box<dyn Read + Send>,
+    source: Arc<Source>,
+    tail: Vec<u8>,
+}
+
+impl Input {
+    /// The operands of the command line. Fails before anything is read where a file cannot be opened.
+    pub fn open(common: &Common) -> Result<Input, Failure> {
+        Input::of(&common.operands, common.shard)
+    }
+
+    /// These files (`-`: standard input; none: standard input), or one shard of each.
+    pub fn of(paths: &[PathBuf], shard: Option<Shard>) -> Result<Input, Failure> {
+        let standard = [PathBuf::from("-")];
+        let paths = if paths.is_empty() { &standard } else { paths };
+        let openings = paths.iter().map(|path| {
+            let path = (path != Path::new("-")).then(|| path.clone());
+            Opening { path, shard }
+        });
+        let openings: Vec<_> = openings.collect();
+        let sizes = openings.iter().map(Opening::size).collect::<Result<Vec<_>, _>>()?;
+        let bytes_total = sizes.into_iter().sum();
+        Ok(Input { waiting: openings.into_iter(), current: None, bytes_total })
+    }
+
+    /// The next lines; `buffer` is memory to use again. `None` at the end of everything.
+    pub fn next(&mut self, mut buffer: Vec<u8>) -> Result<Option<Batch>, Failure> {
+        loop {
+            if let Some(reading) = &mut self.current {
+                match reading.lines(&mut buffer) {
+                    Ok(0) => self.current = None,
+                    Ok(length) => return Ok(Some(Batch { source: reading.source.clone(), buffer, length })),
+                    Err(why) => {
+                        let why = if why.kind() == io::ErrorKind::UnexpectedEof {
+                            "truncated".to_string()
+                        } else {
+                            reason(why)
+                        };
+                        return Err(Failure::work(format!("{}: {why}", reading.source.name)));
+                    }
+                }
+            }
+            if self.current.is_none() {
+                let Some(opening) = self.waiting.next() else { return Ok(None) };
+                self.current = Some(opening.open()?);
+            }
+        }
+    }
+}
+
+impl Opening {
+    fn name(&self) -> String {
+        self.path.as_ref().map_or("<stdin>".to_string(), |path| path.display().to_string())
+    }
+
+    fn failed(&self, why: io::Error) -> Failure {
+        Failure::work(format!("{}: {}", self.name(), reason(why)))
+    }
+
+    fn file(&self) -> io::Result<File> {
+        match &self.path {
+            Some(path) => File::open(path),
+            None => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+        }
+    }
+
+    /// Size of a plain file or of the shard of it, `None` for a pipe. Checks that the file is there.
+    fn size(&self) -> Result<Option<u64>, Failure> {
+        let found = self.file().and_then(|file| file.metadata()).map_err(|why| self.failed(why))?;
+        if found.is_dir() {
+            return Err(Failure::work(format!("{}: is a directory", self.name())));
+        }
+        if self.shard.is_some() && !found.is_file() {
+            return Err(Failure::usage(format!("--shard needs regular files, which {} is not", self.name())));
+        }
+        let shards = self.shard.map_or(1, |shard| shard.count);
+        Ok(found.is_file().then_some(found.len() / shards))
+    }
+
+    fn open(&self) -> Result<Reading, Failure> {
+        let (reader, start) = self.reader()?;
+        let source = Source { name: self.name(), path: self.path.clone(), start };
+        Ok(Reading { reader, source: Arc::new(source), tail: Vec::new() })
+    }
+
+    fn reader(&self) -> Result<(Box<dyn Read + Send>, u64), Failure> {
+        let failed = |why| self.failed(why);
+        let mut file = self.file().map_err(failed)?;
+        let Some(shard) = self.shard else { return Ok((decompressed(file).map_err(failed)?, 0)) };
+        if compression(&first_bytes(&mut file).map_err(failed)?).is_some() {
+            return Err(Failure::usage(format!("--shard cannot cut compressed input, which {} is", self.name())));
+        }
+        let (start, end) = shard_range(&mut file, shard).map_err(failed)?;
+        file.seek(SeekFrom::Start(start)).map_err(failed)?;
+        Ok((Box::new(file.take(end - start)), start))
+    }
+}
+
+impl Reading {
+    /// Fills `buffer` with whole lines and gives their length: 0 at the end.
+    fn lines(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+        let mut length = self.tail.len();
+        reserve(buffer, length);
+        buffer[..length].copy_from_slice(&self.tail);
+        self.tail.clear();
+        loop {
+            // A line longer than a read doubles what is asked for, so that it is copied a constant number of times.
+            reserve(buffer, length + READ.max(length));
+            let read = match self.reader.read(&mut buffer[length..]) {
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
+            let newline = memchr::memrchr(b'\n', &buffer[length..length + read]);
+            length += read;
+            match newline {
+                _ if read == 0 => return Ok(length),
+                None => continue,
+                Some(at) => {
+                    let end = length - read + at + 1;
+                    self.tail.extend_from_slice(&buffer[end..length]);
+                    return Ok(end);
+                }
+            }
+        }
+    }
+}
+
+fn reserve(buffer: &mut Vec<u8>, length: usize) {
+    if buffer.len() < length {
+        buffer.resize(length, 0);
+    }
+}
+
+enum Compression {
+    Gzip,
+    Zstd,
+}
+
+fn compression(first: &[u8]) -> Option<Compression> {
+    match first {
+        [0x1f, 0x8b, ..] => Some(Compression::Gzip),
+        // A frame, or a skippable frame, with which parallel compressors begin.
+        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Some(Compression::Zstd),
+        _ => None,
+    }
+}
+
+fn first_bytes(reader: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut first = Vec::new();
+    reader.take(4).read_to_end(&mut first)?;
+    Ok(first)
+}
+
+fn decompressed(mut file: File) -> io::Result<Box<dyn Read + Send>> {
+    let first = first_bytes(&mut file)?;
+    let kind = compression(&first);
+    let whole: Chain<Cursor<Vec<u8>>, File> = Cursor::new(first).chain(file);
+    Ok(match kind {
+        None => Box::new(whole),
+        Some(Compression::Gzip) => Box::new(MultiGzDecoder::new(whole)),
+        Some(Compression::Zstd) => Box::new(zstd::Decoder::new(whole)?),
+    })
+}
+
+/// The bytes from the first line that begins in the shard's range to the end of the last one that does.
+fn shard_range(file: &mut File, shard: Shard) -> io::Result<(u64, u64)> {
+    let length = file.metadata()?.len();
+    let mut cut = |index: u64| {
+        let at = u128::from(length) * u128::from(index) / u128::from(shard.count);
+        line_start(file, at as u64, length)
+    };
+    Ok((cut(shard.index)?, cut(shard.index + 1)?))
+}
+
+/// The first line start at or after `at`.
+fn line_start(file: &mut File, at: u64, length: u64) -> io::Result<u64> {
+    if at == 0 || at >= length {
+        return Ok(at.min(length));
+    }
+    let mut position = at - 1;
+    file.seek(SeekFrom::Start(position))?;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if let Some(newline) = memchr::memchr(b'\n', &buffer[..read]) {
+            return Ok(position + newline as u64 + 1);
+        }
+        if read == 0 {
+            return Ok(length);
+        }
+        position += read as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn file(name: &str, bytes: &[u8]) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("input-{name}-{}", std::process::id()));
+        File::create(&path).unwrap().write_all(bytes).unwrap();
+        path
+    }
+
+    fn read(path: &Path, shard: Option<Shard>) -> Result<Vec<u8>, Failure> {
+        let mut input = Input::of(&[path.to_path_buf()], shard)?;
+        let mut all = Vec::new();
+        while let Some(batch) = input.next(Vec::new())? {
+            all.extend_from_slice(batch.bytes());
+        }
+        Ok(all)
+    }
+
+    #[test]
+    fn shards_are_whole_lines_and_nothing_is_lost() {
+        let text = b"a\nbb\n\nccc\n\n\ndddddddddd\ne";
+        let path = file("shards", text);
+        for count in 1..=40 {
+            let mut all = Vec::new();
+            for index in 0..count {
+                let part = read(&path, Some(Shard { index, count })).unwrap();
+                assert!(part.is_empty() || part.ends_with(b"\n") || text.ends_with(&part));
+                all.extend(part);
+            }
+            assert_eq!(all, text, "{count} shards");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn long_lines_come_whole() {
+        let mut text = vec![b'x'; 3 * READ + 17];
+        text.extend(b"\nshort\n");
+        text.extend(vec![b'y'; READ]);
+        let path = file("long", &text);
+        let mut input = Input::of(std::slice::from_ref(&path), None).unwrap();
+        let mut ends = Vec::new();
+        let mut all = Vec::new();
+        while let Some(batch) = input.next(vec![0; 10]).unwrap() {
+            ends.push(*batch.bytes().last().unwrap());
+            all.extend_from_slice(batch.bytes());
+        }
+        assert_eq!(all, text);
+        assert_eq!(ends.split_last(), Some((&b'y', &b"\n".repeat(ends.len() - 1)[..])));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn compressed_members_are_one_stream_and_truncation_is_an_error() {
+        let gzip = |bytes: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        };
+        let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
+        for (name, packed) in [("gz", [gzip(b"one\n"), gzip(b"two\n")]), ("zst", [zstd(b"one\n"), zstd(b"two\n")])] {
+            let packed = packed.concat();
+            let path = file(name, &packed);
+            assert_eq!(read(&path, None).unwrap(), b"one\ntwo\n");
+            let refused = read(&path, Some(Shard { index: 0, count: 2 }));
+            assert!(matches!(refused, Err(Failure::Usage(_))));
+            std::fs::write(&path, &packed[..packed.len() - 3]).unwrap();
+            match read(&path, None) {
+                Err(Failure::Work(why)) => assert!(why.ends_with(": truncated"), "{why}"),
+                other => panic!("{other:?}"),
+            }
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+}

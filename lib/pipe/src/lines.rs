@@ -1,0 +1,256 @@
+//! Lines in parallel, output in input order.
+//!
+//! A reader thread cuts the input into batches and deals them out to the workers in turn; the calling thread collects the
+//! results in the same turn. Every queue is bounded, so memory does not grow with the input, and the order of the results
+//! is that of the lines however many workers there are.
+
+use crate::common::{Common, OnError};
+use crate::failure::Failure;
+use crate::input::{Batch, Input, Source};
+use crate::progress::Meter;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{self, JoinHandle};
+
+/// Batches waiting for each worker, and results waiting for the collector.
+const QUEUE: usize = 2;
+
+/// A buffer that one very long line has grown beyond this is not kept.
+const BUFFER_MAX: usize = 4 << 20;
+
+/// What a tool does with lines, on one thread.
+pub trait Worker: Send + 'static {
+    /// What it makes of a batch.
+    type Out: Send + 'static;
+
+    /// Takes one line, without its newline. An error says what was found and what was expected.
+    fn line(&mut self, line: &[u8]) -> Result<(), String>;
+
+    /// Takes the place of a bad line that was skipped.
+    fn missing(&mut self);
+
+    /// Ends a batch: what was made of the lines since the last call.
+    fn take(&mut self) -> Self::Out;
+}
+
+/// How many lines there were.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Lines, bad ones included.
+    pub rows: u64,
+    /// Bad lines that were skipped.
+    pub bad: u64,
+    /// Bytes of input after decompression.
+    pub bytes: u64,
+    /// The place of the first bad line and what was wrong with it.
+    pub first_bad: Option<String>,
+}
+
+impl Tally {
+    /// Tells how many bad lines were skipped, if any: the last line on stderr.
+    pub fn report(&self, common: &Common) {
+        if let Some(first) = &self.first_bad {
+            let message = format!("skipped {} bad of {} rows; the first: {first}", self.bad, self.rows);
+            crate::note(common, &message);
+        }
+    }
+}
+
+/// What a worker made of a batch.
+struct Done<T> {
+    out: T,
+    source: Arc<Source>,
+    bytes: u64,
+    rows: u64,
+    bad: u64,
+    /// 0-based line within the batch.
+    first_bad: Option<(u64, String)>,
+}
+
+/// Deals lines out to workers and collects what they make, in order.
+pub struct Lines<'a> {
+    common: &'a Common,
+    input: Input,
+    on_error: OnError,
+}
+
+impl<'a> Lines<'a> {
+    /// Lines of this input, under the run's flags.
+    pub fn new(common: &'a Common, input: Input) -> Lines<'a> {
+        Lines { common, input, on_error: common.on_error }
+    }
+
+    /// The same, where a bad line always ends the run.
+    pub fn strict(self) -> Lines<'a> {
+        Lines { on_error: OnError::Fail, ..self }
+    }
+
+    /// Runs one worker a thread over all lines; `collect` gets what they make, in input order, and may end the run early.
+    /// Gives the tally and the workers back; after an early end, a worker may have seen lines that were not collected.
+    ///
+    /// Threads are not waited for after a failure: the reader may be waiting for a pipe that has nothing more to say.
+    pub fn run<W: Worker>(
+        self,
+        mut worker: impl FnMut() -> W,
+        mut collect: impl FnMut(W::Out) -> Result<ControlFlow<()>, Failure>,
+    ) -> Result<(Tally, Vec<W>), Failure> {
+        let Lines { common, input, on_error } = self;
+        let mut meter = Meter::new(common, input.bytes_total);
+        let (spent, unused) = channel();
+        let crew: Vec<_> = (0..common.threads).map(|_| Hand::start(worker(), on_error, spent.clone())).collect();
+        drop(spent);
+        let (mut queues, mut results, mut handles) = (Vec::new(), Vec::new(), Vec::new());
+        for hand in crew {
+            queues.push(hand.queue);
+            results.push(hand.results);
+            handles.push(hand.handle);
+        }
+        thread::spawn(move || deal(input, &queues, &unused));
+
+        let mut place = Place::default();
+        for results in results.iter().cycle() {
+            let Ok(done) = results.recv() else { break };
+            if place.add(done?, on_error, &mut collect)?.is_break() {
+                break;
+            }
+            meter.show(place.tally.bytes, place.tally.rows);
+        }
+        meter.end();
+        drop(results);
+        let workers: Result<Vec<W>, _> = handles.into_iter().map(JoinHandle::join).collect();
+        workers.map(|workers| (place.tally, workers)).map_err(|_| Failure::work("a worker thread panicked"))
+    }
+}
+
+/// Where in the input the collector is.
+#[derive(Default)]
+struct Place {
+    tally: Tally,
+    source: Option<Arc<Source>>,
+    /// Lines of the source that are collected.
+    lines: u64,
+}
+
+impl Place {
+    fn add<T>(
+        &mut self,
+        done: Done<T>,
+        on_error: OnError,
+        collect: &mut impl FnMut(T) -> Result<ControlFlow<()>, Failure>,
+    ) -> Result<ControlFlow<()>, Failure> {
+        if !self.source.as_ref().is_some_and(|source| Arc::ptr_eq(source, &done.source)) {
+            self.source = Some(done.source.clone());
+            self.lines = 0;
+        }
+        let flow = collect(done.out)?;
+        if let Some((line, why)) = done.first_bad.filter(|_| self.tally.first_bad.is_none()) {
+            let line = done.source.lines_before() + self.lines + line + 1;
+            let message = format!("{}:{line}: {why}", done.source.name);
+            if on_error == OnError::Fail {
+                return Err(Failure::Work(message));
+            }
+            self.tally.first_bad = Some(message);
+        }
+        self.lines += done.rows;
+        self.tally.rows += done.rows;
+        self.tally.bad += done.bad;
+        self.tally.bytes += done.bytes;
+        Ok(flow)
+    }
+}
+
+/// The reader thread: batches to the workers in turn, until the input or the interest ends.
+fn deal(mut input: Input, queues: &[SyncSender<Result<Batch, Failure>>], unused: &Receiver<Vec<u8>>) {
+    for queue in queues.iter().cycle() {
+        let buffer = unused.try_recv().unwrap_or_default();
+        let batch = input.next(buffer).transpose();
+        let Some(batch) = batch else { return };
+        let last = batch.is_err();
+        if queue.send(batch).is_err() || last {
+            return;
+        }
+    }
+}
+
+/// A worker thread and the two ends of its queues.
+struct Hand<W: Worker> {
+    queue: SyncSender<Result<Batch, Failure>>,
+    results: Receiver<Result<Done<W::Out>, Failure>>,
+    handle: JoinHandle<W>,
+}
+
+impl<W: Worker> Hand<W> {
+    fn start(mut worker: W, on_error: OnError, spent: Sender<Vec<u8>>) -> Hand<W> {
+        let (queue, batches) = sync_channel::<Result<Batch, Failure>>(QUEUE);
+        let (sender, results) = sync_channel(QUEUE);
+        let handle = thread::spawn(move || {
+            for batch in batches {
+                let done = batch.map(|batch| {
+                    let done = work(&mut worker, &batch, on_error);
+                    give_back(batch.into_buffer(), &spent);
+                    done
+                });
+                if sender.send(done).is_err() {
+                    break;
+                }
+            }
+            worker
+        });
+        Hand { queue, results, handle }
+    }
+}
+
+fn give_back(buffer: Vec<u8>, spent: &Sender<Vec<u8>>) {
+    if buffer.len() <= BUFFER_MAX {
+        // Nobody takes buffers once the reader is done.
+        let _ = spent.send(buffer);
+    }
+}
+
+fn work<W: Worker>(worker: &mut W, batch: &Batch, on_error: OnError) -> Done<W::Out> {
+    let bytes = batch.bytes();
+    let (mut rows, mut bad, mut first_bad) = (0, 0, None);
+    for line in split(bytes) {
+        if let Err(why) = worker.line(line) {
+            first_bad.get_or_insert((rows, why));
+            if on_error == OnError::Fail {
+                break;
+            }
+            bad += 1;
+            worker.missing();
+        }
+        rows += 1;
+    }
+    let source = batch.source.clone();
+    Done { out: worker.take(), source, bytes: bytes.len() as u64, rows, bad, first_bad }
+}
+
+/// The lines of a batch, without their newlines.
+pub fn split(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    let newlines = memchr::memchr_iter(b'\n', bytes);
+    let last = bytes.last().filter(|&&byte| byte != b'\n').map(|_| bytes.len());
+    newlines.chain(last).map(move |end| {
+        let line = &bytes[start..end];
+        start = end + 1;
+        line
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_last_line_needs_no_newline() {
+        let lines =
+            |text: &'static str| split(text.as_bytes()).map(|line| str::from_utf8(line).unwrap()).collect::<Vec<_>>();
+        assert_eq!(lines(""), [""; 0]);
+        assert_eq!(lines("\n"), [""]);
+        assert_eq!(lines("a"), ["a"]);
+        assert_eq!(lines("a\n"), ["a"]);
+        assert_eq!(lines("a\n\nb\r\n"), ["a", "", "b\r"]);
+        assert_eq!(lines("a\nb"), ["a", "b"]);
+    }
+}

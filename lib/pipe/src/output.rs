@@ -1,0 +1,117 @@
+//! Checked writing: a full disk is an error, a reader that went away is a quiet end, a file appears whole or not at all.
+
+use crate::failure::{Failure, reason};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+/// Where data goes: standard output, or a file that appears under its name when it is [finished](Output::finish).
+///
+/// Nothing is buffered here: callers write whole batches.
+pub struct Output {
+    file: File,
+    name: String,
+    place: Option<Place>,
+}
+
+/// A file on its way: written beside its place, renamed when complete, removed when given up.
+struct Place {
+    temporary: PathBuf,
+    final_name: PathBuf,
+}
+
+impl Output {
+    /// Standard output. Not line-buffered, unlike [`std::io::stdout`].
+    pub fn stdout() -> Output {
+        let file = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+        let file = file.expect("standard output can be duplicated");
+        Output { file, name: "<stdout>".to_string(), place: None }
+    }
+
+    /// A file that appears under `path` when it is finished. A device or pipe at `path` is written to directly.
+    pub fn create(path: &Path) -> Result<Output, Failure> {
+        let name = path.display().to_string();
+        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            let file = File::options().write(true).open(path).map_err(|why| Failure::file(path, why))?;
+            return Ok(Output { file, name, place: None });
+        }
+        // A link keeps pointing where it points: the file behind it is replaced.
+        let final_name = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let file_name = final_name.file_name().ok_or_else(|| Failure::file(path, "not the name of a file"))?;
+        let temporary = format!(".{}.{}.tmp", file_name.to_string_lossy(), std::process::id());
+        let temporary = final_name.with_file_name(temporary);
+        let file = File::create(&temporary).map_err(|why| Failure::file(path, why))?;
+        Ok(Output { file, name, place: Some(Place { temporary, final_name }) })
+    }
+
+    /// Writes all of `bytes`.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.file.write_all(bytes).map_err(|why| self.failed(why))
+    }
+
+    /// Makes the file appear under its name. Standard output needs no finishing.
+    pub fn finish(mut self) -> Result<(), Failure> {
+        let Some(place) = self.place.take() else { return Ok(()) };
+        fs::rename(&place.temporary, &place.final_name).map_err(|why| {
+            let _ = fs::remove_file(&place.temporary);
+            self.failed(why)
+        })
+    }
+
+    fn failed(&self, why: io::Error) -> Failure {
+        match why.kind() {
+            ErrorKind::BrokenPipe => Failure::ReaderLeft,
+            _ => Failure::work(format!("{}: {}", self.name, reason(why))),
+        }
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if let Some(place) = &self.place {
+            let _ = fs::remove_file(&place.temporary);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("output-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_file_appears_when_finished() {
+        let folder = folder("finished");
+        let path = folder.join("a");
+        fs::write(&path, "old").unwrap();
+        let mut output = Output::create(&path).unwrap();
+        output.write(b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        output.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_given_up_leaves_nothing() {
+        let folder = folder("dropped");
+        let mut output = Output::create(&folder.join("a")).unwrap();
+        output.write(b"half").unwrap();
+        drop(output);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_is_a_failure() {
+        let mut full = Output::create(Path::new("/dev/full")).unwrap();
+        assert_eq!(full.write(b"x"), Err(Failure::work("/dev/full: No space left on device")));
+    }
+}
