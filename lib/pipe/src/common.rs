@@ -59,8 +59,8 @@ pub struct Common {
     pub template: Option<String>,
     /// Where the identity of a document is; `None`: the line itself.
     pub id_field: Option<String>,
-    /// Seed of every random decision.
-    pub seed: u64,
+    /// Seed of every random decision; `None`: 0.
+    pub seed: Option<u64>,
     /// When the run began.
     pub started: Instant,
 }
@@ -78,7 +78,7 @@ impl Default for Common {
             field: "text".to_string(),
             template: None,
             id_field: None,
-            seed: 0,
+            seed: None,
             started: Instant::now(),
         }
     }
@@ -137,11 +137,11 @@ pub const fn seed<A: Options>() -> Flag<A> {
         "N",
         "Seed of the random decisions. Another seed, another sample; the clock is never asked.",
         |args: &mut A, value| {
-            args.common().seed = value.number()?;
+            args.common().seed = Some(value.number()?);
             Ok(())
         },
     )
-    .default(|_| Common::default().seed.to_string())
+    .default(|_| "0".to_string())
 }
 
 /// `--threads N`.

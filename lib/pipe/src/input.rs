@@ -40,16 +40,31 @@ impl Batch {
 pub struct Source {
     /// What messages call it.
     pub name: String,
-    path: Option<PathBuf>,
+    path: PathBuf,
     start: u64,
 }
 
 impl Source {
     /// How many lines stand before the part that is read: 0 unless it is a shard. Reads the file up to there: for messages only.
     pub fn lines_before(&self) -> u64 {
-        let Some(path) = self.path.as_ref().filter(|_| self.start > 0) else { return 0 };
-        File::open(path).and_then(|file| count_lines(&mut file.take(self.start))).unwrap_or(0)
+        if self.start == 0 {
+            return 0;
+        }
+        File::open(&self.path).and_then(|file| count_lines(&mut file.take(self.start))).unwrap_or(0)
     }
+}
+
+/// How many lines stand before a shard of one file. Where it is a shard of several files, that is not one number.
+pub fn lines_before(input: &Input) -> Result<u64, Failure> {
+    let [opening] = input.waiting.as_slice() else {
+        return Err(Failure::usage("--first-row R is needed: --shard of several files is not one run of rows"));
+    };
+    let (_, start) = opening.reader()?;
+    let counted = opening.file().and_then(|mut file| {
+        file.rewind()?;
+        count_lines(&mut file.take(start))
+    });
+    counted.map_err(|why| opening.failed(why))
 }
 
 /// Reads a whole file (`-`: standard input), decompressed.
@@ -63,7 +78,7 @@ pub fn read_whole(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// Counts newlines.
-pub fn count_lines(reader: &mut impl Read) -> io::Result<u64> {
+fn count_lines(reader: &mut impl Read) -> io::Result<u64> {
     let mut buffer = vec![0; READ];
     let mut lines = 0;
     loop {
@@ -170,7 +185,9 @@ impl Opening {
 
     fn open(&self) -> Result<Reading, Failure> {
         let (reader, start) = self.reader()?;
-        let source = Source { name: self.name(), path: self.path.clone(), start };
+        // Standard input that can be cut into shards is a file, which that name opens anew.
+        let path = self.path.clone().unwrap_or_else(|| PathBuf::from("/dev/stdin"));
+        let source = Source { name: self.name(), path, start };
         Ok(Reading { reader, source: Arc::new(source), tail: Vec::new() })
     }
 

@@ -1,0 +1,263 @@
+//! The rows of a weights column as candidates for a choice.
+
+use crate::groups::Groups;
+use pipe::column::{fields, read_integer, read_number, unexpected};
+use pipe::common::Common;
+use pipe::failure::Failure;
+use pipe::input::Input;
+use pipe::key::{document_key, gumbel, noise_bits, read_key};
+use pipe::lines::{Lines, Worker};
+use pipe::record::Reader;
+use std::cmp::Ordering;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// A row that may be chosen. 24 bytes: there is one for each row of the corpus.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// The sampling key: larger is better. Never NaN, never -0.
+    pub score: f64,
+    /// The document's key.
+    pub key: u64,
+    /// Place in the column.
+    pub row: u32,
+    /// Length in words; 0 where nobody asks.
+    pub length: u32,
+}
+
+impl Candidate {
+    /// Best first: larger score, then smaller key, then earlier row. No two rows are equal.
+    pub fn order(&self, other: &Candidate) -> Ordering {
+        let by_score = other.score.total_cmp(&self.score);
+        by_score.then(self.key.cmp(&other.key)).then(self.row.cmp(&other.row))
+    }
+}
+
+/// How a weight becomes a sampling key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// Weight plus Gumbel noise.
+    Gumbel,
+    /// The weight.
+    Top,
+    /// The negative weight.
+    Bottom,
+}
+
+/// What decides a row's sampling key, and whether it qualifies.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scoring {
+    /// Noise or none.
+    pub method: Method,
+    /// Seed of the noise.
+    pub seed: u64,
+    /// Divides the log weights.
+    pub temperature: f64,
+    /// Shorter documents do not qualify.
+    pub length_min: u64,
+    /// Weights in a row.
+    pub weights: usize,
+}
+
+impl Scoring {
+    /// The noise of a document for the weight at `place` (from 0).
+    fn noise(&self, place: usize, key: u64) -> f64 {
+        if self.method == Method::Gumbel {
+            gumbel(noise_bits(self.seed, &format!("topk-{}", place + 1), key))
+        } else {
+            0.0
+        }
+    }
+
+    /// The sampling key without its noise. Adding 0 turns -0 into 0, so that equal numbers are equal.
+    fn scaled(&self, weight: f64) -> f64 {
+        match self.method {
+            Method::Gumbel => weight / self.temperature,
+            Method::Top => weight + 0.0,
+            Method::Bottom => -weight + 0.0,
+        }
+    }
+}
+
+/// In which fields, counted from 1, things are.
+#[derive(Debug, Clone, Copy)]
+pub struct Layout {
+    /// The first weight.
+    pub weight: usize,
+    /// The length; `None`: nobody asks.
+    pub length: Option<usize>,
+    /// The key; `None`: it comes from the documents.
+    pub key: Option<usize>,
+}
+
+/// A weights column, to be read once for each weight.
+pub struct Column<'a> {
+    /// The run's flags.
+    pub common: &'a Common,
+    /// Where it is.
+    pub path: &'a Path,
+    /// What is in which field.
+    pub layout: Layout,
+    /// How weights become sampling keys.
+    pub scoring: &'a Scoring,
+    /// The group of each row.
+    pub groups: Option<&'a Groups>,
+}
+
+/// The rows that qualify, in order of the rows.
+#[derive(Default)]
+pub struct Candidates {
+    /// One for each row that qualifies.
+    pub list: Vec<Candidate>,
+    /// All rows.
+    pub rows: u64,
+    /// Rows without a weight or a group.
+    pub missing: u64,
+}
+
+impl Column<'_> {
+    /// Reads the weight at `place` (from 0) of every row.
+    pub fn candidates(&self, place: usize) -> Result<Candidates, Failure> {
+        let input = Input::of(&[self.path.to_path_buf()], None)?;
+        let worker =
+            || RowReader { layout: self.layout, scoring: self.scoring.clone(), place, out: Candidates::default() };
+        let mut all = Candidates::default();
+        Lines::new(self.common, input)
+            .strict()
+            .run(worker, |part| self.append(&mut all, part).map(ControlFlow::Continue))?;
+        if let Some(groups) = self.groups {
+            groups.check(all.rows, self.path)?;
+        }
+        if self.layout.key.is_none() {
+            self.add_keys(&mut all, place)?;
+        }
+        Ok(all)
+    }
+
+    fn append(&self, all: &mut Candidates, part: Candidates) -> Result<(), Failure> {
+        let before = all.rows;
+        all.rows += part.rows;
+        all.missing += part.missing;
+        if all.rows > u64::from(u32::MAX) {
+            let why = "more than 4,294,967,295 rows: make a --write-cut of a sample, or choose in parts";
+            return Err(Failure::file(self.path, why));
+        }
+        let moved =
+            part.list.into_iter().map(|candidate| Candidate { row: candidate.row + before as u32, ..candidate });
+        let Some(groups) = self.groups else {
+            all.list.extend(moved);
+            return Ok(());
+        };
+        for candidate in moved {
+            if groups.of(candidate.row).is_some() {
+                all.list.push(candidate);
+            } else {
+                all.missing += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the documents for their keys, and adds the noise that goes with them.
+    fn add_keys(&self, all: &mut Candidates, place: usize) -> Result<(), Failure> {
+        let reader = Reader::of_identity(self.common)?;
+        let worker = || KeyReader { reader: reader.clone(), scoring: self.scoring.clone(), place, keys: Vec::new() };
+        let mut waiting = all.list.iter_mut().peekable();
+        let mut row = 0;
+        let input = Input::open(self.common)?;
+        let (tally, _) = Lines::new(self.common, input).strict().run(worker, |keys: Vec<(u64, f64)>| {
+            for (key, noise) in keys {
+                if let Some(candidate) = waiting.next_if(|candidate| candidate.row == row) {
+                    candidate.key = key;
+                    candidate.score += noise;
+                }
+                row = row.saturating_add(1);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        if tally.rows == all.rows { Ok(()) } else { Err(unequal(tally.rows, all.rows)) }
+    }
+}
+
+/// What to say when documents and weights do not end together.
+pub fn unequal(documents: u64, rows: u64) -> Failure {
+    Failure::work(format!("there are {documents} documents and {rows} rows of weights: they must be as many"))
+}
+
+/// Reads rows on one thread; rows are counted from the start of the batch.
+struct RowReader {
+    layout: Layout,
+    scoring: Scoring,
+    place: usize,
+    out: Candidates,
+}
+
+impl Worker for RowReader {
+    type Out = Candidates;
+
+    fn line(&mut self, line: &[u8]) -> Result<(), String> {
+        let row = self.out.rows as u32;
+        self.out.rows += 1;
+        let field = |number: usize, what: &str| {
+            let found = fields(line).nth(number - 1);
+            found.ok_or_else(|| format!("expected {what} in field {number}, found {} fields", fields(line).count()))
+        };
+        let number = self.layout.weight + self.place;
+        let weight = read_number(field(number, "a weight")?, number)?;
+        if weight.is_nan() {
+            self.out.missing += 1;
+            return Ok(());
+        }
+        let length = match self.layout.length {
+            Some(number) => read_integer(field(number, "the length")?, number)?,
+            None => Some(0),
+        };
+        let Some(length) = length else {
+            self.out.missing += 1;
+            return Ok(());
+        };
+        if length < self.scoring.length_min {
+            return Ok(());
+        }
+        let length = u32::try_from(length).map_err(|_| format!("a length of {length}: expected less than 2^32"))?;
+        let mut score = self.scoring.scaled(weight);
+        let mut key = 0;
+        if let Some(number) = self.layout.key {
+            let text = field(number, "a key (--keys documents makes keys from the documents)")?;
+            key = read_key(text).ok_or_else(|| unexpected(text, number, "a key of 16 hexadecimal digits"))?;
+            score += self.scoring.noise(self.place, key);
+        }
+        self.out.list.push(Candidate { score, key, row, length });
+        Ok(())
+    }
+
+    fn missing(&mut self) {}
+
+    fn take(&mut self) -> Candidates {
+        std::mem::take(&mut self.out)
+    }
+}
+
+/// Makes keys and their noise from documents.
+struct KeyReader {
+    reader: Reader,
+    scoring: Scoring,
+    place: usize,
+    keys: Vec<(u64, f64)>,
+}
+
+impl Worker for KeyReader {
+    type Out = Vec<(u64, f64)>;
+
+    fn line(&mut self, line: &[u8]) -> Result<(), String> {
+        let key = document_key(self.reader.document(line)?.1);
+        self.keys.push((key, self.scoring.noise(self.place, key)));
+        Ok(())
+    }
+
+    fn missing(&mut self) {}
+
+    fn take(&mut self) -> Vec<(u64, f64)> {
+        std::mem::take(&mut self.keys)
+    }
+}

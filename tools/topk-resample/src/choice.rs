@@ -1,0 +1,294 @@
+//! Choosing rows, and letting their documents through.
+//!
+//! The best of a list are put in front by quickselect: linear in the rows, and the same set whatever the order of the list,
+//! since no two candidates are equal. A budget of words is met in the same way, by halving the part where it runs out.
+
+use crate::candidates::{Candidate, Column, unequal};
+use crate::cut::{Bound, Cut};
+use pipe::common::Common;
+use pipe::failure::Failure;
+use pipe::input::Input;
+use pipe::lines::{Tally, split};
+use pipe::output::Output;
+use pipe::progress::Meter;
+use std::io::Write;
+
+/// How many to choose.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Amount {
+    /// That many rows.
+    Rows(u64),
+    /// This share of those that qualify.
+    Fraction(f64),
+    /// As many, best first, as have that many words together at the most.
+    Words(u64),
+}
+
+/// How many to choose for each weight.
+pub struct Wanted {
+    /// For all weights together, or in each group.
+    pub amount: Amount,
+    /// The share of each weight.
+    pub proportions: Vec<f64>,
+    /// Whether the amount is that of each group.
+    pub per_group: bool,
+}
+
+impl Wanted {
+    /// The amount for each weight. As in DSIR each is rounded down, and the last takes what is left.
+    fn split(&self, qualified: u64) -> Vec<Amount> {
+        let split = |total: u64| {
+            let sum: f64 = self.proportions.iter().sum();
+            let mut parts: Vec<u64> =
+                self.proportions.iter().map(|part| (total as f64 * (part / sum)) as u64).collect();
+            let others: u64 = parts.iter().rev().skip(1).sum();
+            *parts.last_mut().expect("there is a weight") = total.saturating_sub(others);
+            parts
+        };
+        match self.amount {
+            _ if self.proportions.len() == 1 => vec![self.amount],
+            Amount::Rows(rows) => split(rows).into_iter().map(Amount::Rows).collect(),
+            Amount::Words(words) => split(words).into_iter().map(Amount::Words).collect(),
+            Amount::Fraction(share) => split(share_of(share, qualified)).into_iter().map(Amount::Rows).collect(),
+        }
+    }
+}
+
+/// A share of `rows`, rounded to the nearest.
+fn share_of(share: f64, rows: u64) -> u64 {
+    (share * rows as f64).round() as u64
+}
+
+/// The rows that are chosen so far: one bit each, and their sampling keys where these are to be printed.
+pub struct Choice {
+    /// Rows of the weights column.
+    pub rows: u64,
+    /// Rows without a weight.
+    pub missing: u64,
+    /// Rows that could be chosen (for the first weight).
+    pub qualified: u64,
+    /// Rows that are.
+    pub chosen: u64,
+    bits: Vec<u64>,
+    scores: Option<Vec<(u32, f64)>>,
+}
+
+impl Choice {
+    /// Nothing chosen; `with_scores` keeps sampling keys.
+    pub fn new(with_scores: bool) -> Choice {
+        let scores = with_scores.then(Vec::new);
+        Choice { rows: 0, missing: 0, qualified: 0, chosen: 0, bits: Vec::new(), scores }
+    }
+
+    /// Chooses as many as are wanted. Gives the cut that this comes down to, and a sentence wherever fewer qualified.
+    pub fn make(&mut self, column: &Column, wanted: &Wanted) -> Result<(Cut, Vec<String>), Failure> {
+        let mut cut = Cut::new(column.scoring, wanted.per_group);
+        let mut shortfalls = Vec::new();
+        for place in 0..column.scoring.weights {
+            let mut list = self.candidates(column, place)?;
+            let amount = wanted.split(self.qualified)[place];
+            for part in parts(&mut list, column, wanted.per_group) {
+                let chosen = front(part, amount);
+                shortfalls.extend(shortfall(amount, part.len(), chosen));
+                let group = column.groups.filter(|_| wanted.per_group).zip(part.first());
+                let group = group.and_then(|(groups, first)| groups.of(first.row)).unwrap_or_default();
+                cut.push(place, group, Bound::between(part, chosen));
+                self.add(&part[..chosen]);
+            }
+        }
+        Ok((cut, shortfalls))
+    }
+
+    /// Chooses what passes a cut, where `first_row` rows stand before this shard.
+    pub fn apply(&mut self, column: &Column, cut: &Cut, first_row: u64) -> Result<(), Failure> {
+        for place in 0..column.scoring.weights {
+            let mut list = self.candidates(column, place)?;
+            list.retain(|candidate| {
+                let group = column.groups.and_then(|groups| groups.of(candidate.row)).unwrap_or_default();
+                cut.passes(place, group, candidate, first_row)
+            });
+            self.add(&list);
+        }
+        Ok(())
+    }
+
+    /// Chooses all that qualify.
+    pub fn take_all(&mut self, column: &Column) -> Result<(), Failure> {
+        let list = self.candidates(column, 0)?;
+        self.add(&list);
+        Ok(())
+    }
+
+    /// What qualifies for a weight and is not chosen yet.
+    fn candidates(&mut self, column: &Column, place: usize) -> Result<Vec<Candidate>, Failure> {
+        let mut candidates = column.candidates(place)?;
+        if place == 0 {
+            self.rows = candidates.rows;
+            self.missing = candidates.missing;
+            self.qualified = candidates.list.len() as u64;
+            self.bits = vec![0; self.rows.div_ceil(64) as usize];
+        } else {
+            candidates.list.retain(|candidate| !self.has(u64::from(candidate.row)));
+        }
+        Ok(candidates.list)
+    }
+
+    fn add(&mut self, chosen: &[Candidate]) {
+        self.chosen += chosen.len() as u64;
+        chosen.iter().for_each(|candidate| self.bits[candidate.row as usize / 64] |= 1 << (candidate.row % 64));
+        if let Some(scores) = &mut self.scores {
+            scores.extend(chosen.iter().map(|candidate| (candidate.row, candidate.score)));
+            scores.sort_unstable_by_key(|&(row, _)| row);
+        }
+    }
+
+    fn has(&self, row: u64) -> bool {
+        self.bits.get((row / 64) as usize).is_some_and(|bits| bits >> (row % 64) & 1 == 1)
+    }
+}
+
+/// The candidates of each group, groups in order of first appearance; all together without groups.
+fn parts<'a>(list: &'a mut [Candidate], column: &Column, per_group: bool) -> Vec<&'a mut [Candidate]> {
+    let Some(groups) = column.groups.filter(|_| per_group) else { return vec![list] };
+    list.sort_unstable_by_key(|candidate| groups.id(candidate.row));
+    list.chunk_by_mut(|a, b| groups.id(a.row) == groups.id(b.row)).collect()
+}
+
+/// Puts the best in front; gives how many they are.
+fn front(list: &mut [Candidate], amount: Amount) -> usize {
+    let rows = match amount {
+        Amount::Words(words) => return front_words(list, words),
+        Amount::Rows(rows) => rows,
+        Amount::Fraction(share) => share_of(share, list.len() as u64),
+    };
+    let rows = rows.min(list.len() as u64) as usize;
+    if rows > 0 && rows < list.len() {
+        list.select_nth_unstable_by(rows, Candidate::order);
+    }
+    rows
+}
+
+/// Puts the longest run of best candidates whose lengths fit in front.
+fn front_words(list: &mut [Candidate], mut words: u64) -> usize {
+    let (mut fitting, mut end) = (0, list.len());
+    while fitting < end {
+        let middle = (end - fitting).div_ceil(2);
+        let part = &mut list[fitting..end];
+        if middle < part.len() {
+            part.select_nth_unstable_by(middle, Candidate::order);
+        }
+        let needed: u64 = part[..middle].iter().map(|candidate| u64::from(candidate.length)).sum();
+        if needed <= words {
+            words -= needed;
+            fitting += middle;
+        } else if middle == 1 {
+            break;
+        } else {
+            end = fitting + middle;
+        }
+    }
+    fitting
+}
+
+fn shortfall(amount: Amount, qualified: usize, chosen: usize) -> Option<String> {
+    match amount {
+        Amount::Rows(wanted) if wanted > chosen as u64 => {
+            Some(format!("{wanted} documents are wanted, but only {qualified} qualify: all of them are chosen"))
+        }
+        Amount::Words(wanted) if chosen == qualified => Some(format!(
+            "all {qualified} documents that qualify have no more than {wanted} words: all of them are chosen"
+        )),
+        _ => None,
+    }
+}
+
+/// Lets the chosen documents through.
+pub fn emit(common: &Common, mut input: Input, choice: &Choice) -> Result<Tally, Failure> {
+    let mut meter = Meter::new(common, input.bytes_total);
+    let mut output = Output::stdout();
+    let mut scores = choice.scores.iter().flatten();
+    let mut tally = Tally::default();
+    let (mut buffer, mut out) = (Vec::new(), Vec::new());
+    while let Some(batch) = input.next(buffer)? {
+        out.clear();
+        for line in split(batch.bytes()) {
+            if choice.has(tally.rows) {
+                if let Some((_, score)) = scores.next() {
+                    write!(out, "{score}\t").expect("writing to memory cannot fail");
+                }
+                out.extend_from_slice(line);
+                out.push(b'\n');
+            }
+            tally.rows += 1;
+        }
+        output.write(&out)?;
+        if tally.rows > choice.rows {
+            return Err(unequal(tally.rows + rest(&mut input)?, choice.rows));
+        }
+        tally.bytes += batch.bytes().len() as u64;
+        meter.show(tally.bytes, tally.rows);
+        buffer = batch.into_buffer();
+    }
+    if tally.rows == choice.rows { Ok(tally) } else { Err(unequal(tally.rows, choice.rows)) }
+}
+
+/// How many documents come after the last one that was looked at.
+fn rest(input: &mut Input) -> Result<u64, Failure> {
+    let (mut rows, mut buffer) = (0, Vec::new());
+    while let Some(batch) = input.next(buffer)? {
+        rows += split(batch.bytes()).count() as u64;
+        buffer = batch.into_buffer();
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(scores: &[f64]) -> Vec<Candidate> {
+        let candidate = |(row, &score): (usize, &f64)| Candidate { score, key: 7, row: row as u32, length: row as u32 };
+        scores.iter().enumerate().map(candidate).collect()
+    }
+
+    fn best(list: &mut [Candidate], amount: Amount) -> Vec<u32> {
+        let chosen = front(list, amount);
+        let mut rows: Vec<_> = list[..chosen].iter().map(|candidate| candidate.row).collect();
+        rows.sort_unstable();
+        rows
+    }
+
+    #[test]
+    fn ties_go_to_the_earlier_row() {
+        assert_eq!(best(&mut list(&[1.0, 2.0, 2.0, 2.0, 3.0]), Amount::Rows(3)), [1, 2, 4]);
+        assert_eq!(best(&mut list(&[0.0; 5]), Amount::Fraction(0.5)), [0, 1, 2]);
+        assert_eq!(best(&mut list(&[0.0; 5]), Amount::Rows(9)), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_budget_takes_the_longest_run_that_fits() {
+        for budget in 0..60 {
+            let scores: Vec<f64> = (0..11).map(|row| f64::from(row * 7 % 11)).collect();
+            let mut sorted = list(&scores);
+            sorted.sort_by(Candidate::order);
+            let mut left = budget;
+            let fits = sorted.iter().take_while(|candidate| {
+                let length = u64::from(candidate.length);
+                let fits = length <= left;
+                left = left.saturating_sub(length);
+                fits
+            });
+            let mut expected: Vec<_> = fits.map(|candidate| candidate.row).collect();
+            expected.sort_unstable();
+            assert_eq!(best(&mut list(&scores), Amount::Words(budget)), expected, "{budget}");
+        }
+    }
+
+    #[test]
+    fn proportions_are_rounded_down_and_the_last_takes_the_rest() {
+        let wanted = |amount| Wanted { amount, proportions: vec![1.0, 1.0, 1.0], per_group: false };
+        let rows = |parts: [u64; 3]| parts.map(Amount::Rows).to_vec();
+        assert_eq!(wanted(Amount::Rows(10)).split(100), rows([3, 3, 4]));
+        assert_eq!(wanted(Amount::Fraction(0.29)).split(100), rows([9, 9, 11]));
+    }
+}
