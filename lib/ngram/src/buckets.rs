@@ -11,6 +11,8 @@
 //! - [`Hash::Sha256`]: the words joined by single spaces; SHA-256 of that, read as a big-endian number, modulo `B`. These are
 //!   the buckets of PyPI's `data-selection` 1.0.3 (`hash_buckets`); a lone surrogate, which it cannot encode, counts as its three bytes.
 
+use crate::marks::{self, Block};
+use crate::short::{SHORT, xxh3_pair, xxh3_short};
 use crate::words::{Span, Tokenizer, Words};
 use std::fmt;
 use xxhash_rust::xxh3::xxh3_64;
@@ -71,17 +73,48 @@ impl fmt::Display for Tokenizer {
 #[derive(Clone)]
 pub struct Features {
     parameters: Parameters,
+    instructions: Instructions,
     words: Words,
     hashes: Vec<[u8; 8]>,
+    spans: Vec<Span>,
     sha256: Option<Sha256>,
+}
+
+/// What the processor offers. The answers do not depend on it.
+#[derive(Debug, Clone, Copy)]
+enum Instructions {
+    Plain,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Instructions {
+    #[cfg(target_arch = "x86_64")]
+    fn detect() -> Instructions {
+        let bits = is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("popcnt");
+        match bits && is_x86_feature_detected!("avx2") {
+            true if is_x86_feature_detected!("avx512bw") => Instructions::Avx512,
+            true => Instructions::Avx2,
+            false => Instructions::Plain,
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn detect() -> Instructions {
+        Instructions::Plain
+    }
 }
 
 impl Features {
     /// Features with these parameters.
     pub fn new(parameters: &Parameters) -> Features {
         Features {
+            instructions: Instructions::detect(),
             words: Words::new(parameters.tokenizer),
             hashes: Vec::new(),
+            spans: Vec::new(),
             sha256: (parameters.hash == Hash::Sha256).then(|| Sha256::new(parameters.buckets)),
             parameters: parameters.clone(),
         }
@@ -89,33 +122,68 @@ impl Features {
 
     /// Calls `act` with the bucket of every n-gram of the text, all 1-grams first. Gives the number of words.
     /// Fails on a text that is too long for [`Words::find`].
-    #[inline]
-    pub fn each(&mut self, text: &[u8], mut act: impl FnMut(u32)) -> Result<u64, String> {
-        let (lower, spans) = self.words.find(text)?;
-        match &mut self.sha256 {
-            Some(sha256) => (1..=self.parameters.ngrams).for_each(|n| sha256.each(lower, spans, n, &mut act)),
-            None => {
-                let buckets = u128::from(self.parameters.buckets);
-                let mut act = |hash: u64| act((u128::from(hash) * buckets >> 64) as u32);
-                self.hashes.clear();
-                self.hashes.extend(spans.iter().map(|span| {
-                    let hash = xxh3_64(span.of(lower));
-                    act(hash);
-                    hash.to_le_bytes()
-                }));
-                (2..=self.parameters.ngrams).for_each(|n| each_gram(&self.hashes, n, &mut act));
-            }
+    pub fn each(&mut self, text: &[u8], act: impl FnMut(u32)) -> Result<u64, String> {
+        match self.instructions {
+            Instructions::Plain => self.each_with(text, marks::plain, act),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the processor was asked and has them.
+            Instructions::Avx2 => unsafe { self.each_avx2(text, act) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the processor was asked and has them.
+            Instructions::Avx512 => unsafe { self.each_avx512(text, act) },
         }
-        Ok(spans.len() as u64)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
+    fn each_avx2(&mut self, text: &[u8], act: impl FnMut(u32)) -> Result<u64, String> {
+        self.each_with(text, |bytes| marks::avx2(bytes), act)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512bw,avx2,bmi1,popcnt")]
+    fn each_avx512(&mut self, text: &[u8], act: impl FnMut(u32)) -> Result<u64, String> {
+        self.each_with(text, |bytes| marks::avx512(bytes), act)
+    }
+
+    /// In line, so that it takes on the caller's target features.
+    #[inline(always)]
+    fn each_with(
+        &mut self,
+        text: &[u8],
+        look: impl Fn(&[u8; 64]) -> Block,
+        mut act: impl FnMut(u32),
+    ) -> Result<u64, String> {
+        let found = self.words.find_with(text, look)?;
+        if let Some(sha256) = &mut self.sha256 {
+            self.spans.clear();
+            self.spans.extend(found.spans());
+            (1..=self.parameters.ngrams).for_each(|n| sha256.each(found.lower, &self.spans, n, &mut act));
+            return Ok(found.len() as u64);
+        }
+        let buckets = u128::from(self.parameters.buckets);
+        let mut act = |hash: u64| act((u128::from(hash) * buckets >> 64) as u32);
+        self.hashes.clear();
+        self.hashes.extend(found.spans().map(|span| {
+            let hash = match span.length() {
+                length @ ..=SHORT => xxh3_short(span.head(found.lower), length as u64),
+                _ => xxh3_64(span.of(found.lower)),
+            };
+            act(hash);
+            hash.to_le_bytes()
+        }));
+        (2..=self.parameters.ngrams).for_each(|n| each_gram(&self.hashes, n, &mut act));
+        Ok(found.len() as u64)
     }
 }
 
 /// The hashes of all n-grams over words with these hashes.
+#[inline(always)]
 fn each_gram(hashes: &[[u8; 8]], n: usize, act: &mut impl FnMut(u64)) {
     match n {
-        // A constant length makes XXH3 a handful of instructions.
-        2 => hashes.windows(2).for_each(|pair| act(xxh3_64([pair[0], pair[1]].as_flattened()))),
-        3 => hashes.windows(3).for_each(|triple| act(xxh3_64([triple[0], triple[1], triple[2]].as_flattened()))),
+        2 => {
+            hashes.windows(2).for_each(|pair| act(xxh3_pair(u64::from_le_bytes(pair[0]), u64::from_le_bytes(pair[1]))))
+        }
         n => hashes.windows(n).for_each(|gram| act(xxh3_64(gram.as_flattened()))),
     }
 }

@@ -6,6 +6,7 @@ pub mod buckets;
 pub mod counts;
 pub mod letters;
 mod marks;
+mod short;
 #[rustfmt::skip]
 mod unicode;
 pub mod words;

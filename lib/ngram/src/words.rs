@@ -8,7 +8,8 @@
 use crate::letters::{
     CAPITAL_SIGMA, Class, DOTTED_I, DOTTED_I_LOWER, FINAL_SIGMA, Letters, SMALL_SIGMA, Sigma, letters,
 };
-use crate::marks::{Mask, block};
+use crate::marks::{Block, Mask, plain};
+use crate::short::SHORT;
 
 /// What is a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +26,21 @@ pub struct Words {
     tokenizer: Tokenizer,
     letters: &'static Letters,
     lower: Vec<u8>,
-    marks: Marks,
-    spans: Vec<Span>,
+    /// Bytes of `lower` that are text; what is behind them is padding.
+    filled: usize,
+    marks: Vec<Mask>,
+    /// The marks of the last `filled % 64` bytes.
+    open: Mask,
+    starts: Places,
+    ends: Places,
+}
+
+/// The words of a text.
+pub struct Found<'a> {
+    /// The text in lower case, and at least [`SHORT`] bytes of padding behind it.
+    pub lower: &'a [u8],
+    starts: &'a [u32],
+    ends: &'a [u32],
 }
 
 /// A word's place in the lower-cased text.
@@ -42,43 +56,78 @@ pub const TEXT_MAX: usize = (u32::MAX / 2) as usize;
 impl Words {
     /// A finder of words.
     pub fn new(tokenizer: Tokenizer) -> Words {
-        Words { tokenizer, letters: letters(), lower: Vec::new(), marks: Marks::default(), spans: Vec::new() }
+        Words {
+            tokenizer,
+            letters: letters(),
+            lower: Vec::new(),
+            filled: 0,
+            marks: Vec::new(),
+            open: Mask::default(),
+            starts: Places::default(),
+            ends: Places::default(),
+        }
     }
 
-    /// Finds the words of `text`. Gives the lower-cased text and each word's place in it. Fails above [`TEXT_MAX`] bytes.
-    pub fn find(&mut self, text: &[u8]) -> Result<(&[u8], &[Span]), String> {
+    /// Finds the words of `text`. Fails above [`TEXT_MAX`] bytes.
+    pub fn find(&mut self, text: &[u8]) -> Result<Found<'_>, String> {
+        self.find_with(text, plain)
+    }
+
+    /// The same with another way to look at 64 bytes; in line, so that it takes on the caller's target features.
+    #[inline(always)]
+    pub(crate) fn find_with(&mut self, text: &[u8], look: impl Fn(&[u8; 64]) -> Block) -> Result<Found<'_>, String> {
         if text.len() > TEXT_MAX {
             return Err(format!("a text of {} bytes: expected {TEXT_MAX} at the most", text.len()));
         }
-        self.lower(text);
-        self.spans.clear();
+        self.lower(text, look);
         match self.tokenizer {
-            Tokenizer::Wordpunct => {
-                self.marks.runs(self.lower.len(), |mask| (mask.word, !(mask.word | mask.space)), &mut self.spans)
-            }
-            Tokenizer::Whitespace => self.marks.runs(self.lower.len(), |mask| (!mask.space, 0), &mut self.spans),
+            Tokenizer::Wordpunct => self.runs(|mask| (mask.word, !(mask.word | mask.space))),
+            Tokenizer::Whitespace => self.runs(|mask| (!mask.space, 0)),
         }
-        Ok((&self.lower, &self.spans))
+        Ok(Found { lower: &self.lower[..self.filled + SHORT], starts: self.starts.all(), ends: self.ends.all() })
     }
 
-    fn lower(&mut self, text: &[u8]) {
-        self.lower.clear();
-        self.lower.reserve(text.len() + 64);
+    #[inline(always)]
+    fn lower(&mut self, text: &[u8], look: impl Fn(&[u8; 64]) -> Block) {
+        let room = text.len() + text.len() / 2 + 64 + SHORT;
+        if self.lower.len() < room {
+            self.lower.resize(room, 0);
+        }
         self.marks.clear();
+        (self.filled, self.open) = (0, Mask::default());
         let mut at = 0;
         while at < text.len() {
             let rest = &text[at..];
-            let whole = rest.first_chunk::<64>();
-            let block = whole.map_or_else(|| block(&padded(rest)), block);
+            let block = rest.first_chunk().map_or_else(|| look(&padded(rest)), &look);
             let ascii = rest.len().min(block.foreign.trailing_zeros() as usize);
-            self.lower.extend_from_slice(&block.lower[..ascii]);
-            self.marks.push(block.mask, ascii as u32);
+            self.lower[self.filled..self.filled + 64].copy_from_slice(&block.lower);
+            self.mark(block.mask, ascii);
             at += ascii;
             while at < text.len() && !text[at].is_ascii() {
                 at += self.character(text, at);
             }
         }
-        self.marks.end();
+        self.marks.push(self.open);
+    }
+
+    /// Notes the classes of the next `count` (at most 64) bytes, which are in place.
+    #[inline(always)]
+    fn mark(&mut self, mask: Mask, count: usize) {
+        if count == 0 {
+            return;
+        }
+        let kept = u64::MAX >> (64 - count);
+        let mask = Mask { word: mask.word & kept, space: mask.space & kept };
+        let shift = self.filled as u32 % 64;
+        self.open.word |= mask.word << shift;
+        self.open.space |= mask.space << shift;
+        if shift as usize + count >= 64 {
+            self.marks.push(self.open);
+            // In two steps, because a shift by 64 is none.
+            let rest = |bits: u64| bits >> 1 >> (63 - shift);
+            self.open = Mask { word: rest(mask.word), space: rest(mask.space) };
+        }
+        self.filled += count;
     }
 
     /// Takes the character that begins at `at`; gives its length.
@@ -96,10 +145,9 @@ impl Words {
     fn push(&mut self, code: u32) {
         let class = self.letters.get(code).class;
         let (bytes, length) = encode(code);
-        self.lower.extend_from_slice(&bytes[..length]);
-        let ones = (1 << length) - 1;
-        let bits = |wanted| if class == wanted { ones } else { 0 };
-        self.marks.push(Mask { word: bits(Class::Word), space: bits(Class::Space) }, length as u32);
+        self.lower[self.filled..self.filled + 4].copy_from_slice(&bytes);
+        let bits = |wanted| if class == wanted { u64::MAX } else { 0 };
+        self.mark(Mask { word: bits(Class::Word), space: bits(Class::Space) }, length);
     }
 
     /// The lower case of a capital sigma: final after a cased letter and not before one, ignorable ones looked past.
@@ -109,25 +157,115 @@ impl Words {
         let after = code_points(&text[at + length..]).find_map(kind);
         if before == Some(Sigma::Cased) && after != Some(Sigma::Cased) { FINAL_SIGMA } else { SMALL_SIGMA }
     }
+
+    /// Finds where the runs of either of two classes start and end.
+    #[inline(always)]
+    fn runs(&mut self, classes: impl Fn(&Mask) -> (u64, u64)) {
+        self.starts.clear();
+        self.ends.clear();
+        let (mut last_one, mut last_other) = (0, 0);
+        for (place, mask) in self.marks.iter().enumerate() {
+            let base = 64 * place;
+            // The last block is followed by one that is in no class, so that every run ends.
+            let valid = match self.filled - base {
+                0 => 0,
+                bytes => u64::MAX >> (64 - bytes.min(64)),
+            };
+            let (one, other) = classes(mask);
+            let (one, other) = (one & valid, other & valid);
+            let (one_before, other_before) = (one << 1 | last_one, other << 1 | last_other);
+            self.starts.push(one & !one_before | other & !other_before, base as u32);
+            self.ends.push(!one & one_before | !other & other_before, base as u32);
+            (last_one, last_other) = (one >> 63, other >> 63);
+        }
+    }
+}
+
+impl Found<'_> {
+    /// Number of words.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// The words in order.
+    #[inline(always)]
+    pub fn spans(&self) -> impl Iterator<Item = Span> + '_ {
+        self.starts.iter().zip(self.ends).map(|(&start, &end)| Span { start, end })
+    }
+
+    /// The words' bytes in order.
+    pub fn words(&self) -> impl Iterator<Item = &[u8]> {
+        self.spans().map(|span| span.of(self.lower))
+    }
 }
 
 impl Span {
     /// The word's bytes in the lower-cased text.
-    #[inline]
+    #[inline(always)]
     pub fn of<'a>(&self, lower: &'a [u8]) -> &'a [u8] {
         &lower[self.start as usize..self.end as usize]
     }
 
+    /// The word's first [`SHORT`] bytes, whatever its length.
+    #[inline(always)]
+    pub fn head<'a>(&self, lower: &'a [u8]) -> &'a [u8; SHORT] {
+        lower[self.start as usize..].first_chunk().expect("the text is padded")
+    }
+
+    /// Length in bytes.
+    #[inline(always)]
+    pub fn length(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
     /// From this word's first byte to the last byte of a later one.
-    #[inline]
     pub fn to(&self, last: Span) -> Span {
         Span { start: self.start, end: last.end }
     }
 
     /// Whether exactly one space stands between this word and the next.
-    #[inline]
     pub fn is_spaced(&self, next: Span, lower: &[u8]) -> bool {
         next.start == self.end + 1 && lower[self.end as usize] == b' '
+    }
+}
+
+/// Places in a text, collected from bits.
+#[derive(Debug, Clone, Default)]
+struct Places {
+    list: Vec<u32>,
+    count: usize,
+}
+
+impl Places {
+    fn clear(&mut self) {
+        self.count = 0;
+    }
+
+    fn all(&self) -> &[u32] {
+        &self.list[..self.count]
+    }
+
+    /// Appends `base` plus the place of each bit. Eight at a time without asking whether there are as many: guessing the number
+    /// of bits wrongly costs more than writing a few places too many, which the next call writes over.
+    #[inline(always)]
+    fn push(&mut self, mut bits: u64, base: u32) {
+        if self.list.len() < self.count + 64 {
+            self.list.resize(2 * self.count + 64, 0);
+        }
+        let found = bits.count_ones() as usize;
+        for eight in self.list[self.count..self.count + 64].chunks_exact_mut(8).take(found.div_ceil(8).max(1)) {
+            for place in eight {
+                *place = base.wrapping_add(bits.trailing_zeros());
+                bits &= bits.wrapping_sub(1);
+            }
+        }
+        self.count += found;
     }
 }
 
@@ -182,91 +320,14 @@ fn code_points_before(mut bytes: &[u8]) -> impl Iterator<Item = u32> {
     })
 }
 
-/// The classes of all bytes of a text.
-#[derive(Debug, Clone, Default)]
-struct Marks {
-    whole: Vec<Mask>,
-    open: Mask,
-    filled: u32,
-}
-
-impl Marks {
-    fn clear(&mut self) {
-        *self = Marks { whole: std::mem::take(&mut self.whole), ..Marks::default() };
-        self.whole.clear();
-    }
-
-    /// Appends the first `count` (at most 64) bits of a mask.
-    #[inline]
-    fn push(&mut self, mask: Mask, count: u32) {
-        if count == 0 {
-            return;
-        }
-        let kept = u64::MAX >> (64 - count);
-        let mask = Mask { word: mask.word & kept, space: mask.space & kept };
-        self.open.word |= mask.word << self.filled;
-        self.open.space |= mask.space << self.filled;
-        let filled = self.filled + count;
-        if filled >= 64 {
-            self.whole.push(self.open);
-            let taken = 64 - self.filled;
-            let rest = |bits: u64| bits.checked_shr(taken).unwrap_or(0);
-            self.open = Mask { word: rest(mask.word), space: rest(mask.space) };
-        }
-        self.filled = filled % 64;
-    }
-
-    fn end(&mut self) {
-        if self.filled > 0 {
-            self.whole.push(self.open);
-        }
-    }
-
-    /// Finds the runs of either of two classes among `length` bytes.
-    fn runs(&self, length: usize, classes: impl Fn(&Mask) -> (u64, u64), spans: &mut Vec<Span>) {
-        let (mut last_one, mut last_other) = (0, 0);
-        let (mut started, mut ended) = (0, 0);
-        for (place, mask) in self.whole.iter().enumerate() {
-            let base = 64 * place;
-            let valid = u64::MAX >> (64 - (length - base).min(64));
-            let (one, other) = classes(mask);
-            let (one, other) = (one & valid, other & valid);
-            let (one_before, other_before) = (one << 1 | last_one, other << 1 | last_other);
-            // At most one run in 64 begins before this block and ends in it, so 65 places are enough.
-            spans.resize(started + 65, Span::default());
-            each_bit(one & !one_before | other & !other_before, |bit| {
-                spans[started].start = base as u32 + bit;
-                started += 1;
-            });
-            each_bit(!one & one_before | !other & other_before, |bit| {
-                spans[ended].end = base as u32 + bit;
-                ended += 1;
-            });
-            (last_one, last_other) = (one >> 63, other >> 63);
-        }
-        spans.truncate(started);
-        if ended < started {
-            spans[ended].end = length as u32;
-        }
-    }
-}
-
-#[inline]
-fn each_bit(mut bits: u64, mut act: impl FnMut(u32)) {
-    while bits != 0 {
-        act(bits.trailing_zeros());
-        bits &= bits - 1;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn words(tokenizer: Tokenizer, text: &str) -> Vec<String> {
         let mut words = Words::new(tokenizer);
-        let (lower, spans) = words.find(text.as_bytes()).unwrap();
-        spans.iter().map(|span| String::from_utf8(span.of(lower).to_vec()).unwrap()).collect()
+        let found = words.find(text.as_bytes()).unwrap();
+        found.words().map(|word| String::from_utf8(word.to_vec()).unwrap()).collect()
     }
 
     #[test]
@@ -316,8 +377,8 @@ mod tests {
     #[test]
     fn surrogates_and_stray_bytes_are_punctuation() {
         let mut words = Words::new(Tokenizer::Wordpunct);
-        let (lower, spans) = words.find(b"a\xed\xa0\x80b\xffc\xe2\x82").unwrap();
-        let words: Vec<_> = spans.iter().map(|span| span.of(lower)).collect();
+        let found = words.find(b"a\xed\xa0\x80b\xffc\xe2\x82").unwrap();
+        let words: Vec<_> = found.words().collect();
         assert_eq!(words.len(), 6);
         assert_eq!(words[..3], [&b"a"[..], b"\xed\xa0\x80", b"b"]);
     }
