@@ -1,1 +1,4 @@
 //! Words, n-grams and their hashed counts.
+
+pub mod letters;
+mod unicode;
