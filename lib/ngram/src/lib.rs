@@ -7,6 +7,5 @@ pub mod counts;
 pub mod letters;
 mod marks;
 mod short;
-#[rustfmt::skip]
 mod unicode;
 pub mod words;
