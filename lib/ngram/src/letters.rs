@@ -136,41 +136,19 @@ fn unpack(packed: u32) -> Letter {
         2 => Sigma::Ignorable,
         _ => Sigma::Other,
     };
-<<<<<<< HEAD
     Letter { class, sigma, lower: packed >> 4 }
-=======
-    Letter {
-        class,
-        sigma,
-        lower: packed >> 4,
-    }
->>>>>>> unicode
 }
 
 /// The answer from the ranges alone, for any code point.
 fn search(code_point: u32) -> Letter {
     let range = KINDS.partition_point(|range| range.1 < code_point);
-<<<<<<< HEAD
     let kind = KINDS.get(range).filter(|range| range.0 <= code_point).map_or(0, |range| range.2);
-=======
-    let kind = KINDS
-        .get(range)
-        .filter(|range| range.0 <= code_point)
-        .map_or(0, |range| range.2);
->>>>>>> unicode
     let range = LOWERS.partition_point(|range| range.1 < code_point);
     let delta = LOWERS
         .get(range)
         .filter(|range| range.0 <= code_point && (code_point - range.0).is_multiple_of(range.2))
         .map_or(0, |range| range.3);
-<<<<<<< HEAD
     Letter { lower: code_point.wrapping_add_signed(delta), ..unpack(u32::from(kind)) }
-=======
-    Letter {
-        lower: code_point.wrapping_add_signed(delta),
-        ..unpack(u32::from(kind))
-    }
->>>>>>> unicode
 }
 
 #[cfg(test)]
@@ -180,14 +158,7 @@ mod tests {
     fn fnv1a_64(letters: impl Iterator<Item = Letter>) -> u64 {
         let mut hash = 0xcbf2_9ce4_8422_2325;
         for letter in letters {
-<<<<<<< HEAD
             for byte in [letter.class as u8, letter.sigma as u8].into_iter().chain(letter.lower.to_le_bytes()) {
-=======
-            for byte in [letter.class as u8, letter.sigma as u8]
-                .into_iter()
-                .chain(letter.lower.to_le_bytes())
-            {
->>>>>>> unicode
                 hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
             }
         }
@@ -212,15 +183,7 @@ mod tests {
         assert!(KINDS.windows(2).all(|pair| pair[0].1 < pair[1].0));
         assert!(LOWERS.windows(2).all(|pair| pair[0].1 < pair[1].0));
         assert!(KINDS.iter().all(|range| range.0 <= range.1));
-<<<<<<< HEAD
         assert!(LOWERS.iter().all(|range| range.0 <= range.1 && (range.1 - range.0).is_multiple_of(range.2)));
-=======
-        assert!(
-            LOWERS
-                .iter()
-                .all(|range| range.0 <= range.1 && (range.1 - range.0).is_multiple_of(range.2))
-        );
->>>>>>> unicode
     }
 
     #[test]
@@ -234,7 +197,6 @@ mod tests {
 
     #[test]
     fn letters_that_callers_treat_apart() {
-<<<<<<< HEAD
         let letter_of = |class, sigma, lower| Letter { class, sigma, lower };
         assert_eq!(letter(DOTTED_I), letter_of(Class::Word, Sigma::Cased, DOTTED_I_LOWER[0]));
         assert_eq!(letter(DOTTED_I_LOWER[1]), letter_of(Class::Punct, Sigma::Ignorable, 0x307));
@@ -244,41 +206,5 @@ mod tests {
         assert_eq!(letter(0xd800), letter_of(Class::Punct, Sigma::Other, 0xd800));
         assert_eq!(letter(0x11_0000), letter_of(Class::Punct, Sigma::Other, 0x11_0000));
         assert_eq!(letter(u32::MAX), letter_of(Class::Punct, Sigma::Other, u32::MAX));
-=======
-        let letter_of = |class, sigma, lower| Letter {
-            class,
-            sigma,
-            lower,
-        };
-        assert_eq!(
-            letter(DOTTED_I),
-            letter_of(Class::Word, Sigma::Cased, DOTTED_I_LOWER[0])
-        );
-        assert_eq!(
-            letter(DOTTED_I_LOWER[1]),
-            letter_of(Class::Punct, Sigma::Ignorable, 0x307)
-        );
-        assert_eq!(
-            letter(CAPITAL_SIGMA),
-            letter_of(Class::Word, Sigma::Cased, SMALL_SIGMA)
-        );
-        assert_eq!(
-            letter(FINAL_SIGMA),
-            letter_of(Class::Word, Sigma::Cased, FINAL_SIGMA)
-        );
-        assert_eq!(letter(0x1c), letter_of(Class::Space, Sigma::Other, 0x1c));
-        assert_eq!(
-            letter(0xd800),
-            letter_of(Class::Punct, Sigma::Other, 0xd800)
-        );
-        assert_eq!(
-            letter(0x11_0000),
-            letter_of(Class::Punct, Sigma::Other, 0x11_0000)
-        );
-        assert_eq!(
-            letter(u32::MAX),
-            letter_of(Class::Punct, Sigma::Other, u32::MAX)
-        );
->>>>>>> unicode
     }
 }
