@@ -12,8 +12,8 @@
 //!   the buckets of PyPI's `data-selection` 1.0.3 (`hash_buckets`); a lone surrogate, which it cannot encode, counts as its three bytes.
 
 use crate::marks::{self, Block};
-use crate::short::{SHORT, xxh3_pair, xxh3_short};
-use crate::words::{Span, Tokenizer, Words};
+use crate::short::{LANES, Lanes, SHORT, buckets_of, xxh3_lanes, xxh3_pairs};
+use crate::words::{Found, Span, Tokenizer, Words};
 use std::fmt;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -75,7 +75,8 @@ pub struct Features {
     parameters: Parameters,
     instructions: Instructions,
     words: Words,
-    hashes: Vec<[u8; 8]>,
+    hashes: Vec<u64>,
+    gram_hashes: Vec<u64>,
     spans: Vec<Span>,
     sha256: Option<Sha256>,
 }
@@ -94,8 +95,11 @@ impl Instructions {
     #[cfg(target_arch = "x86_64")]
     fn detect() -> Instructions {
         let bits = is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("popcnt");
+        let avx512 = is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
         match bits && is_x86_feature_detected!("avx2") {
-            true if is_x86_feature_detected!("avx512bw") => Instructions::Avx512,
+            true if avx512 => Instructions::Avx512,
             true => Instructions::Avx2,
             false => Instructions::Plain,
         }
@@ -114,6 +118,7 @@ impl Features {
             instructions: Instructions::detect(),
             words: Words::new(parameters.tokenizer),
             hashes: Vec::new(),
+            gram_hashes: Vec::new(),
             spans: Vec::new(),
             sha256: (parameters.hash == Hash::Sha256).then(|| Sha256::new(parameters.buckets)),
             parameters: parameters.clone(),
@@ -141,7 +146,7 @@ impl Features {
     }
 
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512bw,avx2,bmi1,popcnt")]
+    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx2,bmi1,popcnt")]
     fn each_avx512(&mut self, text: &[u8], act: impl FnMut(u32)) -> Result<u64, String> {
         self.each_with(text, |bytes| marks::avx512(bytes), act)
     }
@@ -161,31 +166,82 @@ impl Features {
             (1..=self.parameters.ngrams).for_each(|n| sha256.each(found.lower, &self.spans, n, &mut act));
             return Ok(found.len() as u64);
         }
-        let buckets = u128::from(self.parameters.buckets);
-        let mut act = |hash: u64| act((u128::from(hash) * buckets >> 64) as u32);
         self.hashes.clear();
-        self.hashes.extend(found.spans().map(|span| {
-            let hash = match span.length() {
-                length @ ..=SHORT => xxh3_short(span.head(found.lower), length as u64),
-                _ => xxh3_64(span.of(found.lower)),
-            };
-            act(hash);
-            hash.to_le_bytes()
-        }));
-        (2..=self.parameters.ngrams).for_each(|n| each_gram(&self.hashes, n, &mut act));
+        hash_words(&found, &mut self.hashes);
+        each_bucket(&self.hashes, self.parameters.buckets, &mut act);
+        for n in 2..=self.parameters.ngrams {
+            hash_grams(&self.hashes, n, &mut self.gram_hashes);
+            each_bucket(&self.gram_hashes, self.parameters.buckets, &mut act);
+        }
         Ok(found.len() as u64)
     }
 }
 
-/// The hashes of all n-grams over words with these hashes.
+/// Appends the hash of every word.
 #[inline(always)]
-fn each_gram(hashes: &[[u8; 8]], n: usize, act: &mut impl FnMut(u64)) {
-    match n {
-        2 => {
-            hashes.windows(2).for_each(|pair| act(xxh3_pair(u64::from_le_bytes(pair[0]), u64::from_le_bytes(pair[1]))))
+fn hash_words(found: &Found, hashes: &mut Vec<u64>) {
+    let mut spans = found.spans();
+    let (mut heads, mut lengths, mut some) = ([0; LANES], [0; LANES], [0; LANES]);
+    for first in (0..found.len()).step_by(LANES) {
+        let count = LANES.min(found.len() - first);
+        let mut long = [(0, Span::default()); LANES];
+        let mut longs = 0;
+        for (lane, span) in spans.by_ref().take(count).enumerate() {
+            heads[lane] = u64::from_le_bytes(*span.head(found.lower));
+            lengths[lane] = span.length() as u64;
+            long[longs] = (lane, span);
+            longs += usize::from(span.length() > SHORT);
         }
-        n => hashes.windows(n).for_each(|gram| act(xxh3_64(gram.as_flattened()))),
+        xxh3_lanes(&heads, &lengths, &mut some);
+        for &(lane, span) in &long[..longs] {
+            some[lane] = xxh3_64(span.of(found.lower));
+        }
+        hashes.extend_from_slice(&some[..count]);
     }
+}
+
+/// Makes the hashes of all n-grams, for n above 1, of words with these hashes.
+#[inline(always)]
+fn hash_grams(hashes: &[u64], n: usize, gram_hashes: &mut Vec<u64>) {
+    gram_hashes.clear();
+    if n > 2 {
+        let bytes: Vec<_> = hashes.iter().map(|hash| hash.to_le_bytes()).collect();
+        gram_hashes.extend(bytes.windows(n).map(|gram| xxh3_64(gram.as_flattened())));
+        return;
+    }
+    let pairs = hashes.len().saturating_sub(1);
+    let mut some = [0; LANES];
+    for first in (0..pairs).step_by(LANES) {
+        let count = LANES.min(pairs - first);
+        match hashes[first..].first_chunk::<{ LANES + 1 }>() {
+            Some(words) => xxh3_pairs(lanes(&words[..LANES]), lanes(&words[1..]), &mut some),
+            None => {
+                let mut words = [0; LANES + 1];
+                words[..=count].copy_from_slice(&hashes[first..]);
+                xxh3_pairs(lanes(&words[..LANES]), lanes(&words[1..]), &mut some);
+            }
+        }
+        gram_hashes.extend_from_slice(&some[..count]);
+    }
+}
+
+#[inline(always)]
+fn lanes(words: &[u64]) -> &Lanes {
+    words.try_into().expect("as many as there are lanes")
+}
+
+#[inline(always)]
+fn each_bucket(hashes: &[u64], buckets: u32, act: &mut impl FnMut(u32)) {
+    let mut some = [0; LANES];
+    let (whole, rest) = hashes.as_chunks();
+    for hashes in whole {
+        buckets_of(hashes, buckets, &mut some);
+        some.iter().for_each(|&bucket| act(bucket));
+    }
+    let mut padded = [0; LANES];
+    padded[..rest.len()].copy_from_slice(rest);
+    buckets_of(&padded, buckets, &mut some);
+    some[..rest.len()].iter().for_each(|&bucket| act(bucket));
 }
 
 /// SHA-256 modulo the number of buckets, with a memory of recent n-grams: language repeats itself, and the hash is slow.
