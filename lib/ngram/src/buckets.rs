@@ -12,7 +12,8 @@
 //!   the buckets of PyPI's `data-selection` 1.0.3 (`hash_buckets`); a lone surrogate, which it cannot encode, counts as its three bytes.
 
 use crate::marks::{self, Block};
-use crate::short::{LANES, Lanes, SHORT, buckets_of, xxh3_lanes, xxh3_pairs};
+pub use crate::short::LANES;
+use crate::short::{Lanes, SHORT, buckets_of, xxh3_lanes, xxh3_pairs};
 use crate::words::{Found, Span, Tokenizer, Words};
 use std::fmt;
 use xxhash_rust::xxh3::xxh3_64;
@@ -125,9 +126,9 @@ impl Features {
         }
     }
 
-    /// Calls `act` with the bucket of every n-gram of the text, all 1-grams first. Gives the number of words.
-    /// Fails on a text that is too long for [`Words::find`].
-    pub fn each(&mut self, text: &[u8], act: impl FnMut(u32)) -> Result<u64, String> {
+    /// Calls `act` with the buckets of all n-grams of the text, 1-grams first, in runs of [`LANES`] or, where an n ends, fewer.
+    /// Gives the number of words. Fails on a text that is too long for [`Words::find`].
+    pub fn each(&mut self, text: &[u8], act: impl FnMut(&[u32])) -> Result<u64, String> {
         match self.instructions {
             Instructions::Plain => self.each_with(text, marks::plain, act),
             #[cfg(target_arch = "x86_64")]
@@ -141,13 +142,13 @@ impl Features {
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn each_avx2(&mut self, text: &[u8], act: impl FnMut(u32)) -> Result<u64, String> {
+    fn each_avx2(&mut self, text: &[u8], act: impl FnMut(&[u32])) -> Result<u64, String> {
         self.each_with(text, |bytes| marks::avx2(bytes), act)
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx2,bmi1,popcnt")]
-    fn each_avx512(&mut self, text: &[u8], act: impl FnMut(u32)) -> Result<u64, String> {
+    fn each_avx512(&mut self, text: &[u8], act: impl FnMut(&[u32])) -> Result<u64, String> {
         self.each_with(text, |bytes| marks::avx512(bytes), act)
     }
 
@@ -157,7 +158,7 @@ impl Features {
         &mut self,
         text: &[u8],
         look: impl Fn(&[u8; 64]) -> Block,
-        mut act: impl FnMut(u32),
+        mut act: impl FnMut(&[u32]),
     ) -> Result<u64, String> {
         let found = self.words.find_with(text, look)?;
         if let Some(sha256) = &mut self.sha256 {
@@ -231,17 +232,19 @@ fn lanes(words: &[u64]) -> &Lanes {
 }
 
 #[inline(always)]
-fn each_bucket(hashes: &[u64], buckets: u32, act: &mut impl FnMut(u32)) {
+fn each_bucket(hashes: &[u64], buckets: u32, act: &mut impl FnMut(&[u32])) {
     let mut some = [0; LANES];
     let (whole, rest) = hashes.as_chunks();
     for hashes in whole {
         buckets_of(hashes, buckets, &mut some);
-        some.iter().for_each(|&bucket| act(bucket));
+        act(&some);
     }
-    let mut padded = [0; LANES];
-    padded[..rest.len()].copy_from_slice(rest);
-    buckets_of(&padded, buckets, &mut some);
-    some[..rest.len()].iter().for_each(|&bucket| act(bucket));
+    if !rest.is_empty() {
+        let mut padded = [0; LANES];
+        padded[..rest.len()].copy_from_slice(rest);
+        buckets_of(&padded, buckets, &mut some);
+        act(&some[..rest.len()]);
+    }
 }
 
 /// SHA-256 modulo the number of buckets, with a memory of recent n-grams: language repeats itself, and the hash is slow.
@@ -279,20 +282,25 @@ impl Sha256 {
     }
 
     /// The buckets of all n-grams of one `n`.
-    fn each(&mut self, lower: &[u8], spans: &[Span], n: usize, act: &mut impl FnMut(u32)) {
-        for gram in spans.windows(n) {
-            let spaced = gram.windows(2).all(|pair| pair[0].is_spaced(pair[1], lower));
-            let bucket = if spaced {
-                self.bucket(gram[0].to(gram[n - 1]).of(lower))
-            } else {
-                let mut joined = std::mem::take(&mut self.joined);
-                join(gram, lower, &mut joined);
-                let bucket = self.bucket(&joined);
-                self.joined = joined;
-                bucket
-            };
-            act(bucket);
+    fn each(&mut self, lower: &[u8], spans: &[Span], n: usize, act: &mut impl FnMut(&[u32])) {
+        let mut some = [0; LANES];
+        for first in (0..(spans.len() + 1).saturating_sub(n)).step_by(LANES) {
+            let grams = spans[first..].windows(n).take(LANES);
+            let count = grams.len();
+            grams.zip(&mut some).for_each(|(gram, bucket)| *bucket = self.gram(lower, gram));
+            act(&some[..count]);
         }
+    }
+
+    fn gram(&mut self, lower: &[u8], gram: &[Span]) -> u32 {
+        if gram.windows(2).all(|pair| pair[0].is_spaced(pair[1], lower)) {
+            return self.bucket(gram[0].to(gram[gram.len() - 1]).of(lower));
+        }
+        let mut joined = std::mem::take(&mut self.joined);
+        join(gram, lower, &mut joined);
+        let bucket = self.bucket(&joined);
+        self.joined = joined;
+        bucket
     }
 
     fn bucket(&mut self, gram: &[u8]) -> u32 {
@@ -350,7 +358,7 @@ mod tests {
 
     fn buckets(parameters: &Parameters, text: &str) -> Vec<u32> {
         let mut found = Vec::new();
-        Features::new(parameters).each(text.as_bytes(), |bucket| found.push(bucket)).unwrap();
+        Features::new(parameters).each(text.as_bytes(), |buckets| found.extend_from_slice(buckets)).unwrap();
         found
     }
 
@@ -403,7 +411,7 @@ mod tests {
         let mut features = Features::new(&parameters);
         let mut rounds = [Vec::new(), Vec::new()];
         for round in &mut rounds {
-            features.each(text.as_bytes(), |bucket| round.push(bucket)).unwrap();
+            features.each(text.as_bytes(), |buckets| round.extend_from_slice(buckets)).unwrap();
         }
         assert_eq!(rounds[0], rounds[1]);
     }

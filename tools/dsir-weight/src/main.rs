@@ -81,7 +81,7 @@ const TOOL: Tool<Args> = Tool {
     sections: &[(
         "Estimator",
         &[
-            "With p and q the share of a bucket among the n-grams of the target and of the raw corpus, a text's weight is the sum of `ln(p + 1e-8) - ln(q + 1e-8)` over the buckets of its n-grams, in 64-bit floats, in order of n and place. With --smoothing A, p is (count + A) / (grams + A * buckets). The length is DSIR's: with g n-grams of 1 to n words, (g + n (n - 1) / 2) / n rounded down, which is the number of words.",
+            "With p and q the share of a bucket among the n-grams of the target and of the raw corpus, a text's weight is the sum of `ln(p + 1e-8) - ln(q + 1e-8)` over the buckets of its n-grams, in 64-bit floats and a fixed order. With --smoothing A, p is (count + A) / (grams + A * buckets). The length is DSIR's: with g n-grams of 1 to n words, (g + n (n - 1) / 2) / n rounded down, which is the number of words.",
             "With --hash sha256 in ngram-hash(1) and no smoothing, weights equal those of the Python package data-selection 1.0.3 up to rounding. The package estimates the raw corpus from 1e9 n-grams at the most unless told otherwise; ngram-hash(1) takes all, or as many as --tokens-max says.",
         ],
     )],

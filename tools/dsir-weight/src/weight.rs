@@ -53,23 +53,28 @@ impl WeightRows {
     /// Adds up the weights of a text; gives the number of its n-grams.
     fn weigh(features: &mut Features, ratios: &LogRatios, text: &[u8], weights: &mut [f64]) -> Result<u64, String> {
         let mut grams = 0;
-        if let [weight] = weights {
-            *weight = 0.0;
-            let ratios = &ratios.values[..];
-            features.each(text, |bucket| {
-                *weight += ratios[bucket as usize];
-                grams += 1;
-            })?;
-            return Ok(grams);
-        }
         weights.fill(0.0);
-        features.each(text, |bucket| {
-            let ratios = &ratios.values[bucket as usize * ratios.targets..];
-            weights.iter_mut().zip(ratios).for_each(|(weight, ratio)| *weight += ratio);
-            grams += 1;
+        features.each(text, |buckets| {
+            grams += buckets.len() as u64;
+            for (target, weight) in weights.iter_mut().enumerate() {
+                *weight += sum_of(buckets, |bucket| ratios.values[bucket as usize * ratios.targets + target]);
+            }
         })?;
         Ok(grams)
     }
+}
+
+/// Adds in four lanes, because one addition after the other waits for itself. The order is fixed, so the sum is too.
+#[inline]
+fn sum_of(buckets: &[u32], value: impl Fn(u32) -> f64) -> f64 {
+    let mut lanes = [0.0; 4];
+    let (whole, rest) = buckets.as_chunks();
+    for four in whole {
+        let four: &[u32; 4] = four;
+        lanes.iter_mut().zip(four).for_each(|(lane, &bucket)| *lane += value(bucket));
+    }
+    lanes.iter_mut().zip(rest).for_each(|(lane, &bucket)| *lane += value(bucket));
+    (lanes[0] + lanes[1]) + (lanes[2] + lanes[3])
 }
 
 impl Worker for WeightRows {

@@ -27,8 +27,10 @@ impl Worker for TableTally {
 
     fn line(&mut self, line: &[u8]) -> Result<(), String> {
         let text = self.reader.text(line)?;
-        let table = &mut self.counts.counts;
-        self.counts.words += self.features.each(text, |bucket| table[bucket as usize] += 1)?;
+        let table = &mut self.counts.counts[..];
+        self.counts.words += self.features.each(text, |buckets| {
+            buckets.iter().for_each(|&bucket| table[bucket as usize] += 1);
+        })?;
         self.counts.documents += 1;
         Ok(())
     }
@@ -66,7 +68,7 @@ impl Worker for PrefixTally {
     fn line(&mut self, line: &[u8]) -> Result<(), String> {
         let text = self.reader.text(line)?;
         let Documents { buckets, ends } = &mut self.documents;
-        let words = self.features.each(text, |bucket| buckets.push(bucket))?;
+        let words = self.features.each(text, |some| buckets.extend_from_slice(some))?;
         ends.push((words, buckets.len()));
         Ok(())
     }
@@ -128,7 +130,7 @@ impl Worker for SparseRows {
     fn line(&mut self, line: &[u8]) -> Result<(), String> {
         let text = self.reader.text(line)?;
         self.buckets.clear();
-        self.features.each(text, |bucket| self.buckets.push(bucket))?;
+        self.features.each(text, |buckets| self.buckets.extend_from_slice(buckets))?;
         self.buckets.sort_unstable();
         for (place, equal) in self.buckets.chunk_by(|a, b| a == b).enumerate() {
             if place > 0 {
