@@ -11,7 +11,7 @@
 //! - [`Hash::Sha256`]: the words joined by single spaces; SHA-256 of that, read as a big-endian number, modulo `B`. These are
 //!   the buckets of PyPI's `data-selection` 1.0.3 (`hash_buckets`); a lone surrogate, which it cannot encode, counts as its three bytes.
 
-use crate::marks::{self, Block};
+use crate::marks::{self, Kernel};
 pub use crate::short::LANES;
 use crate::short::{Lanes, SHORT, buckets_of, xxh3_lanes, xxh3_pairs};
 use crate::words::{Found, Span, Tokenizer, Words};
@@ -83,26 +83,24 @@ pub struct Features {
 }
 
 /// What the processor offers. The answers do not depend on it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 enum Instructions {
     Plain,
     #[cfg(target_arch = "x86_64")]
-    Avx2,
+    Avx2(marks::Avx2),
     #[cfg(target_arch = "x86_64")]
-    Avx512,
+    Avx512(marks::Avx512),
 }
 
 impl Instructions {
     #[cfg(target_arch = "x86_64")]
     fn detect() -> Instructions {
         let bits = is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("popcnt");
-        let avx512 = is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl");
-        match bits && is_x86_feature_detected!("avx2") {
-            true if avx512 => Instructions::Avx512,
-            true => Instructions::Avx2,
-            false => Instructions::Plain,
+        let wide = is_x86_feature_detected!("avx512dq") && is_x86_feature_detected!("avx512vl");
+        match (marks::Avx2::detect().filter(|_| bits), marks::Avx512::detect().filter(|_| wide)) {
+            (Some(_), Some(kernel)) => Instructions::Avx512(kernel),
+            (Some(kernel), None) => Instructions::Avx2(kernel),
+            (None, _) => Instructions::Plain,
         }
     }
 
@@ -130,37 +128,32 @@ impl Features {
     /// Gives the number of words. Fails on a text that is too long for [`Words::find`].
     pub fn each(&mut self, text: &[u8], act: impl FnMut(&[u32])) -> Result<u64, String> {
         match self.instructions {
-            Instructions::Plain => self.each_with(text, marks::plain, act),
+            Instructions::Plain => self.each_with(text, marks::Plain, act),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the processor was asked and has them.
-            Instructions::Avx2 => unsafe { self.each_avx2(text, act) },
+            Instructions::Avx2(kernel) => unsafe { self.each_avx2(text, kernel, act) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the processor was asked and has them.
-            Instructions::Avx512 => unsafe { self.each_avx512(text, act) },
+            Instructions::Avx512(kernel) => unsafe { self.each_avx512(text, kernel, act) },
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,bmi1,popcnt")]
-    fn each_avx2(&mut self, text: &[u8], act: impl FnMut(&[u32])) -> Result<u64, String> {
-        self.each_with(text, |bytes| marks::avx2(bytes), act)
+    fn each_avx2(&mut self, text: &[u8], kernel: marks::Avx2, act: impl FnMut(&[u32])) -> Result<u64, String> {
+        self.each_with(text, kernel, act)
     }
 
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512bw,avx512dq,avx512vl,avx2,bmi1,popcnt")]
-    fn each_avx512(&mut self, text: &[u8], act: impl FnMut(&[u32])) -> Result<u64, String> {
-        self.each_with(text, |bytes| marks::avx512(bytes), act)
+    #[target_feature(enable = "avx512bw,avx512vbmi2,avx512dq,avx512vl,avx2,bmi1,popcnt")]
+    fn each_avx512(&mut self, text: &[u8], kernel: marks::Avx512, act: impl FnMut(&[u32])) -> Result<u64, String> {
+        self.each_with(text, kernel, act)
     }
 
     /// In line, so that it takes on the caller's target features.
     #[inline(always)]
-    fn each_with(
-        &mut self,
-        text: &[u8],
-        look: impl Fn(&[u8; 64]) -> Block,
-        mut act: impl FnMut(&[u32]),
-    ) -> Result<u64, String> {
-        let found = self.words.find_with(text, look)?;
+    fn each_with(&mut self, text: &[u8], kernel: impl Kernel, mut act: impl FnMut(&[u32])) -> Result<u64, String> {
+        let found = self.words.find_with(text, kernel)?;
         if let Some(sha256) = &mut self.sha256 {
             self.spans.clear();
             self.spans.extend(found.spans());

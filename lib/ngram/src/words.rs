@@ -8,7 +8,7 @@
 use crate::letters::{
     CAPITAL_SIGMA, Class, DOTTED_I, DOTTED_I_LOWER, FINAL_SIGMA, Letters, SMALL_SIGMA, Sigma, letters,
 };
-use crate::marks::{Block, Mask, plain};
+use crate::marks::{Kernel, Mask, Plain};
 use crate::short::SHORT;
 
 /// What is a word.
@@ -70,25 +70,25 @@ impl Words {
 
     /// Finds the words of `text`. Fails above [`TEXT_MAX`] bytes.
     pub fn find(&mut self, text: &[u8]) -> Result<Found<'_>, String> {
-        self.find_with(text, plain)
+        self.find_with(text, Plain)
     }
 
-    /// The same with another way to look at 64 bytes; in line, so that it takes on the caller's target features.
+    /// The same with another kernel; in line, so that it takes on the caller's target features.
     #[inline(always)]
-    pub(crate) fn find_with(&mut self, text: &[u8], look: impl Fn(&[u8; 64]) -> Block) -> Result<Found<'_>, String> {
+    pub(crate) fn find_with(&mut self, text: &[u8], kernel: impl Kernel) -> Result<Found<'_>, String> {
         if text.len() > TEXT_MAX {
             return Err(format!("a text of {} bytes: expected {TEXT_MAX} at the most", text.len()));
         }
-        self.lower(text, look);
+        self.lower(text, kernel);
         match self.tokenizer {
-            Tokenizer::Wordpunct => self.runs(|mask| (mask.word, !(mask.word | mask.space))),
-            Tokenizer::Whitespace => self.runs(|mask| (!mask.space, 0)),
+            Tokenizer::Wordpunct => self.runs(kernel, |mask| (mask.word, !(mask.word | mask.space))),
+            Tokenizer::Whitespace => self.runs(kernel, |mask| (!mask.space, 0)),
         }
         Ok(Found { lower: &self.lower[..self.filled + SHORT], starts: self.starts.all(), ends: self.ends.all() })
     }
 
     #[inline(always)]
-    fn lower(&mut self, text: &[u8], look: impl Fn(&[u8; 64]) -> Block) {
+    fn lower(&mut self, text: &[u8], kernel: impl Kernel) {
         let room = text.len() + text.len() / 2 + 64 + SHORT;
         if self.lower.len() < room {
             self.lower.resize(room, 0);
@@ -98,7 +98,7 @@ impl Words {
         let mut at = 0;
         while at < text.len() {
             let rest = &text[at..];
-            let block = rest.first_chunk().map_or_else(|| look(&padded(rest)), &look);
+            let block = rest.first_chunk().map_or_else(|| kernel.block(&padded(rest)), |bytes| kernel.block(bytes));
             let ascii = rest.len().min(block.foreign.trailing_zeros() as usize);
             self.lower[self.filled..self.filled + 64].copy_from_slice(&block.lower);
             self.mark(block.mask, ascii);
@@ -160,7 +160,7 @@ impl Words {
 
     /// Finds where the runs of either of two classes start and end.
     #[inline(always)]
-    fn runs(&mut self, classes: impl Fn(&Mask) -> (u64, u64)) {
+    fn runs(&mut self, kernel: impl Kernel, classes: impl Fn(&Mask) -> (u64, u64)) {
         self.starts.clear();
         self.ends.clear();
         let (mut last_one, mut last_other) = (0, 0);
@@ -174,8 +174,8 @@ impl Words {
             let (one, other) = classes(mask);
             let (one, other) = (one & valid, other & valid);
             let (one_before, other_before) = (one << 1 | last_one, other << 1 | last_other);
-            self.starts.push(one & !one_before | other & !other_before, base as u32);
-            self.ends.push(!one & one_before | !other & other_before, base as u32);
+            self.starts.push(kernel, one & !one_before | other & !other_before, base as u32);
+            self.ends.push(kernel, !one & one_before | !other & other_before, base as u32);
             (last_one, last_other) = (one >> 63, other >> 63);
         }
     }
@@ -251,21 +251,15 @@ impl Places {
         &self.list[..self.count]
     }
 
-    /// Appends `base` plus the place of each bit. Eight at a time without asking whether there are as many: guessing the number
-    /// of bits wrongly costs more than writing a few places too many, which the next call writes over.
+    /// Appends `base` plus the place of each bit.
     #[inline(always)]
-    fn push(&mut self, mut bits: u64, base: u32) {
+    fn push(&mut self, kernel: impl Kernel, bits: u64, base: u32) {
         if self.list.len() < self.count + 64 {
             self.list.resize(2 * self.count + 64, 0);
         }
-        let found = bits.count_ones() as usize;
-        for eight in self.list[self.count..self.count + 64].chunks_exact_mut(8).take(found.div_ceil(8).max(1)) {
-            for place in eight {
-                *place = base.wrapping_add(bits.trailing_zeros());
-                bits &= bits.wrapping_sub(1);
-            }
-        }
-        self.count += found;
+        let places = self.list[self.count..].first_chunk_mut().expect("there is room for 64");
+        kernel.places(bits, base, places);
+        self.count += bits.count_ones() as usize;
     }
 }
 
