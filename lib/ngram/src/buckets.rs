@@ -12,8 +12,8 @@
 //!   the buckets of PyPI's `data-selection` 1.0.3 (`hash_buckets`); a lone surrogate, which it cannot encode, counts as its three bytes.
 
 use crate::marks::{self, Kernel};
-pub use crate::short::LANES;
-use crate::short::{Lanes, SHORT, buckets_of, xxh3_lanes, xxh3_pairs};
+use crate::sha256::Sha256;
+use crate::short::{LANES, Lanes, SHORT, buckets_of, xxh3_lanes, xxh3_pairs};
 use crate::words::{Found, Span, Tokenizer, Words};
 use std::fmt;
 use xxhash_rust::xxh3::xxh3_64;
@@ -124,7 +124,7 @@ impl Features {
         }
     }
 
-    /// Calls `act` with the buckets of all n-grams of the text, 1-grams first, in runs of [`LANES`] or, where an n ends, fewer.
+    /// Calls `act` with the buckets of all n-grams of the text, 1-grams first, in runs of no particular length.
     /// Gives the number of words. Fails on a text that is too long for [`Words::find`].
     pub fn each(&mut self, text: &[u8], act: impl FnMut(&[u32])) -> Result<u64, String> {
         match self.instructions {
@@ -154,18 +154,22 @@ impl Features {
     #[inline(always)]
     fn each_with(&mut self, text: &[u8], kernel: impl Kernel, mut act: impl FnMut(&[u32])) -> Result<u64, String> {
         let found = self.words.find_with(text, kernel)?;
-        if let Some(sha256) = &mut self.sha256 {
-            self.spans.clear();
-            self.spans.extend(found.spans());
-            (1..=self.parameters.ngrams).for_each(|n| sha256.each(found.lower, &self.spans, n, &mut act));
-            return Ok(found.len() as u64);
-        }
+        self.spans.clear();
+        self.spans.extend(found.spans().filter(|_| self.sha256.is_some()));
         self.hashes.clear();
         hash_words(&found, &mut self.hashes);
-        each_bucket(&self.hashes, self.parameters.buckets, &mut act);
-        for n in 2..=self.parameters.ngrams {
-            hash_grams(&self.hashes, n, &mut self.gram_hashes);
-            each_bucket(&self.gram_hashes, self.parameters.buckets, &mut act);
+        for n in 1..=self.parameters.ngrams {
+            let hashes = match n {
+                1 => &self.hashes,
+                n => {
+                    hash_grams(&self.hashes, n, &mut self.gram_hashes);
+                    &self.gram_hashes
+                }
+            };
+            match &mut self.sha256 {
+                Some(sha256) => sha256.each(kernel, found.lower, &self.spans, n, hashes, &mut act),
+                None => each_bucket(hashes, self.parameters.buckets, &mut act),
+            }
         }
         Ok(found.len() as u64)
     }
@@ -181,7 +185,7 @@ fn hash_words(found: &Found, hashes: &mut Vec<u64>) {
         let mut long = [(0, Span::default()); LANES];
         let mut longs = 0;
         for (lane, span) in spans.by_ref().take(count).enumerate() {
-            heads[lane] = u64::from_le_bytes(*span.head(found.lower));
+            heads[lane] = u64::from_le_bytes(*span.head::<SHORT>(found.lower));
             lengths[lane] = span.length() as u64;
             long[longs] = (lane, span);
             longs += usize::from(span.length() > SHORT);
@@ -240,111 +244,6 @@ fn each_bucket(hashes: &[u64], buckets: u32, act: &mut impl FnMut(&[u32])) {
     }
 }
 
-/// SHA-256 modulo the number of buckets, with a memory of recent n-grams: language repeats itself, and the hash is slow.
-#[derive(Clone)]
-struct Sha256 {
-    buckets: u64,
-    /// `2^(32 i)` modulo the number of buckets.
-    powers: [u64; 8],
-    joined: Vec<u8>,
-    recent: Vec<Recent>,
-}
-
-/// An n-gram and its bucket. Compared byte for byte, so remembering changes no answer.
-#[derive(Clone, Copy)]
-struct Recent {
-    bucket: u32,
-    length: u8,
-    gram: [u8; RECENT_BYTES],
-}
-
-/// With these an entry fills half a cache line.
-const RECENT_BYTES: usize = 27;
-
-/// Entries remembered: 2 MiB a thread.
-const RECENT: usize = 1 << 16;
-
-const EMPTY: Recent = Recent { bucket: 0, length: u8::MAX, gram: [0; RECENT_BYTES] };
-
-impl Sha256 {
-    fn new(buckets: u32) -> Sha256 {
-        let buckets = u64::from(buckets);
-        let mut powers = [1 % buckets; 8];
-        (1..8).for_each(|i| powers[i] = (powers[i - 1] << 32) % buckets);
-        Sha256 { buckets, powers, joined: Vec::new(), recent: vec![EMPTY; RECENT] }
-    }
-
-    /// The buckets of all n-grams of one `n`.
-    fn each(&mut self, lower: &[u8], spans: &[Span], n: usize, act: &mut impl FnMut(&[u32])) {
-        let mut some = [0; LANES];
-        for first in (0..(spans.len() + 1).saturating_sub(n)).step_by(LANES) {
-            let grams = spans[first..].windows(n).take(LANES);
-            let count = grams.len();
-            grams.zip(&mut some).for_each(|(gram, bucket)| *bucket = self.gram(lower, gram));
-            act(&some[..count]);
-        }
-    }
-
-    fn gram(&mut self, lower: &[u8], gram: &[Span]) -> u32 {
-        if gram.windows(2).all(|pair| pair[0].is_spaced(pair[1], lower)) {
-            return self.bucket(gram[0].to(gram[gram.len() - 1]).of(lower));
-        }
-        let mut joined = std::mem::take(&mut self.joined);
-        join(gram, lower, &mut joined);
-        let bucket = self.bucket(&joined);
-        self.joined = joined;
-        bucket
-    }
-
-    fn bucket(&mut self, gram: &[u8]) -> u32 {
-        if gram.len() > RECENT_BYTES {
-            return self.modulo(digest(gram));
-        }
-        let place = xxh3_64(gram) as usize % RECENT;
-        let recent = &self.recent[place];
-        if usize::from(recent.length) == gram.len() && recent.gram[..gram.len()] == *gram {
-            return recent.bucket;
-        }
-        let bucket = self.modulo(digest(gram));
-        let recent = &mut self.recent[place];
-        recent.bucket = bucket;
-        recent.length = gram.len() as u8;
-        recent.gram[..gram.len()].copy_from_slice(gram);
-        bucket
-    }
-
-    /// A big-endian number of 8 words modulo the number of buckets.
-    fn modulo(&self, words: [u32; 8]) -> u32 {
-        let terms = words.iter().rev().zip(&self.powers).map(|(&word, power)| u128::from(u64::from(word) * power));
-        (terms.sum::<u128>() % u128::from(self.buckets)) as u32
-    }
-}
-
-fn join(gram: &[Span], lower: &[u8], joined: &mut Vec<u8>) {
-    joined.clear();
-    for (place, span) in gram.iter().enumerate() {
-        if place > 0 {
-            joined.push(b' ');
-        }
-        joined.extend_from_slice(span.of(lower));
-    }
-}
-
-/// SHA-256 (FIPS 180-4): the message in blocks of 64 bytes, a one bit and the length behind it.
-fn digest(message: &[u8]) -> [u32; 8] {
-    let mut state = [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
-    let (blocks, rest) = message.as_chunks::<64>();
-    sha2::block_api::compress256(&mut state, blocks);
-    let mut last = [[0; 64]; 2];
-    let needed = 1 + usize::from(rest.len() > 55);
-    let end = last.as_flattened_mut();
-    end[..rest.len()].copy_from_slice(rest);
-    end[rest.len()] = 0x80;
-    end[64 * needed - 8..64 * needed].copy_from_slice(&(8 * message.len() as u64).to_be_bytes());
-    sha2::block_api::compress256(&mut state, &last[..needed]);
-    state
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -370,32 +269,6 @@ mod tests {
     }
 
     const SHA256: [u32; 12] = [8288, 6186, 4887, 1756, 144, 7420, 9268, 7971, 6382, 9250, 8801, 1690];
-
-    #[test]
-    fn sha256_is_the_standard_at_every_length() {
-        use sha2::Digest;
-        let message: Vec<u8> = (0..200).collect();
-        for length in 0..200 {
-            let expected: [u8; 32] = sha2::Sha256::digest(&message[..length]).into();
-            let words = expected.as_chunks::<4>().0.iter().map(|&word| u32::from_be_bytes(word));
-            assert!(words.eq(digest(&message[..length])), "{length}");
-        }
-    }
-
-    #[test]
-    fn modulo_is_exact_at_the_ends() {
-        for buckets in [1, 2, 997, 10_000, 1 << 31, u32::MAX] {
-            let sha256 = Sha256::new(buckets);
-            let slow = |words: [u32; 8]| {
-                let rest =
-                    words.iter().fold(0_u128, |rest, &word| ((rest << 32) + u128::from(word)) % u128::from(buckets));
-                rest as u32
-            };
-            for words in [[u32::MAX; 8], [0; 8], [1, 2, 3, 4, 5, 6, 7, 8]] {
-                assert_eq!(sha256.modulo(words), slow(words), "{buckets}");
-            }
-        }
-    }
 
     #[test]
     fn remembering_changes_nothing() {

@@ -6,6 +6,7 @@ pub mod buckets;
 pub mod counts;
 pub mod letters;
 mod marks;
+mod sha256;
 mod short;
 mod unicode;
 pub mod words;

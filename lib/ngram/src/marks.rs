@@ -1,4 +1,6 @@
-//! What class each byte of a text belongs to, one bit a byte, found for 64 bytes at a time.
+//! What class each byte of a text belongs to, one bit a byte, found for 64 bytes at a time; and what else runs on vectors.
+
+use crate::sha256::{ShortGram, TOGETHER, digests_plain};
 
 /// Two bits a byte: word, space; neither is punctuation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,6 +41,12 @@ pub trait Kernel: Copy {
                 break;
             }
         }
+    }
+
+    /// SHA-256 of the first `count` n-grams.
+    #[inline(always)]
+    fn digests(self, grams: &[ShortGram; TOGETHER], count: usize) -> [[u32; 8]; TOGETHER] {
+        digests_plain(grams, count)
     }
 }
 
@@ -111,6 +119,12 @@ impl Kernel for Avx512 {
     fn places(self, bits: u64, base: u32, places: &mut [u32; 64]) {
         // SAFETY: an `Avx512` exists only where AVX-512BW and AVX-512VBMI2 do.
         unsafe { places_avx512(bits, base, places) }
+    }
+
+    #[inline(always)]
+    fn digests(self, grams: &[ShortGram; TOGETHER], _count: usize) -> [[u32; 8]; TOGETHER] {
+        // SAFETY: an `Avx512` exists only where AVX-512BW does, of which AVX-512F is a part.
+        unsafe { crate::sha256::digests_avx512(grams) }
     }
 }
 

@@ -9,7 +9,6 @@ use crate::letters::{
     CAPITAL_SIGMA, Class, DOTTED_I, DOTTED_I_LOWER, FINAL_SIGMA, Letters, SMALL_SIGMA, Sigma, letters,
 };
 use crate::marks::{Kernel, Mask, Plain};
-use crate::short::SHORT;
 
 /// What is a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +36,7 @@ pub struct Words {
 
 /// The words of a text.
 pub struct Found<'a> {
-    /// The text in lower case, and at least [`SHORT`] bytes of padding behind it.
+    /// The text in lower case, and [`PADDING`] bytes of padding behind it.
     pub lower: &'a [u8],
     starts: &'a [u32],
     ends: &'a [u32],
@@ -49,6 +48,9 @@ pub struct Span {
     start: u32,
     end: u32,
 }
+
+/// Bytes behind the text that may be looked at.
+pub const PADDING: usize = 32;
 
 /// The longest text, in bytes: places are 32 bits, and lower case can be half as long again (U+0130).
 pub const TEXT_MAX: usize = (u32::MAX / 2) as usize;
@@ -84,12 +86,12 @@ impl Words {
             Tokenizer::Wordpunct => self.runs(kernel, |mask| (mask.word, !(mask.word | mask.space))),
             Tokenizer::Whitespace => self.runs(kernel, |mask| (!mask.space, 0)),
         }
-        Ok(Found { lower: &self.lower[..self.filled + SHORT], starts: self.starts.all(), ends: self.ends.all() })
+        Ok(Found { lower: &self.lower[..self.filled + PADDING], starts: self.starts.all(), ends: self.ends.all() })
     }
 
     #[inline(always)]
     fn lower(&mut self, text: &[u8], kernel: impl Kernel) {
-        let room = text.len() + text.len() / 2 + 64 + SHORT;
+        let room = text.len() + text.len() / 2 + 64 + PADDING;
         if self.lower.len() < room {
             self.lower.resize(room, 0);
         }
@@ -212,9 +214,9 @@ impl Span {
         &lower[self.start as usize..self.end as usize]
     }
 
-    /// The word's first [`SHORT`] bytes, whatever its length.
+    /// The word's first `N` bytes (at most [`PADDING`]), whatever its length.
     #[inline(always)]
-    pub fn head<'a>(&self, lower: &'a [u8]) -> &'a [u8; SHORT] {
+    pub fn head<'a, const N: usize>(&self, lower: &'a [u8]) -> &'a [u8; N] {
         lower[self.start as usize..].first_chunk().expect("the text is padded")
     }
 
@@ -222,16 +224,6 @@ impl Span {
     #[inline(always)]
     pub fn length(&self) -> usize {
         (self.end - self.start) as usize
-    }
-
-    /// From this word's first byte to the last byte of a later one.
-    pub fn to(&self, last: Span) -> Span {
-        Span { start: self.start, end: last.end }
-    }
-
-    /// Whether exactly one space stands between this word and the next.
-    pub fn is_spaced(&self, next: Span, lower: &[u8]) -> bool {
-        next.start == self.end + 1 && lower[self.end as usize] == b' '
     }
 }
 
