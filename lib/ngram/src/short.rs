@@ -80,7 +80,7 @@ pub fn xxh3_pairs(firsts: &Lanes, lasts: &Lanes, hashes: &mut Lanes) {
 fn folded_product(a: u64, b: u64) -> u64 {
     const LOW: u64 = 0xffff_ffff;
     let (a_high, a_low, b_high, b_low) = (a >> 32, a & LOW, b >> 32, b & LOW);
-    let middle = a_high * b_low + (a_low * b_low >> 32);
+    let middle = a_high * b_low + ((a_low * b_low) >> 32);
     let other_middle = a_low * b_high + (middle & LOW);
     let high = a_high * b_high + (middle >> 32) + (other_middle >> 32);
     a.wrapping_mul(b) ^ high
@@ -92,7 +92,7 @@ pub fn buckets_of(hashes: &Lanes, buckets: u32, out: &mut [u32; LANES]) {
     let buckets = u64::from(buckets);
     for lane in 0..LANES {
         let (high, low) = (hashes[lane] >> 32, hashes[lane] & 0xffff_ffff);
-        out[lane] = (high * buckets + (low * buckets >> 32) >> 32) as u32;
+        out[lane] = ((high * buckets + ((low * buckets) >> 32)) >> 32) as u32;
     }
 }
 
@@ -140,7 +140,7 @@ mod tests {
             for buckets in [1, 2, 10_000, 1 << 28, u32::MAX] {
                 let mut out = [0; LANES];
                 buckets_of(&firsts, buckets, &mut out);
-                let exact = firsts.map(|hash| (u128::from(hash) * u128::from(buckets) >> 64) as u32);
+                let exact = firsts.map(|hash| ((u128::from(hash) * u128::from(buckets)) >> 64) as u32);
                 assert_eq!(out, exact);
             }
         }

@@ -16,7 +16,7 @@ use pipe::output::Output;
 use pipe::record::Reader;
 use pipe::stats::Stats;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use weight::{LogRatios, WeightRows};
@@ -106,7 +106,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
-    let raw = args.raw.as_ref().ok_or_else(|| Failure::usage("--raw FILE is needed: the counts to choose from"))?;
+    let raw = args.raw.as_deref().ok_or_else(|| Failure::usage("--raw FILE is needed: the counts to choose from"))?;
     if args.targets.is_empty() {
         return Err(Failure::usage("--target FILE is needed: the counts to resemble"));
     }
@@ -120,7 +120,7 @@ fn run(args: Args) -> Result<(), Failure> {
     Stats::new(&args.common, &tally).write(&args.common)
 }
 
-fn ratios(raw: &PathBuf, targets: &[PathBuf], smoothing: f64) -> Result<(Parameters, Arc<LogRatios>), Failure> {
+fn ratios(raw: &Path, targets: &[PathBuf], smoothing: f64) -> Result<(Parameters, Arc<LogRatios>), Failure> {
     let raw_counts = Counts::open_sum(raw)?;
     let raw_shares = raw_counts.probabilities(0.0).map_err(|why| Failure::file(raw, why))?;
     let mut target_shares = Vec::new();

@@ -181,7 +181,9 @@ impl Column<'_> {
 
 /// What to say when documents and weights do not end together.
 pub fn unequal(documents: u64, rows: u64) -> Failure {
-    Failure::work(format!("there are {documents} documents and {rows} rows of weights: they must be as many"))
+    Failure::work(format!(
+        "documents: {documents}; rows of weights: {rows}; expected as many of the one as of the other"
+    ))
 }
 
 /// Reads rows on one thread; rows are counted from the start of the batch.

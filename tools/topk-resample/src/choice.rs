@@ -193,7 +193,7 @@ fn front_words(list: &mut [Candidate], mut words: u64) -> usize {
 fn shortfall(amount: Amount, qualified: usize, chosen: usize) -> Option<String> {
     match amount {
         Amount::Rows(wanted) if wanted > chosen as u64 => {
-            Some(format!("{wanted} documents are wanted, but only {qualified} qualify: all of them are chosen"))
+            Some(format!("wanted: {wanted}; documents that qualify: {qualified}; all of them are chosen"))
         }
         Amount::Words(wanted) if chosen == qualified => Some(format!(
             "all {qualified} documents that qualify have no more than {wanted} words: all of them are chosen"
