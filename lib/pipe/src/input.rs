@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes asked for in one read.
+/// Bytes asked for in one read, unless [`Input::read_size`] says otherwise.
 const READ: usize = 256 << 10;
 
 /// Whole lines of one source.
@@ -95,6 +95,8 @@ pub struct Input {
     current: Option<Reading>,
     /// Size of everything, where it is known beforehand.
     pub bytes_total: Option<u64>,
+    /// Bytes asked for in one read, and so the size of most batches.
+    pub read_size: usize,
 }
 
 /// A source that is known to be there.
@@ -126,14 +128,14 @@ impl Input {
         let openings: Vec<_> = openings.collect();
         let sizes = openings.iter().map(Opening::size).collect::<Result<Vec<_>, _>>()?;
         let bytes_total = sizes.into_iter().sum();
-        Ok(Input { waiting: openings.into_iter(), current: None, bytes_total })
+        Ok(Input { waiting: openings.into_iter(), current: None, bytes_total, read_size: READ })
     }
 
     /// The next lines; `buffer` is memory to use again. `None` at the end of everything.
     pub fn next(&mut self, mut buffer: Vec<u8>) -> Result<Option<Batch>, Failure> {
         loop {
             if let Some(reading) = &mut self.current {
-                match reading.lines(&mut buffer) {
+                match reading.lines(&mut buffer, self.read_size) {
                     Ok(0) => self.current = None,
                     Ok(length) => return Ok(Some(Batch { source: reading.source.clone(), buffer, length })),
                     Err(why) => {
@@ -206,15 +208,16 @@ impl Opening {
 
 impl Reading {
     /// Fills `buffer` with whole lines and gives their length: 0 at the end.
-    fn lines(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    fn lines(&mut self, buffer: &mut Vec<u8>, read_size: usize) -> io::Result<usize> {
         let mut length = self.tail.len();
         reserve(buffer, length);
         buffer[..length].copy_from_slice(&self.tail);
         self.tail.clear();
         loop {
             // A line longer than a read doubles what is asked for, so that it is copied a constant number of times.
-            reserve(buffer, length + READ.max(length));
-            let read = match self.reader.read(&mut buffer[length..]) {
+            let wanted = read_size.max(length);
+            reserve(buffer, length + wanted);
+            let read = match self.reader.read(&mut buffer[length..length + wanted]) {
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
                 read => read?,
             };

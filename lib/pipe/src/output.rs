@@ -2,9 +2,13 @@
 
 use crate::failure::{Failure, reason};
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
-use std::os::fd::AsFd;
+use std::io::{self, ErrorKind, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+/// The flag of a file that is appended to, as Linux has it on every architecture that Rust runs on.
+const O_APPEND: i64 = 0o2000;
 
 /// Where data goes: standard output, or a file that appears under its name when it is [finished](Output::finish).
 ///
@@ -48,6 +52,21 @@ impl Output {
     /// Writes all of `bytes`.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.file.write_all(bytes).map_err(|why| self.failed(why))
+    }
+
+    /// Where in a regular file the next byte goes; `None` for a pipe, and where the shell appends (`>>`): what is written there
+    /// cannot be mended later.
+    pub fn position(&mut self) -> Option<u64> {
+        let appends = |flags: &str| i64::from_str_radix(flags.trim(), 8).is_ok_and(|flags| flags & O_APPEND != 0);
+        let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", self.file.as_raw_fd())).ok()?;
+        let flags = about.lines().find_map(|line| line.strip_prefix("flags:"))?;
+        let is_file = self.file.metadata().is_ok_and(|found| found.is_file());
+        (is_file && !appends(flags)).then(|| self.file.stream_position().ok())?
+    }
+
+    /// Writes over what was written at `position` of a regular file.
+    pub fn rewrite(&mut self, position: u64, bytes: &[u8]) -> Result<(), Failure> {
+        self.file.write_all_at(bytes, position).map_err(|why| self.failed(why))
     }
 
     /// Makes the file appear under its name. Standard output needs no finishing.
