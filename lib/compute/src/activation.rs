@@ -4,7 +4,7 @@
 //!
 //! | function | `EXACT` | coarse (its result is rounded to bf16) |
 //! |---|---|---|
-//! | `exp2` on [-126, 127] | 2.5e-7 relative | 1.5e-4 relative |
+//! | `exp2` on [-120, 127] | 2.5e-7 relative | 1.5e-4 relative |
 //! | GELU by `erf` | 1e-6 of max(1, \|x\|) | 1.5e-4 of max(1, \|x\|) |
 //! | GELU by `tanh`, SiLU | 1e-6 of max(1, \|x\|) | 1.5e-4 of max(1, \|x\|) |
 //!
@@ -25,10 +25,11 @@ fn polynomial<L: Lanes, const N: usize>(x: L, c: [f32; N]) -> L {
     y
 }
 
-/// `2^x`; below -126 it stays at `2^-126`, so that nothing is ever denormal or, for -infinity, not a number.
+/// `2^x`; below -120 it stays at about `2^-120`, so that nothing is ever denormal (which costs 100 cycles) or, for -infinity, not
+/// a number.
 #[inline(always)]
 pub(crate) fn exp2<L: Lanes, const EXACT: bool>(x: L) -> L {
-    let x = x.max(x.splat(-126.0)).min(x.splat(127.0));
+    let x = x.max(x.splat(-120.0)).min(x.splat(127.0));
     let whole = x.round();
     let part = x.sub(whole);
     // Minimax on [-1/2, 1/2] in relative error: 7.5e-8 of degree 5 and 7.5e-5 of degree 3.
@@ -44,7 +45,7 @@ pub(crate) fn exp2<L: Lanes, const EXACT: bool>(x: L) -> L {
 /// `1 / (1 + e^-x)`.
 #[inline(always)]
 fn sigmoid<L: Lanes, const EXACT: bool>(x: L) -> L {
-    // exp2 stops at 2^-126 and 2^99 here, so the reciprocal stays in its range.
+    // exp2 stops at 2^-120 and 2^99 here, so the reciprocal stays in its range.
     let power = x.mul(x.splat(-LOG2_E)).min(x.splat(99.0));
     exp2::<L, EXACT>(power).add(x.splat(1.0)).reciprocal()
 }
@@ -134,7 +135,7 @@ mod tests {
 
     fn hold_bounds<L: Lanes>() {
         for x in grid() {
-            if (-126.0..=127.0).contains(&x) {
+            if (-120.0..=127.0).contains(&x) {
                 let wanted = f64::from(x).exp2();
                 let error = |found: f64| (found / wanted - 1.0).abs();
                 let (exact, coarse) = (error(value(exp2::<L, true>, x)), error(value(exp2::<L, false>, x)));
@@ -169,7 +170,7 @@ mod tests {
     #[test]
     fn exponential_of_the_lowest_is_tiny_and_finite() {
         for x in [f32::NEG_INFINITY, -1e30, -127.0] {
-            assert!(value(exp2::<Plain, true>, x) < 1.2e-38 && value(exp2::<Plain, false>, x) > 0.0);
+            assert!(value(exp2::<Plain, true>, x) < 1e-36 && value(exp2::<Plain, false>, x) > 0.0);
         }
     }
 }

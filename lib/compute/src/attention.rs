@@ -261,7 +261,14 @@ impl<K: Kernel> Head<'_, K> {
         unsafe {
             for panel in (low..high).step_by(PANEL) {
                 let keys = self.keys.add(panel * self.width);
-                K::block(self.queries.from(first, 0), keys, self.width, places.scores.from(0, panel - low), false);
+                K::block(
+                    self.queries.from(first, 0),
+                    keys,
+                    keys,
+                    self.width,
+                    places.scores.from(0, panel - low),
+                    false,
+                );
             }
             let mut shares = [0.0; 32];
             for (row, share) in shares.iter_mut().enumerate().take(rows) {
@@ -271,7 +278,7 @@ impl<K: Kernel> Head<'_, K> {
             let depth = round_up(self.t, GRAIN);
             for column in (0..self.width).step_by(PANEL) {
                 let values = self.values.add(column * depth + low * PANEL);
-                K::block(places.weights, values, high - low, places.context, false);
+                K::block(places.weights, values, values, high - low, places.context, false);
                 for (row, &share) in shares.iter().enumerate().take(rows) {
                     for i in (0..PANEL).step_by(K::Lanes::COUNT) {
                         let sum = K::Lanes::load(places.context.at(row, i));

@@ -1,7 +1,5 @@
 //! What this processor can do, asked once.
 
-use std::sync::OnceLock;
-
 /// The arithmetic that an encoder runs on. Weights are packed alike for all machines of one precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Machine {
@@ -66,7 +64,7 @@ fn has_avx512() -> bool {
 /// Whether tiles of bf16 may be used, and asks the kernel for them the first time. The permission holds for all threads.
 #[cfg(target_arch = "x86_64")]
 fn has_amx() -> bool {
-    static ANSWER: OnceLock<bool> = OnceLock::new();
+    static ANSWER: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     *ANSWER.get_or_init(|| {
         use std::arch::x86_64::{__cpuid, __cpuid_count};
         const BF16: u32 = 1 << 22;

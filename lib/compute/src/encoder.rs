@@ -69,6 +69,7 @@ pub struct Encoder {
 #[derive(Debug)]
 enum Layers {
     F32(Vec<Layer<f32>>),
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only x86-64 has such machines"))]
     Bf16(Vec<Layer<u16>>),
 }
 

@@ -4,7 +4,8 @@
 //! sixteen columns each of `B`. Each step of 32 `k` loads four tiles and makes four products of 16 x 16 x 32.
 
 use super::avx512bf16;
-use super::{Kernel, View};
+use super::{AHEAD, Kernel, View};
+use crate::buffer::LINE;
 use crate::lanes::avx512::Avx512;
 use std::arch::asm;
 
@@ -56,12 +57,13 @@ unsafe impl Kernel for AmxKernel {
     type Lanes = Avx512;
     type Element = u16;
     const ROWS: usize = 32;
+    const CHUNK: usize = 384;
     const EXACT: bool = false;
 
     #[inline(always)]
-    unsafe fn block(a: View<u16>, b: *const u16, depth: usize, c: View<f32>, add: bool) {
+    unsafe fn block(a: View<u16>, b: *const u16, ahead: *const u16, depth: usize, c: View<f32>, add: bool) {
         // SAFETY: the caller's promise.
-        unsafe { block(a, b, depth, c, add) }
+        unsafe { block(a, b, ahead, depth, c, add) }
     }
 
     #[inline(always)]
@@ -86,7 +88,7 @@ unsafe impl Kernel for AmxKernel {
 /// # Safety
 /// As for [`Kernel::block`], with the tiles configured.
 #[inline(always)]
-unsafe fn block(a: View<u16>, b: *const u16, depth: usize, c: View<f32>, add: bool) {
+unsafe fn block(a: View<u16>, b: *const u16, ahead: *const u16, depth: usize, c: View<f32>, add: bool) {
     // SAFETY: AMX is there and configured. 32 rows of `a` of `depth` values, 32 rows of `c` of 32 values and the panel `b` are
     // the caller's promise; the loop runs `depth / 32` times and moves on by 64 bytes of `a` and 2 KiB of `b`.
     unsafe {
@@ -108,22 +110,29 @@ unsafe fn block(a: View<u16>, b: *const u16, depth: usize, c: View<f32>, add: bo
             "tileloadd tmm4, [{a0} + {s}*1]",
             "tileloadd tmm6, [{b} + {line}*1]",
             "tileloadd tmm7, [{b} + {line}*1 + 1024]",
+            "prefetcht1 [{ahead}]",
+            "prefetcht1 [{ahead} + 64]",
             "tdpbf16ps tmm0, tmm4, tmm6",
             "tileloadd tmm5, [{a1} + {s}*1]",
             "tdpbf16ps tmm1, tmm4, tmm7",
+            "prefetcht1 [{ahead} + 128]",
+            "prefetcht1 [{ahead} + 192]",
             "tdpbf16ps tmm2, tmm5, tmm6",
             "tdpbf16ps tmm3, tmm5, tmm7",
             "add {a0}, 64",
             "add {a1}, 64",
             "add {b}, 2048",
+            "add {ahead}, {AHEAD}",
             "dec {n}",
             "jnz 2b",
             a0 = inout(reg) a.start => _,
             a1 = inout(reg) a.start.add(16 * a.stride) => _,
             b = inout(reg) b => _,
+            ahead = inout(reg) ahead => _,
             n = inout(reg) depth / 32 => _,
             s = in(reg) a.stride * 2,
-            line = in(reg) 64usize,
+            line = in(reg) LINE,
+            AHEAD = const AHEAD,
             options(nostack, readonly),
         );
         asm!(

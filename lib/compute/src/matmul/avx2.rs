@@ -15,10 +15,11 @@ unsafe impl Kernel for Avx2Kernel {
     type Lanes = Avx2;
     type Element = f32;
     const ROWS: usize = 12;
+    const CHUNK: usize = 192;
     const EXACT: bool = true;
 
     #[inline(always)]
-    unsafe fn block(a: View<f32>, b: *const f32, depth: usize, c: View<f32>, add: bool) {
+    unsafe fn block(a: View<f32>, b: *const f32, _ahead: *const f32, depth: usize, c: View<f32>, add: bool) {
         for row in (0..Self::ROWS).step_by(STRIP) {
             // SAFETY: three rows of the block.
             unsafe { strip(a.from(row, 0), b, depth, c.from(row, 0), add) }

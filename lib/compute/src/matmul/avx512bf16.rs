@@ -1,6 +1,7 @@
 //! Blocks of bf16 with `vdpbf16ps`: two neighbouring `k` at a time, summed in 32-bit floats.
 
-use super::{GRAIN, Kernel, PANEL, View, transpose};
+use super::{AHEAD, GRAIN, Kernel, PANEL, View, transpose};
+use crate::buffer::LINE;
 use crate::lanes::avx512::Avx512;
 use std::arch::x86_64::*;
 use std::mem::transmute;
@@ -10,17 +11,21 @@ pub(crate) struct Avx512Bf16Kernel;
 
 const ROWS: usize = 12;
 
+/// A line is fetched ahead in every so many pairs of `k`.
+const EVERY: usize = GRAIN / 2 * LINE / AHEAD;
+
 // SAFETY: AVX-512 and AVX512-BF16 are demanded by the trait's promise.
 unsafe impl Kernel for Avx512Bf16Kernel {
     type Lanes = Avx512;
     type Element = u16;
     const ROWS: usize = ROWS;
+    const CHUNK: usize = 384;
     const EXACT: bool = false;
 
     #[inline(always)]
-    unsafe fn block(a: View<u16>, b: *const u16, depth: usize, c: View<f32>, add: bool) {
+    unsafe fn block(a: View<u16>, b: *const u16, ahead: *const u16, depth: usize, c: View<f32>, add: bool) {
         // SAFETY: the caller's promise.
-        unsafe { block(a, b, depth, c, add) }
+        unsafe { block(a, b, ahead, depth, c, add) }
     }
 
     #[inline(always)]
@@ -107,7 +112,7 @@ pub(super) unsafe fn pack_rows(from: View<u16>, rows: usize, width: usize, to: *
 /// # Safety
 /// As for [`Kernel::block`].
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn block(a: View<u16>, b: *const u16, depth: usize, c: View<f32>, add: bool) {
+unsafe fn block(a: View<u16>, b: *const u16, ahead: *const u16, depth: usize, c: View<f32>, add: bool) {
     let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
     // SAFETY: rows, columns and depth are the caller's promise; `k` is even, so pairs are aligned words; a register of
     // integers and one of bf16 are the same 512 bits.
@@ -118,7 +123,12 @@ unsafe fn block(a: View<u16>, b: *const u16, depth: usize, c: View<f32>, add: bo
             }
         }
         let mut thirds: [*const u16; ROWS / 3] = std::array::from_fn(|i| a.at(3 * i, 0).cast_const());
+        let mut ahead = ahead;
         for pair in 0..depth / 2 {
+            if pair % EVERY == 0 {
+                _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+                ahead = ahead.wrapping_byte_add(LINE);
+            }
             let line = b.add(pair / 16 * 1024 + pair % 16 * 32);
             let left = transmute::<__m512i, __m512bh>(_mm512_loadu_si512(line.cast()));
             let right = transmute::<__m512i, __m512bh>(_mm512_loadu_si512(line.add(512).cast()));

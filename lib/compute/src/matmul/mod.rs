@@ -11,9 +11,9 @@
 //! a block. Rows are padded to whole blocks with whatever stands in memory; a row of the result does not depend on the
 //! others. So a row's bits depend on that row of `A`, on `B`, and on the machine.
 //!
-//! A product walks over panels outside and over rows inside: a panel (or [`CHUNK`] of it) stays in the first-level cache
+//! A product walks over panels outside and over rows inside: a panel (or [`Kernel::CHUNK`] of it) stays in the first-level cache
 //! while the activations, a few hundred rows, come from the second level. Weights then leave the third level once for each
-//! such set of rows.
+//! such set of rows, and a block asks ahead for a part of the next panel while it computes.
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod amx;
@@ -36,8 +36,8 @@ pub(crate) const PANEL: usize = 32;
 /// `k` is a multiple of this.
 pub(crate) const GRAIN: usize = 32;
 
-/// So much of `k` is worked off at a time: 32 columns of it are 32 KiB of bf16.
-const CHUNK: usize = 512;
+/// Bytes that a block fetches ahead for each [`GRAIN`] of `k`: a panel of bf16 within eight blocks.
+pub(crate) const AHEAD: usize = 256;
 
 /// What products are made from: floats, or bf16 as its 16 bits.
 pub(crate) trait Element: Plain + Send + Sync {
@@ -171,14 +171,24 @@ pub(crate) unsafe trait Kernel {
     type Element: Element;
     /// Rows of a block.
     const ROWS: usize;
+    /// So much of `k` is worked off at a time: 32 columns of it fill half of the first-level cache.
+    const CHUNK: usize;
     /// Whether functions are worth 32-bit floats; else bf16 is enough.
     const EXACT: bool;
 
-    /// One block: `C (ROWS x 32) = [C +] A (ROWS x depth) · B (depth x 32)`.
+    /// One block: `C (ROWS x 32) = [C +] A (ROWS x depth) · B (depth x 32)`. Meanwhile it may fetch [`AHEAD`] bytes from `ahead`
+    /// on into the second-level cache, for each [`GRAIN`] of `depth`.
     ///
     /// # Safety
     /// `a` has `ROWS` rows of `depth` values, `b` is a panel of `depth` rows (a multiple of [`GRAIN`]), `c` has `ROWS` rows of 32 values.
-    unsafe fn block(a: View<Self::Element>, b: *const Self::Element, depth: usize, c: View<f32>, add: bool);
+    unsafe fn block(
+        a: View<Self::Element>,
+        b: *const Self::Element,
+        ahead: *const Self::Element,
+        depth: usize,
+        c: View<f32>,
+        add: bool,
+    );
 
     /// # Safety
     /// `Lanes::COUNT` values are writable.
@@ -229,16 +239,8 @@ pub(crate) unsafe trait Kernel {
 /// The kernel's instructions are there; `a` and `c` have `rows` rounded up to whole blocks, of `b.depth` and `32 b.panels` columns.
 #[inline(always)]
 pub(crate) unsafe fn add_product<K: Kernel>(a: View<K::Element>, rows: usize, b: &Packed<K::Element>, c: View<f32>) {
-    for k in (0..b.depth).step_by(CHUNK) {
-        let depth = CHUNK.min(b.depth - k);
-        for panel in 0..b.panels {
-            let weights = b.panel(panel, k);
-            for row in (0..rows).step_by(K::ROWS) {
-                // SAFETY: whole blocks within `a`, `b` and `c`.
-                unsafe { K::block(a.from(row, k), weights, depth, c.from(row, panel * PANEL), true) }
-            }
-        }
-    }
+    // SAFETY: the caller's promise.
+    unsafe { walk::<K>(a, rows, b, |row, panel| c.from(row, panel * PANEL), true, |_, _, _| ()) }
 }
 
 /// `A · B`, each block handed to `finish` with its first row, its panel and its 32-column values, while they are in the nearest cache.
@@ -252,18 +254,39 @@ pub(crate) unsafe fn product<K: Kernel>(
     rows: usize,
     b: &Packed<K::Element>,
     blocks: *mut f32,
+    finish: impl FnMut(usize, usize, View<f32>),
+) {
+    // Of several chunks each block of rows needs sums of its own.
+    let apart = if b.depth <= K::CHUNK { 0 } else { PANEL };
+    // SAFETY: the caller's promise.
+    unsafe {
+        walk::<K>(a, rows, b, |row, _| View { start: blocks.add(row * apart), stride: PANEL }, false, finish);
+    }
+}
+
+/// Computes every block into the place that `sums` names, on top of what stands there if `add`, and calls `finish` when it is complete.
+///
+/// # Safety
+/// As for [`product`], and `sums` names places for whole blocks.
+#[inline(always)]
+unsafe fn walk<K: Kernel>(
+    a: View<K::Element>,
+    rows: usize,
+    b: &Packed<K::Element>,
+    sums: impl Fn(usize, usize) -> View<f32>,
+    add: bool,
     mut finish: impl FnMut(usize, usize, View<f32>),
 ) {
-    let single = b.depth <= CHUNK;
     for panel in 0..b.panels {
-        for k in (0..b.depth).step_by(CHUNK) {
-            let depth = CHUNK.min(b.depth - k);
+        for k in (0..b.depth).step_by(K::CHUNK) {
+            let depth = K::CHUNK.min(b.depth - k);
             let weights = b.panel(panel, k);
+            let mut ahead = weights.wrapping_add(depth * PANEL);
             for row in (0..rows).step_by(K::ROWS) {
-                // SAFETY: whole blocks within `a` and `b`; of several chunks each block of rows has its own sums.
-                let c = unsafe { View { start: blocks.add(if single { 0 } else { row * PANEL }), stride: PANEL } };
-                // SAFETY: the same.
-                unsafe { K::block(a.from(row, k), weights, depth, c, k > 0) }
+                let c = sums(row, panel);
+                // SAFETY: whole blocks within `a`, `b` and `c`.
+                unsafe { K::block(a.from(row, k), weights, ahead, depth, c, add || k > 0) }
+                ahead = ahead.wrapping_byte_add(depth / GRAIN * AHEAD);
                 if k + depth == b.depth {
                     finish(row, panel, c);
                 }

@@ -15,9 +15,10 @@ unsafe impl Kernel for PlainKernel {
     type Lanes = Plain;
     type Element = f32;
     const ROWS: usize = 4;
+    const CHUNK: usize = 128;
     const EXACT: bool = true;
 
-    unsafe fn block(a: View<f32>, b: *const f32, depth: usize, c: View<f32>, add: bool) {
+    unsafe fn block(a: View<f32>, b: *const f32, _ahead: *const f32, depth: usize, c: View<f32>, add: bool) {
         for column in (0..PANEL).step_by(COLUMNS) {
             let mut sums = [[0.0; COLUMNS]; Self::ROWS];
             for (row, sums) in sums.iter_mut().enumerate() {
