@@ -280,9 +280,11 @@ impl<K: Kernel> Head<'_, K> {
                 let values = self.values.add(column * depth + low * PANEL);
                 K::block(places.weights, values, values, high - low, places.context, false);
                 for (row, &share) in shares.iter().enumerate().take(rows) {
-                    for i in (0..PANEL).step_by(K::Lanes::COUNT) {
-                        let sum = K::Lanes::load(places.context.at(row, i));
-                        K::store(sum.mul(sum.splat(share)), context.at(row, column + i));
+                    for i in (0..PANEL).step_by(2 * K::Lanes::COUNT) {
+                        let left = K::Lanes::load(places.context.at(row, i));
+                        let right = K::Lanes::load(places.context.at(row, i + K::Lanes::COUNT));
+                        let share = left.splat(share);
+                        K::store_pair([left.mul(share), right.mul(share)], context.at(row, column + i));
                     }
                 }
             }
@@ -310,10 +312,15 @@ impl<K: Kernel> Head<'_, K> {
                 add_bias::<K::Lanes>(scores, bias, scale, count);
                 scale = 1.0;
             }
-            let seen_from = self.window.map_or(0, |w| query.saturating_sub(w)).max(keys.start);
-            let seen_to = self.window.map_or(self.t, |w| query.saturating_add(w + 1)).min(self.t);
-            for key in (keys.start..seen_from).chain(seen_to..keys.end) {
-                *scores.add(key - keys.start) = HIDDEN;
+            if let Some(window) = self.window {
+                let hidden =
+                    (keys.start..query.saturating_sub(window)).chain(query.saturating_add(window + 1)..keys.end);
+                for key in hidden {
+                    *scores.add(key - keys.start) = HIDDEN;
+                }
+            }
+            if keys.end > self.t {
+                hide_end::<K::Lanes>(scores.add(count - PANEL), keys.end - self.t);
             }
             exponentials::<K>(scores, scale, count, weights)
         }
@@ -335,6 +342,29 @@ unsafe fn add_bias<L: Lanes>(scores: *mut f32, bias: *const f32, scale: f32, cou
     }
 }
 
+/// Hides the last `hidden` of the 32 keys of a panel. Whole registers are read and written, because reading one back that was
+/// written in pieces would wait for the cache.
+///
+/// # Safety
+/// `scores` has 32 values.
+#[inline(always)]
+unsafe fn hide_end<L: Lanes>(scores: *mut f32, hidden: usize) {
+    const EDGE: [f32; 2 * PANEL] = {
+        let mut edge = [0.0; 2 * PANEL];
+        let mut i = PANEL;
+        while i < 2 * PANEL {
+            edge[i] = HIDDEN;
+            i += 1;
+        }
+        edge
+    };
+    let edge: &'static [f32] = const { &EDGE };
+    for i in (0..PANEL).step_by(L::COUNT) {
+        // SAFETY: within the panel.
+        unsafe { L::load(scores.add(i)).add(L::load(edge[hidden + i..].as_ptr())).store(scores.add(i)) }
+    }
+}
+
 /// `exp(scale · (score - largest))` of each score into `weights`; returns their sum.
 ///
 /// # Safety
@@ -351,11 +381,16 @@ unsafe fn exponentials<K: Kernel>(scores: *const f32, scale: f32, count: usize, 
         let shift = most.splat(-most.largest() * scale);
         let scale = most.splat(scale);
         let mut sum = K::Lanes::zero();
-        for i in (0..count).step_by(K::Lanes::COUNT) {
-            let power = K::Lanes::load(scores.add(i)).mul_add(scale, shift);
-            let value = if K::EXACT { exp2::<_, true>(power) } else { exp2::<_, false>(power) };
-            K::store(value, weights.add(i));
-            sum = sum.add(value);
+        for i in (0..count).step_by(2 * K::Lanes::COUNT) {
+            let left = K::Lanes::load(scores.add(i)).mul_add(scale, shift);
+            let right = K::Lanes::load(scores.add(i + K::Lanes::COUNT)).mul_add(scale, shift);
+            let pair = if K::EXACT {
+                [exp2::<_, true>(left), exp2::<_, true>(right)]
+            } else {
+                [exp2::<_, false>(left), exp2::<_, false>(right)]
+            };
+            K::store_pair(pair, weights.add(i));
+            sum = sum.add(pair[0].add(pair[1]));
         }
         sum.sum()
     }

@@ -466,7 +466,7 @@ unsafe fn run_layer<K: Kernel>(
         for (first, rows) in strips() {
             let to = places.qkv.from(first, 0);
             matmul::product::<K>(places.seen.from(first, 0), rows, &layer.qkv, places.blocks, |row, panel, sums| {
-                add_bias::<K>(sums, &layer.qkv.bias[panel * PANEL..], to.from(row, panel * PANEL));
+                activate_block::<K>(sums, &layer.qkv.bias[panel * PANEL..], None, to.from(row, panel * PANEL));
             });
         }
         layer.attention.run::<K>(places.qkv, places.context, lengths, scratch);
@@ -504,31 +504,14 @@ unsafe fn feed_up<K: Kernel>(
             };
         }
         match (layer.gated, layer.activation) {
-            (false, Activation::Gelu) => up!(activate_block, PANEL, Activation::Gelu),
-            (false, Activation::GeluTanh) => up!(activate_block, PANEL, Activation::GeluTanh),
-            (false, Activation::Silu) => up!(activate_block, PANEL, Activation::Silu),
-            (false, Activation::Relu) => up!(activate_block, PANEL, Activation::Relu),
+            (false, Activation::Gelu) => up!(activate_block, PANEL, Some(Activation::Gelu)),
+            (false, Activation::GeluTanh) => up!(activate_block, PANEL, Some(Activation::GeluTanh)),
+            (false, Activation::Silu) => up!(activate_block, PANEL, Some(Activation::Silu)),
+            (false, Activation::Relu) => up!(activate_block, PANEL, Some(Activation::Relu)),
             (true, Activation::Gelu) => up!(gate_block, HALF, Activation::Gelu),
             (true, Activation::GeluTanh) => up!(gate_block, HALF, Activation::GeluTanh),
             (true, Activation::Silu) => up!(gate_block, HALF, Activation::Silu),
             (true, Activation::Relu) => up!(gate_block, HALF, Activation::Relu),
-        }
-    }
-}
-
-/// `sums + bias`, of a block.
-///
-/// # Safety
-/// `sums` and `to` have a block of rows of 32 columns.
-#[inline(always)]
-unsafe fn add_bias<K: Kernel>(sums: View<f32>, bias: &[f32], to: View<K::Element>) {
-    for row in 0..K::ROWS {
-        for i in (0..PANEL).step_by(K::Lanes::COUNT) {
-            // SAFETY: within the blocks.
-            unsafe {
-                let value = K::Lanes::load(sums.at(row, i)).add(K::Lanes::load(bias[i..].as_ptr()));
-                K::store(value, to.at(row, i));
-            }
         }
     }
 }
@@ -541,15 +524,26 @@ fn activated<K: Kernel>(activation: Activation, x: K::Lanes) -> K::Lanes {
 /// `activation(sums + bias)`, of a block.
 ///
 /// # Safety
-/// As for [`add_bias`].
+/// The kernel's instructions are there; `sums` and `to` have a block of rows of 32 columns.
 #[inline(always)]
-unsafe fn activate_block<K: Kernel>(sums: View<f32>, bias: &[f32], activation: Activation, to: View<K::Element>) {
+unsafe fn activate_block<K: Kernel>(
+    sums: View<f32>,
+    bias: &[f32],
+    activation: Option<Activation>,
+    to: View<K::Element>,
+) {
+    let count = K::Lanes::COUNT;
     for row in 0..K::ROWS {
-        for i in (0..PANEL).step_by(K::Lanes::COUNT) {
+        for i in (0..PANEL).step_by(2 * count) {
             // SAFETY: within the blocks.
             unsafe {
-                let value = K::Lanes::load(sums.at(row, i)).add(K::Lanes::load(bias[i..].as_ptr()));
-                K::store(activated::<K>(activation, value), to.at(row, i));
+                let left = K::Lanes::load(sums.at(row, i)).add(K::Lanes::load(bias[i..].as_ptr()));
+                let right = K::Lanes::load(sums.at(row, i + count)).add(K::Lanes::load(bias[i + count..].as_ptr()));
+                let pair = match activation {
+                    Some(activation) => [activated::<K>(activation, left), activated::<K>(activation, right)],
+                    None => [left, right],
+                };
+                K::store_pair(pair, to.at(row, i));
             }
         }
     }

@@ -73,6 +73,12 @@ unsafe impl Kernel for AmxKernel {
     }
 
     #[inline(always)]
+    unsafe fn store_pair(values: [Avx512; 2], to: *mut u16) {
+        // SAFETY: the caller's promise.
+        unsafe { avx512bf16::store_pair(values, to) }
+    }
+
+    #[inline(always)]
     unsafe fn pack_transposed(from: View<u16>, rows: usize, width: usize, to: *mut u16) {
         // SAFETY: the caller's promise.
         unsafe { avx512bf16::pack_transposed(from, rows, width, to) }

@@ -35,6 +35,12 @@ unsafe impl Kernel for Avx512Bf16Kernel {
     }
 
     #[inline(always)]
+    unsafe fn store_pair(values: [Avx512; 2], to: *mut u16) {
+        // SAFETY: the caller's promise.
+        unsafe { store_pair(values, to) }
+    }
+
+    #[inline(always)]
     unsafe fn pack_transposed(from: View<u16>, rows: usize, width: usize, to: *mut u16) {
         // SAFETY: the caller's promise.
         unsafe { pack_transposed(from, rows, width, to) }
@@ -57,6 +63,18 @@ pub(super) unsafe fn store(values: Avx512, to: *mut u16) {
     let rounded = _mm512_cvtneps_pbh(values.0);
     // SAFETY: both types are 256 plain bits; the place is the caller's promise.
     unsafe { _mm256_storeu_si256(to.cast(), transmute::<__m256bh, __m256i>(rounded)) }
+}
+
+/// Thirty-two floats rounded to bf16, one line.
+///
+/// # Safety
+/// AVX512-BF16 is there and 32 values are writable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+pub(super) unsafe fn store_pair(values: [Avx512; 2], to: *mut u16) {
+    let rounded = _mm512_cvtne2ps_pbh(values[1].0, values[0].0);
+    // SAFETY: both types are 512 plain bits; the place is the caller's promise.
+    unsafe { _mm512_storeu_si512(to.cast(), transmute::<__m512bh, __m512i>(rounded)) }
 }
 
 /// [`Kernel::pack_transposed`]: pairs of `k` are words of 32 bits, so a tile is a square of words turned over.

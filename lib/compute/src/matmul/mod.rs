@@ -194,6 +194,19 @@ pub(crate) unsafe trait Kernel {
     /// `Lanes::COUNT` values are writable.
     unsafe fn store(values: Self::Lanes, to: *mut Self::Element);
 
+    /// Stores two registers side by side.
+    ///
+    /// # Safety
+    /// `2 Lanes::COUNT` values are writable.
+    #[inline(always)]
+    unsafe fn store_pair(values: [Self::Lanes; 2], to: *mut Self::Element) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            Self::store(values[0], to);
+            Self::store(values[1], to.add(Self::Lanes::COUNT));
+        }
+    }
+
     /// Packs the transpose of `rows` rows of `from` as `B`: `k` runs over `width` columns of `from`, columns over its rows,
     /// missing ones zero.
     ///
@@ -214,19 +227,23 @@ pub(crate) unsafe trait Kernel {
     }
 
     /// Packs `rows` rows of `from` as `B`: `k` runs over rows, missing ones up to a multiple of [`GRAIN`] zero, columns over `width` columns.
+    /// As it stands here only for floats, of which a row of a panel is one piece.
     ///
     /// # Safety
     /// As for [`Kernel::pack_transposed`], with `width` a multiple of [`PANEL`].
     #[inline(always)]
     unsafe fn pack_rows(from: View<Self::Element>, rows: usize, width: usize, to: *mut Self::Element) {
         let depth = round_up(rows, GRAIN);
-        for k in 0..depth {
-            for column in 0..width {
-                let slot = column / PANEL * PANEL * depth + Self::Element::slot(k, column % PANEL);
-                // SAFETY: rows below `rows` are readable, and the slot lies in panel `column / 32`.
+        for column in (0..width).step_by(PANEL) {
+            for k in 0..depth {
+                // SAFETY: rows below `rows` are readable; a row of panel `column / 32` is 32 values in one piece.
                 unsafe {
-                    let value = if k < rows { *from.at(k, column) } else { Self::Element::from_f32(0.0) };
-                    *to.add(slot) = value;
+                    let line = to.add(column * depth + Self::Element::slot(k, 0));
+                    if k < rows {
+                        std::ptr::copy_nonoverlapping(from.at(k, column), line, PANEL);
+                    } else {
+                        line.write_bytes(0, PANEL);
+                    }
                 }
             }
         }
