@@ -313,8 +313,8 @@ impl<K: Kernel> Head<'_, K> {
                 scale = 1.0;
             }
             if let Some(window) = self.window {
-                let hidden =
-                    (keys.start..query.saturating_sub(window)).chain(query.saturating_add(window + 1)..keys.end);
+                let hidden = (keys.start..query.saturating_sub(window))
+                    .chain(query.saturating_add(window).saturating_add(1)..keys.end);
                 for key in hidden {
                     *scores.add(key - keys.start) = HIDDEN;
                 }
