@@ -1,3 +1,14 @@
 //! Numeric kernels behind small interfaces: the CPU is the reference.
 
+mod activation;
+mod attention;
+mod buffer;
+mod cpu;
+pub mod encoder;
+mod lanes;
+mod matmul;
+mod norm;
 pub mod transformer;
+
+#[cfg(test)]
+mod reference;

@@ -1,0 +1,429 @@
+//! Attention of the sequences of a batch, head by head.
+//!
+//! For a sequence of `t` tokens and a head of `e` values (padded with zeros to `width`, a multiple of 32):
+//! `score(i, j) = q(i)·k(j) / sqrt e + bias(j - i)`, `p(i, ·) = softmax`, `context(i) = Σ p(i, j) v(j)`.
+//!
+//! Keys and values are packed as right-hand matrices once for a head; then some queries at a time (a block of the kernel) have
+//! all their scores computed, turned into exponentials (of the score less the largest one, 1 at most), multiplied with the values, and
+//! divided by their sum at last. Memory: the scores of a block of queries, `t` each; of a window only its keys and those that fill up
+//! panels. Positions enter as one number for a distance, looked up in a line of `2 t - 1` of them made for the head.
+//!
+//! A query's sums run over its sequence's keys in ascending order from a start that its place in the sequence gives, so the
+//! result does not know where in a batch the sequence stands.
+
+use crate::activation::exp2;
+use crate::buffer::{Buffer, round_up, stride};
+use crate::lanes::Lanes;
+use crate::matmul::{Element, GRAIN, Kernel, PANEL, View};
+use crate::transformer;
+
+/// A score that no softmax sees.
+const HIDDEN: f32 = -1e30;
+
+/// Sizes of the heads, which all blocks share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Heads {
+    /// Number of heads.
+    pub(crate) count: usize,
+    /// `e`.
+    pub(crate) size: usize,
+}
+
+impl Heads {
+    /// `e` padded to whole panels.
+    pub(crate) fn width(self) -> usize {
+        round_up(self.size, PANEL)
+    }
+
+    /// Columns of all heads, padded.
+    pub(crate) fn columns(self) -> usize {
+        self.count * self.width()
+    }
+}
+
+/// What a block's attention knows beside its products.
+#[derive(Debug)]
+pub(crate) struct Attention {
+    pub(crate) heads: Heads,
+    pub(crate) positions: transformer::Positions,
+    pub(crate) window: Option<usize>,
+}
+
+/// Memory of [`Attention::run`], for one thread.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    keys: Buffer,
+    values: Buffer,
+    scores: Buffer,
+    weights: Buffer,
+    context: Buffer,
+    bias: Vec<f32>,
+    turns: Vec<Turns>,
+}
+
+/// Cosines and sines of a rotary embedding, `size / 2` of each for every position.
+#[derive(Debug)]
+struct Turns {
+    theta: f32,
+    size: usize,
+    positions: usize,
+    cosines: Vec<f32>,
+    sines: Vec<f32>,
+}
+
+impl Turns {
+    /// Extends the tables. The angle is made in 32-bit floats as Hugging Face makes it, so that long texts agree with it.
+    fn grow(&mut self, positions: usize) {
+        let pairs = self.size / 2;
+        let frequency = |p: usize| (1.0 / f64::from(self.theta).powf((2 * p) as f64 / self.size as f64)) as f32;
+        let frequencies: Vec<f32> = (0..pairs).map(frequency).collect();
+        for position in self.positions..positions {
+            for &frequency in &frequencies {
+                let (sine, cosine) = f64::from(position as f32 * frequency).sin_cos();
+                self.cosines.push(cosine as f32);
+                self.sines.push(sine as f32);
+            }
+        }
+        self.positions = self.positions.max(positions);
+    }
+}
+
+/// The tables for `theta`, at least `positions` long.
+fn turns(tables: &mut Vec<Turns>, theta: f32, size: usize, positions: usize) -> &Turns {
+    let found = tables.iter().position(|t| t.theta == theta && t.size == size);
+    let index = found.unwrap_or_else(|| {
+        tables.push(Turns { theta, size, positions: 0, cosines: Vec::new(), sines: Vec::new() });
+        tables.len() - 1
+    });
+    tables[index].grow(positions);
+    &tables[index]
+}
+
+/// T5's bidirectional bucket of a distance `key - query`, as MPNet computes it.
+fn bucket(distance: isize, buckets: usize, distance_max: usize) -> usize {
+    let half = buckets / 2;
+    let exact = half / 2;
+    let n = distance.unsigned_abs();
+    let within = if n < exact {
+        n
+    } else {
+        // Logarithms rounded to 32 bits as in PyTorch: at powers of two their ratio is then a whole number.
+        let ln = |x: f64| x.ln() as f32;
+        let ratio = ln(n as f64 / exact as f64) / ln(distance_max as f64 / exact as f64);
+        (exact + (ratio * (half - exact) as f32) as usize).min(half - 1)
+    };
+    if distance > 0 { half + within } else { within }
+}
+
+/// The bias of distance `index - (t - 1)` at `index`, for one head; nothing where positions add none. Padded for whole panels of keys.
+fn fill_bias(bias: &mut Vec<f32>, positions: &transformer::Positions, head: usize, t: usize) -> bool {
+    let distances = 1 - t as isize..t as isize;
+    bias.clear();
+    match positions {
+        transformer::Positions::Alibi(slopes) => {
+            bias.extend(distances.map(|n| -slopes[head] * n.unsigned_abs() as f32));
+        }
+        transformer::Positions::Relative { table, distance_max } => {
+            let (rows, columns) = (table.rows, table.columns);
+            bias.extend(distances.map(|n| table.values[bucket(n, rows, *distance_max) * columns + head]));
+        }
+        transformer::Positions::None | transformer::Positions::Rotary { .. } => return false,
+    }
+    bias.resize(2 * t + PANEL, 0.0);
+    true
+}
+
+/// The keys and values of one head of one sequence, packed, and what its queries need to know.
+struct Head<'a, K: Kernel> {
+    queries: View<K::Element>,
+    keys: *const K::Element,
+    values: *const K::Element,
+    /// Values of a head, padded.
+    width: usize,
+    t: usize,
+    window: Option<usize>,
+    scale: f32,
+    bias: Option<&'a [f32]>,
+}
+
+/// Working places for one block of queries.
+struct Places<E> {
+    scores: View<f32>,
+    weights: View<E>,
+    context: View<f32>,
+}
+
+impl Attention {
+    /// Attention of sequences of `lengths` standing one after the other: `qkv` holds queries, keys and values of all heads in its
+    /// columns, `context` receives the heads side by side.
+    ///
+    /// # Safety
+    /// The kernel's instructions are there; `qkv` has the sum of `lengths` rows and a block more, `context` the sum.
+    #[inline(always)]
+    pub(crate) unsafe fn run<K: Kernel>(
+        &self,
+        qkv: View<K::Element>,
+        context: View<K::Element>,
+        lengths: &[usize],
+        scratch: &mut Scratch,
+    ) {
+        let (width, columns) = (self.heads.width(), self.heads.columns());
+        let longest = round_up(lengths.iter().copied().max().unwrap_or(0), PANEL);
+        let keys = scratch.keys.take(longest * width);
+        let values = scratch.values.take(longest * width);
+        let places = places::<K>(scratch, longest);
+        let mut first = 0;
+        for &t in lengths {
+            if let &transformer::Positions::Rotary { theta } = &self.positions {
+                let turns = turns(&mut scratch.turns, theta, self.heads.size, t);
+                // SAFETY: rows of this sequence.
+                unsafe { self.rotate::<K>(qkv.from(first, 0), t, turns) }
+            }
+            for head in 0..self.heads.count {
+                let column = head * width;
+                let biased = fill_bias(&mut scratch.bias, &self.positions, head, t);
+                // SAFETY: rows of this sequence and columns of this head; keys and values have room for the longest sequence.
+                unsafe {
+                    K::pack_transposed(qkv.from(first, columns + column), t, width, keys);
+                    K::pack_rows(qkv.from(first, 2 * columns + column), t, width, values);
+                    let head = Head::<K> {
+                        queries: qkv.from(first, column),
+                        keys,
+                        values,
+                        width,
+                        t,
+                        window: self.window,
+                        scale: 1.0 / (self.heads.size as f32).sqrt(),
+                        bias: biased.then_some(&scratch.bias),
+                    };
+                    for query in (0..t).step_by(K::ROWS) {
+                        head.queries(query, &places, context.from(first + query, column));
+                    }
+                }
+            }
+            first += t;
+        }
+    }
+
+    /// Turns queries and keys of `t` rows in place.
+    ///
+    /// # Safety
+    /// `qkv` has `t` rows.
+    #[inline(always)]
+    unsafe fn rotate<K: Kernel>(&self, qkv: View<K::Element>, t: usize, turns: &Turns) {
+        let pairs = self.heads.size / 2;
+        for row in 0..t {
+            let (cosines, sines) = (&turns.cosines[row * pairs..][..pairs], &turns.sines[row * pairs..][..pairs]);
+            for head in 0..2 * self.heads.count {
+                // SAFETY: queries' heads, then keys' heads, of this row.
+                let line = unsafe { std::slice::from_raw_parts_mut(qkv.at(row, head * self.heads.width()), 2 * pairs) };
+                rotate(line, cosines, sines);
+            }
+        }
+    }
+}
+
+/// `(a, b) = (a cos - b sin, b cos + a sin)` for the halves `a` and `b` of a head.
+#[inline(always)]
+fn rotate<E: Element>(line: &mut [E], cosines: &[f32], sines: &[f32]) {
+    let (left, right) = line.split_at_mut(cosines.len());
+    let turns = cosines.iter().zip(sines);
+    for ((a, b), (&cosine, &sine)) in left.iter_mut().zip(right).zip(turns) {
+        let (x, y) = (a.to_f32(), b.to_f32());
+        *a = E::from_f32(x * cosine - y * sine);
+        *b = E::from_f32(y * cosine + x * sine);
+    }
+}
+
+/// Room for the scores of one block of queries against `longest` keys.
+fn places<K: Kernel>(scratch: &mut Scratch, longest: usize) -> Places<K::Element> {
+    let (floats, elements) = (stride::<f32>(longest), stride::<K::Element>(longest));
+    Places {
+        scores: View { start: scratch.scores.take(K::ROWS * floats), stride: floats },
+        weights: View { start: scratch.weights.take(K::ROWS * elements), stride: elements },
+        context: View { start: scratch.context.take(K::ROWS * PANEL), stride: PANEL },
+    }
+}
+
+impl<K: Kernel> Head<'_, K> {
+    /// One block of queries from `first` on; `context` is where its first row belongs.
+    ///
+    /// # Safety
+    /// As for [`Attention::run`].
+    #[inline(always)]
+    unsafe fn queries(&self, first: usize, places: &Places<K::Element>, context: View<K::Element>) {
+        let rows = K::ROWS.min(self.t - first);
+        let reach = self.window.unwrap_or(self.t);
+        // Whole panels that hold every key that any of these queries sees.
+        let low = first.saturating_sub(reach) / PANEL * PANEL;
+        let high = round_up((first + rows).saturating_add(reach).min(self.t), PANEL);
+        // SAFETY: panels of the packed keys and values; the places have room for all keys of the longest sequence.
+        unsafe {
+            for panel in (low..high).step_by(PANEL) {
+                let keys = self.keys.add(panel * self.width);
+                K::block(
+                    self.queries.from(first, 0),
+                    keys,
+                    keys,
+                    self.width,
+                    places.scores.from(0, panel - low),
+                    false,
+                );
+            }
+            let mut shares = [0.0; 32];
+            for (row, share) in shares.iter_mut().enumerate().take(rows) {
+                let (scores, weights) = (places.scores.at(row, 0), places.weights.at(row, 0));
+                *share = 1.0 / self.softmax(first + row, low..high, scores, weights);
+            }
+            let depth = round_up(self.t, GRAIN);
+            for column in (0..self.width).step_by(PANEL) {
+                let values = self.values.add(column * depth + low * PANEL);
+                K::block(places.weights, values, values, high - low, places.context, false);
+                for (row, &share) in shares.iter().enumerate().take(rows) {
+                    for i in (0..PANEL).step_by(2 * K::Lanes::COUNT) {
+                        let left = K::Lanes::load(places.context.at(row, i));
+                        let right = K::Lanes::load(places.context.at(row, i + K::Lanes::COUNT));
+                        let share = left.splat(share);
+                        K::store_pair([left.mul(share), right.mul(share)], context.at(row, column + i));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Turns the scores of one query with the keys of a range into their exponentials and returns the sum of these.
+    ///
+    /// # Safety
+    /// `scores` and `weights` have a value for each key of the range, a multiple of 32.
+    #[inline(always)]
+    unsafe fn softmax(
+        &self,
+        query: usize,
+        keys: std::ops::Range<usize>,
+        scores: *mut f32,
+        weights: *mut K::Element,
+    ) -> f32 {
+        let count = keys.len();
+        // SAFETY: all indices lie below `count`; the bias line has `2 t - 1` values and 32 more.
+        unsafe {
+            let mut scale = self.scale;
+            if let Some(bias) = self.bias {
+                let bias = bias[self.t - 1 - query + keys.start..][..count].as_ptr();
+                add_bias::<K::Lanes>(scores, bias, scale, count);
+                scale = 1.0;
+            }
+            if let Some(window) = self.window {
+                let hidden = (keys.start..query.saturating_sub(window))
+                    .chain(query.saturating_add(window).saturating_add(1)..keys.end);
+                for key in hidden {
+                    *scores.add(key - keys.start) = HIDDEN;
+                }
+            }
+            if keys.end > self.t {
+                hide_end::<K::Lanes>(scores.add(count - PANEL), keys.end - self.t);
+            }
+            exponentials::<K>(scores, scale, count, weights)
+        }
+    }
+}
+
+/// `score · scale + bias`, in place.
+///
+/// # Safety
+/// Both have `count` values, a multiple of 32.
+#[inline(always)]
+unsafe fn add_bias<L: Lanes>(scores: *mut f32, bias: *const f32, scale: f32, count: usize) {
+    // SAFETY: all indices lie below `count`.
+    unsafe {
+        let scale = L::zero().splat(scale);
+        for i in (0..count).step_by(L::COUNT) {
+            L::load(scores.add(i)).mul_add(scale, L::load(bias.add(i))).store(scores.add(i));
+        }
+    }
+}
+
+/// Hides the last `hidden` of the 32 keys of a panel. Whole registers are read and written, because reading one back that was
+/// written in pieces would wait for the cache.
+///
+/// # Safety
+/// `scores` has 32 values.
+#[inline(always)]
+unsafe fn hide_end<L: Lanes>(scores: *mut f32, hidden: usize) {
+    const EDGE: [f32; 2 * PANEL] = {
+        let mut edge = [0.0; 2 * PANEL];
+        let mut i = PANEL;
+        while i < 2 * PANEL {
+            edge[i] = HIDDEN;
+            i += 1;
+        }
+        edge
+    };
+    let edge: &'static [f32] = const { &EDGE };
+    for i in (0..PANEL).step_by(L::COUNT) {
+        // SAFETY: within the panel.
+        unsafe { L::load(scores.add(i)).add(L::load(edge[hidden + i..].as_ptr())).store(scores.add(i)) }
+    }
+}
+
+/// `exp(scale · (score - largest))` of each score into `weights`; returns their sum.
+///
+/// # Safety
+/// Both have `count` values, a multiple of 32.
+#[inline(always)]
+unsafe fn exponentials<K: Kernel>(scores: *const f32, scale: f32, count: usize, weights: *mut K::Element) -> f32 {
+    // SAFETY: all indices lie below `count`.
+    unsafe {
+        let mut most = K::Lanes::load(scores);
+        for i in (0..count).step_by(K::Lanes::COUNT) {
+            most = most.max(K::Lanes::load(scores.add(i)));
+        }
+        let scale = scale * std::f32::consts::LOG2_E;
+        let shift = most.splat(-most.largest() * scale);
+        let scale = most.splat(scale);
+        let mut sum = K::Lanes::zero();
+        for i in (0..count).step_by(2 * K::Lanes::COUNT) {
+            let left = K::Lanes::load(scores.add(i)).mul_add(scale, shift);
+            let right = K::Lanes::load(scores.add(i + K::Lanes::COUNT)).mul_add(scale, shift);
+            let pair = if K::EXACT {
+                [exp2::<_, true>(left), exp2::<_, true>(right)]
+            } else {
+                [exp2::<_, false>(left), exp2::<_, false>(right)]
+            };
+            K::store_pair(pair, weights.add(i));
+            sum = sum.add(pair[0].add(pair[1]));
+        }
+        sum.sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_those_of_t5() {
+        // From transformers 4.57, MPNetEncoder.relative_position_bucket with 32 buckets and distance 128.
+        let expected = [
+            (0, 0),
+            (-1, 1),
+            (-7, 7),
+            (-8, 8),
+            (-11, 8),
+            (-12, 9),
+            (-16, 10),
+            (-31, 11),
+            (-32, 12),
+            (-63, 13),
+            (-64, 14),
+            (-90, 14),
+            (-91, 15),
+            (-500, 15),
+            (1, 17),
+            (8, 24),
+            (200, 31),
+        ];
+        for (distance, wanted) in expected {
+            assert_eq!(bucket(distance, 32, 128), wanted, "distance {distance}");
+        }
+    }
+}
