@@ -1,0 +1,136 @@
+//! Text to token ids, exactly as Hugging Face's `tokenizers` does it with the same `tokenizer.json`.
+//!
+//! The file's own truncation and padding are put aside (all-MiniLM-L6-v2's says 128 where the model reads 256). Special tokens
+//! are added, and special tokens written out in a text are recognised, both as the reference does.
+
+use crate::Error;
+use std::path::{Path, PathBuf};
+use tokenizers::{Encoding, NormalizerWrapper, PostProcessor, Token, Tokenizer as Inner, normalizers};
+
+/// No vocabulary has this id: marks the place of the text among the special tokens.
+const PLACE: u32 = u32::MAX;
+
+/// A tokenizer, ready for any number of threads.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: Inner,
+    path: PathBuf,
+    /// Special tokens before and behind every text.
+    before: Vec<u32>,
+    behind: Vec<u32>,
+    length_max: usize,
+    ids: usize,
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`; texts are cut to `length_max` tokens, special tokens included.
+    pub fn open(path: &Path, length_max: usize) -> Result<Tokenizer, Error> {
+        let text = std::fs::read(path).map_err(|why| Error::io(path, &why))?;
+        let mut inner = Inner::from_bytes(&text).map_err(|why| Error::new(path, why))?;
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|why| Error::new(path, why))?;
+        let (before, behind) = special_tokens(&inner).map_err(|why| Error::new(path, why))?;
+        let most = inner.get_vocab(true).into_values().chain(before.iter().chain(&behind).copied()).max();
+        let ids = most.map_or(0, |id| id as usize + 1);
+        let tokenizer = Tokenizer { inner, path: path.to_path_buf(), before, behind, length_max: 0, ids };
+        tokenizer.with_length_max(length_max)
+    }
+
+    /// The same with another limit, special tokens included.
+    pub fn with_length_max(mut self, length_max: usize) -> Result<Tokenizer, Error> {
+        let special = self.before.len() + self.behind.len();
+        if length_max < special {
+            let why = format!("a limit of {length_max} tokens leaves no room for the {special} special ones");
+            return Err(Error::new(&self.path, why));
+        }
+        self.length_max = length_max;
+        Ok(self)
+    }
+
+    /// Lower-cases before all else, unless the tokenizer does already (`do_lower_case` of sentence-transformers).
+    pub(crate) fn lower_case(&mut self) -> Result<(), Error> {
+        let lower = NormalizerWrapper::Lowercase(normalizers::Lowercase);
+        let all = match self.inner.get_normalizer() {
+            Some(NormalizerWrapper::Lowercase(_)) => return Ok(()),
+            Some(NormalizerWrapper::Sequence(all)) => {
+                let all: &[NormalizerWrapper] = all.as_ref();
+                if all.iter().any(|n| matches!(n, NormalizerWrapper::Lowercase(_))) {
+                    return Ok(());
+                }
+                [&[lower], all].concat()
+            }
+            Some(other) => vec![lower, other.clone()],
+            None => vec![lower],
+        };
+        let changed = self.inner.with_normalizer(Some(normalizers::Sequence::new(all))).map(|_| ());
+        changed.map_err(|why| Error::new(&self.path, why))
+    }
+
+    /// The most tokens of a text, special ones included.
+    pub fn length_max(&self) -> usize {
+        self.length_max
+    }
+
+    /// One more than the largest id that can come out.
+    pub fn ids(&self) -> usize {
+        self.ids
+    }
+
+    /// How many special tokens every text gets.
+    pub fn special_tokens(&self) -> usize {
+        self.before.len() + self.behind.len()
+    }
+
+    /// Puts the token ids of a text into `ids`, which is emptied before; true: the text was cut at the limit.
+    pub fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<bool, Error> {
+        let encoding = self.tokens(text)?;
+        let room = self.length_max - self.special_tokens();
+        let kept = encoding.len().min(room);
+        ids.clear();
+        self.wrap(&encoding.get_ids()[..kept], ids);
+        Ok(kept < encoding.len())
+    }
+
+    /// The whole text in windows, one after the other without overlap, each with its special tokens and none longer than the
+    /// limit. Calls `window` at least once, for a text without tokens with the special ones alone.
+    pub fn encode_windows(&self, text: &str, ids: &mut Vec<u32>, mut window: impl FnMut(&[u32])) -> Result<(), Error> {
+        let encoding = self.tokens(text)?;
+        let room = (self.length_max - self.special_tokens()).max(1);
+        let mut rest = encoding.get_ids();
+        loop {
+            let (now, later) = rest.split_at(rest.len().min(room));
+            ids.clear();
+            self.wrap(now, ids);
+            window(ids);
+            rest = later;
+            if rest.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn tokens(&self, text: &str) -> Result<Encoding, Error> {
+        self.inner.encode_fast(text, false).map_err(|why| Error::new(&self.path, why))
+    }
+
+    fn wrap(&self, tokens: &[u32], ids: &mut Vec<u32>) {
+        ids.extend_from_slice(&self.before);
+        ids.extend_from_slice(tokens);
+        ids.extend_from_slice(&self.behind);
+    }
+}
+
+/// What the post-processor puts before and behind a single text, seen from what it does to one token that cannot occur.
+fn special_tokens(inner: &Inner) -> Result<(Vec<u32>, Vec<u32>), String> {
+    let Some(processor) = inner.get_post_processor() else { return Ok((Vec::new(), Vec::new())) };
+    let place = Encoding::from_tokens(vec![Token::new(PLACE, "a".to_string(), (0, 1))], 0);
+    let whole = processor.process(place, None, true).map_err(|why| why.to_string())?;
+    let ids = whole.get_ids();
+    match ids.iter().filter(|&&id| id == PLACE).count() {
+        1 => {
+            let at = ids.iter().position(|&id| id == PLACE).unwrap_or_default();
+            Ok((ids[..at].to_vec(), ids[at + 1..].to_vec()))
+        }
+        times => Err(format!("post_processor: expected every text once in its place, found it {times} times")),
+    }
+}

@@ -1,0 +1,137 @@
+//! The tensors of a model folder, by name and expected shape.
+
+use crate::Error;
+use crate::safetensors::{self, File};
+use compute::transformer::{Linear, Matrix, Norm};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// One file, or the shards that an index names.
+#[derive(Debug)]
+pub(crate) struct Weights {
+    /// The one file or the index, for messages.
+    path: PathBuf,
+    files: Vec<File>,
+    /// Tensor to index of its file.
+    places: HashMap<String, usize>,
+    /// What stands before the names, `bert.` for one.
+    prefix: String,
+}
+
+impl Weights {
+    /// `model.safetensors`, or what `model.safetensors.index.json` names.
+    pub(crate) fn open(folder: &Path) -> Result<Weights, Error> {
+        let index = folder.join("model.safetensors.index.json");
+        let single = folder.join("model.safetensors");
+        if !single.exists() && index.exists() {
+            Weights::open_shards(folder, &index)
+        } else {
+            Weights::open_file(&single)
+        }
+    }
+
+    fn open_file(path: &Path) -> Result<Weights, Error> {
+        if !path.exists() && path.with_file_name("pytorch_model.bin").exists() {
+            let why = "is missing, and pytorch_model.bin is not read; write the model anew with safe_serialization";
+            return Err(Error::new(path, why));
+        }
+        let file = File::open(path)?;
+        let places = file.names().map(|name| (name.to_string(), 0)).collect();
+        Ok(Weights { path: path.to_path_buf(), files: vec![file], places, prefix: String::new() })
+    }
+
+    fn open_shards(folder: &Path, index: &Path) -> Result<Weights, Error> {
+        let map = safetensors::read_index(index)?;
+        let mut names: Vec<&String> = map.values().collect();
+        names.sort();
+        names.dedup();
+        if let Some(name) = names.iter().find(|name| name.contains(['/', '\\']) || name.as_str() == "..") {
+            return Err(Error::new(index, format!("weight_map: {name:?} is not a file of this folder")));
+        }
+        let files = names.iter().map(|name| File::open(&folder.join(name))).collect::<Result<Vec<_>, _>>()?;
+        let mut places = HashMap::new();
+        for (tensor, name) in &map {
+            let at = names.binary_search(&name).unwrap_or_default();
+            if files[at].shape(tensor).is_none() {
+                return Err(Error::new(index, format!("weight_map: tensor {tensor:?} is not in {name}")));
+            }
+            places.insert(tensor.clone(), at);
+        }
+        Ok(Weights { path: index.to_path_buf(), files, places, prefix: String::new() })
+    }
+
+    /// Settles what stands before all names, by the place of one tensor that must be there.
+    pub(crate) fn settle_prefix(&mut self, tensor: &str, prefixes: &[&str]) -> Result<(), Error> {
+        match prefixes.iter().find(|prefix| self.places.contains_key(&format!("{prefix}{tensor}"))) {
+            Some(prefix) => self.prefix = prefix.to_string(),
+            None => {
+                let others: Vec<String> =
+                    prefixes.iter().filter(|p| !p.is_empty()).map(|p| format!("{p}{tensor}")).collect();
+                let why = format!("tensor {tensor:?} is missing (looked also for {})", others.join(", "));
+                return Err(Error::new(&self.path, why));
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&self, name: &str) -> Option<&File> {
+        self.places.get(name).map(|&at| &self.files[at])
+    }
+
+    /// The shape of a tensor, where it is there.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        let name = format!("{}{name}", self.prefix);
+        self.file(&name).and_then(|file| file.shape(&name))
+    }
+
+    fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+        let name = format!("{}{name}", self.prefix);
+        let Some(file) = self.file(&name) else {
+            return Err(Error::new(&self.path, format!("tensor {name:?} is missing")));
+        };
+        match file.shape(&name) {
+            Some(found) if found == shape => Ok(file.read(&name)?.values),
+            found => {
+                let found = found.unwrap_or_default();
+                Err(Error::new(file.path(), format!("tensor {name:?}: expected shape {shape:?}, found {found:?}")))
+            }
+        }
+    }
+
+    /// A matrix of the given shape.
+    pub(crate) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Matrix, Error> {
+        Ok(Matrix { rows, columns, values: self.values(name, &[rows, columns])? })
+    }
+
+    /// `NAME.weight` of shape `(outputs, inputs)`, and `NAME.bias` where the architecture has it.
+    pub(crate) fn linear(&self, name: &str, outputs: usize, inputs: usize, has_bias: bool) -> Result<Linear, Error> {
+        let weight = self.matrix(&format!("{name}.weight"), outputs, inputs)?;
+        let bias = if has_bias { self.values(&format!("{name}.bias"), &[outputs])? } else { Vec::new() };
+        Ok(Linear { weight, bias })
+    }
+
+    /// As [`Weights::linear`], of several maps that are stored one below the other.
+    pub(crate) fn fused<const N: usize>(
+        &self,
+        name: &str,
+        outputs: usize,
+        inputs: usize,
+        bias: bool,
+    ) -> Result<[Linear; N], Error> {
+        let whole = self.linear(name, N * outputs, inputs, bias)?;
+        Ok(std::array::from_fn(|i| {
+            let values = whole.weight.values[i * outputs * inputs..(i + 1) * outputs * inputs].to_vec();
+            let bias = whole.bias.get(i * outputs..(i + 1) * outputs).unwrap_or_default().to_vec();
+            Linear { weight: Matrix { rows: outputs, columns: inputs, values }, bias }
+        }))
+    }
+
+    /// `NAME.weight` and `NAME.bias`; files from before 2020 call them gamma and beta.
+    pub(crate) fn norm(&self, name: &str, size: usize, epsilon: f32, has_bias: bool) -> Result<Norm, Error> {
+        let old = self.shape(&format!("{name}.weight")).is_none() && self.shape(&format!("{name}.gamma")).is_some();
+        let (weight, bias) = if old { ("gamma", "beta") } else { ("weight", "bias") };
+        let weight = self.values(&format!("{name}.{weight}"), &[size])?;
+        let bias = if has_bias { self.values(&format!("{name}.{bias}"), &[size])? } else { Vec::new() };
+        Ok(Norm { weight, bias, epsilon })
+    }
+}
