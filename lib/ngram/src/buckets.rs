@@ -66,7 +66,11 @@ impl fmt::Display for Hash {
 
 impl fmt::Display for Tokenizer {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(if *self == Tokenizer::Wordpunct { "wordpunct" } else { "whitespace" })
+        f.write_str(match self {
+            Tokenizer::Wordpunct => "wordpunct",
+            Tokenizer::Whitespace => "whitespace",
+            Tokenizer::Words => "words",
+        })
     }
 }
 

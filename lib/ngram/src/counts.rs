@@ -161,6 +161,7 @@ impl Reading {
             tokenizer: match field("tokenizer")? {
                 "wordpunct" => Tokenizer::Wordpunct,
                 "whitespace" => Tokenizer::Whitespace,
+                "words" => Tokenizer::Words,
                 other => return Err(format!("tokenizer={other}: not known")),
             },
         };

@@ -17,6 +17,8 @@ pub enum Tokenizer {
     Wordpunct,
     /// Runs of anything but white space: `str.lower().split()`.
     Whitespace,
+    /// Runs of `\w`: what [`Tokenizer::Wordpunct`] finds, without the punctuation.
+    Words,
 }
 
 /// Finds words; keeps its buffers from text to text.
@@ -85,6 +87,7 @@ impl Words {
         match self.tokenizer {
             Tokenizer::Wordpunct => self.runs(kernel, |mask| (mask.word, !(mask.word | mask.space))),
             Tokenizer::Whitespace => self.runs(kernel, |mask| (!mask.space, 0)),
+            Tokenizer::Words => self.runs(kernel, |mask| (mask.word, 0)),
         }
         Ok(Found { lower: &self.lower[..self.filled + PADDING], starts: self.starts.all(), ends: self.ends.all() })
     }
@@ -326,6 +329,10 @@ mod tests {
         assert_eq!(
             words(Whitespace, "Good muffins cost $3.88\nin_NY."),
             ["good", "muffins", "cost", "$3.88", "in_ny."]
+        );
+        assert_eq!(
+            words(Tokenizer::Words, "Good muffins cost $3.88\nin_NY."),
+            ["good", "muffins", "cost", "3", "88", "in_ny"]
         );
         assert_eq!(words(Wordpunct, ""), [""; 0]);
         assert_eq!(words(Wordpunct, " \x1c\u{85}\u{2028}\u{3000}"), [""; 0]);

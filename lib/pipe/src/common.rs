@@ -61,6 +61,8 @@ pub struct Common {
     pub id_field: Option<String>,
     /// Seed of every random decision; `None`: 0.
     pub seed: Option<u64>,
+    /// The GPU that was asked for by name.
+    pub gpu: Option<String>,
     /// When the run began.
     pub started: Instant,
 }
@@ -79,6 +81,7 @@ impl Default for Common {
             template: None,
             id_field: None,
             seed: None,
+            gpu: None,
             started: Instant::now(),
         }
     }
@@ -182,6 +185,26 @@ pub const fn on_error<A: Options>() -> Flag<A> {
         },
     )
     .default(|_| "fail".to_string())
+}
+
+/// `--device auto|cpu|cuda[:I]`.
+pub const fn device<A: Options>() -> Flag<A> {
+    Flag::value(
+        "device",
+        "auto|cpu|cuda[:I]",
+        "Where to compute. A GPU that is asked for and not there is an error. This version computes on the CPU only.",
+        |args: &mut A, value| {
+            let text = value.text()?;
+            let gpu = text.strip_prefix("cuda").map(|rest| rest.strip_prefix(':').unwrap_or(rest));
+            args.common().gpu = match (text, gpu) {
+                ("auto" | "cpu", _) => None,
+                (_, Some(index)) if index.is_empty() || index.parse::<u32>().is_ok() => Some(text.to_string()),
+                _ => return Err("expected auto, cpu, cuda or cuda:I".to_string()),
+            };
+            Ok(())
+        },
+    )
+    .default(|_| "auto".to_string())
 }
 
 /// `--stats FILE`.

@@ -59,10 +59,14 @@ const FLAGS: &[Flag<Args>] = &[
     .default(|args| args.parameters.hash.to_string()),
     Flag::value(
         "tokenizer",
-        "wordpunct|whitespace",
-        "What is a word of the lower-cased text: `wordpunct` takes runs of letters, digits and _, and runs of what is neither these nor white space; `whitespace` takes what stands between white space.",
+        "wordpunct|whitespace|words",
+        "What is a word of the lower-cased text: `wordpunct` takes runs of letters, digits and _, and runs of what is neither these nor white space; `whitespace` takes what stands between white space; `words` takes the runs of letters, digits and _ alone.",
         |args: &mut Args, value| {
-            let choices = [("wordpunct", Tokenizer::Wordpunct), ("whitespace", Tokenizer::Whitespace)];
+            let choices = [
+                ("wordpunct", Tokenizer::Wordpunct),
+                ("whitespace", Tokenizer::Whitespace),
+                ("words", Tokenizer::Words),
+            ];
             args.parameters.tokenizer = value.choice(&choices)?;
             Ok(())
         },
