@@ -1,0 +1,104 @@
+"""Compare jsonl-embed with sentence-transformers on one model folder, and time both; see scripts/agree-embed and scripts/bench.
+
+    embed.py agree|bench PROGRAMS MODEL CORPUS.jsonl
+
+The texts: paragraphs of the corpus (its field "text"), and some that are hard: empty, blank, one letter, accents, CJK, emoji,
+code, far too long.
+"""
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.update(TOKENIZERS_PARALLELISM="true", TRANSFORMERS_VERBOSITY="error", HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+
+COSINE_MIN = {"f32": 0.99999, "bf16": 0.999}
+TEXTS = 2400
+RUNS = 3
+
+HARD = [
+    "", " ", "\n\t", "a", "I", ".", "?!", "\u00e9", "na\u00efve caf\u00e9 \u00fcber \u00c5ngstr\u00f6m", "e\u0301 \u0308u combining",
+    "\u4f60\u597d\uff0c\u4e16\u754c\u3002", "\u3053\u3093\u306b\u3061\u306f\u4e16\u754c", "\uc548\ub155\ud558\uc138\uc694",
+    "\u041f\u0440\u0438\u0432\u0435\u0442, \u043c\u0438\u0440", "\u0645\u0631\u062d\u0628\u0627 \u0628\u0627\u0644\u0639\u0627\u0644\u0645",
+    "\U0001f600\U0001f680 emoji \U0001f469\u200d\U0001f4bb", "\u1e9e \u0130stanbul \u03a3\u03af\u03c3\u03c5\u03c6\u03bf\u03c2",
+    "def f(x):\n    return {k: v ** 2 for k, v in x.items() if v != 0}", "#include <stdio.h>\nint main(void) { return 0; }",
+    "x" * 500, "word " * 2000, "\u4e2d" * 600, "no-break\u00a0space and zero\u200bwidth", "[CLS] special [SEP] tokens [MASK]",
+    "tab\tseparated\tvalues\r\nwith CRLF", "\ufffd replacement", "1234567890 " * 40, "https://example.com/a?b=c&d=%20e",
+]
+
+
+def texts_of(corpus):
+    """Paragraphs of all lengths, taken evenly from the whole corpus."""
+    paragraphs = []
+    with open(corpus, encoding="utf-8") as lines:
+        for line in lines:
+            found = [part.strip() for part in json.loads(line)["text"].split("\n\n")]
+            paragraphs += [part for part in found if 40 <= len(part) <= 2000][:8]
+    return HARD + paragraphs[:: max(1, len(paragraphs) // TEXTS)][:TEXTS]
+
+
+def ours(programs, model, documents, precision, out):
+    """Vectors, and the seconds of the fastest run, start and loading included."""
+    seconds = []
+    for _ in range(RUNS):
+        with open(out, "wb") as file:
+            started = time.perf_counter()
+            subprocess.run([programs / "jsonl-embed", "--model", model, "--precision", precision, documents], stdout=file, check=True)
+            seconds.append(time.perf_counter() - started)
+    return np.load(out), statistics.median(seconds)
+
+
+def theirs(model, texts, dtype):
+    """Vectors, and the seconds of the fastest run, loading left out, texts sorted by length as the package does."""
+    peer = SentenceTransformer(str(model), device="cpu", model_kwargs={"torch_dtype": dtype})
+    peer.encode(texts[:64], show_progress_bar=False)
+    started = time.perf_counter()
+    vectors = peer.encode(texts, batch_size=32, show_progress_bar=False)
+    return np.asarray(vectors, dtype=np.float32), time.perf_counter() - started
+
+
+def cosines(one, other):
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return (one.astype(np.float64) * other).sum(axis=1) / norms
+
+
+def main():
+    mode, programs, model, corpus = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    texts = texts_of(corpus)
+    with tempfile.TemporaryDirectory(prefix="embed.") as folder:
+        documents = Path(folder) / "documents.jsonl"
+        documents.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+        reference, peer_f32 = theirs(model, texts, torch.float32)
+        answers = {precision: ours(programs, model, documents, precision, Path(folder) / precision) for precision in COSINE_MIN}
+    characters = sum(map(len, texts)) / len(texts)
+    print(f"{len(texts)} texts of {characters:.0f} characters, {torch.get_num_threads()} cores, {model.name}")
+    failed = False
+    for precision, (vectors, _) in answers.items():
+        cosine = cosines(vectors, reference)
+        worst = int(cosine.argmin())
+        good = vectors.shape == reference.shape and bool((cosine >= COSINE_MIN[precision]).all())
+        failed |= not good
+        print(f"  {precision:5} cosine with sentence-transformers f32: at least {cosine[worst]:.8f} "
+              f"(text {worst}: {texts[worst][:30]!r}): {'agrees' if good else 'DIFFERS'}")
+    if failed:
+        sys.exit("embed: the vectors differ" + (": no ratio is printed" if mode == "bench" else ""))
+    if mode == "bench":
+        bf16, peer_bf16 = theirs(model, texts, torch.bfloat16)
+        print(f"  torch bf16 cosine with its own f32: at least {cosines(bf16, reference).min():.8f}")
+        print(f"  {'documents a second':44}{'':>8}  {'x torch f32':>12}{'x torch bf16':>13}")
+        for name, seconds in (("sentence-transformers, torch f32", peer_f32), ("sentence-transformers, torch bf16", peer_bf16),
+                              ("jsonl-embed --precision f32, loading included", answers["f32"][1]),
+                              ("jsonl-embed --precision bf16, loading included", answers["bf16"][1])):
+            print(f"  {name:46}{len(texts) / seconds:8.0f}{peer_f32 / seconds:12.2f}{peer_bf16 / seconds:13.2f}")
+
+
+main()
