@@ -1,1 +1,54 @@
-//! What every tool must do, as tests.
+//! What every tool must do, as tests, and what the tests of all tools are made of.
+//!
+//! A tool's `tests/cli.rs` says once how the tool is run on valid documents, a [`tool::Tool`], and calls [`holds!`]; each clause
+//! of the contract is then a test of its own. Clauses about a flag ask the tool whether it has that flag.
+
+pub mod corpus;
+pub mod documents;
+pub mod files;
+pub mod folder;
+pub mod manual;
+pub mod packed;
+pub mod records;
+pub mod rows;
+pub mod run;
+pub mod tool;
+
+/// Tests that a tool keeps groups of clauses: `holds!(tool: manual, files, documents, records, rows)`, where `tool` is a
+/// function that gives the [`tool::Tool`]. `manual` and `files` are for every tool; `documents` for those that read one line a
+/// document; `records` for those that look into the line; `rows` for those that write one row a document.
+#[macro_export]
+macro_rules! holds {
+    ($tool:ident: $($group:ident),+) => { $( $crate::holds!(@$group $tool); )+ };
+    (@manual $tool:ident) => {
+        $crate::holds!(@tests $tool manual:
+            help_names_every_flag, version_is_one_line, manual_page_is_the_committed_one, completions_are_for_three_shells,
+            misspelt_flag_is_refused_with_a_suggestion, wrong_values_are_refused_by_name, missing_values_are_refused);
+    };
+    (@files $tool:ident) => {
+        $crate::holds!(@tests $tool files:
+            missing_file_is_named, folder_is_refused, packed_input_is_the_same, truncated_input_is_an_error,
+            full_disk_is_an_error, same_input_twice_is_the_same, side_files_are_checked_before_input_is_read,
+            stats_are_one_object, stats_survive_a_kill_whole_or_not_at_all);
+    };
+    (@documents $tool:ident) => {
+        $crate::holds!(@tests $tool documents:
+            no_documents_are_no_rows, last_line_needs_no_newline, carriage_returns_change_no_row, standard_input_is_a_file,
+            operands_are_read_in_order, threads_change_nothing, reader_may_leave, reader_may_leave_while_input_waits,
+            very_long_line_is_a_line, shards_of_what_cannot_be_cut_are_refused, progress_is_not_data);
+    };
+    (@records $tool:ident) => {
+        $crate::holds!(@tests $tool records:
+            bad_records_are_described_with_their_place, bad_record_of_a_shard_has_its_place_in_the_file,
+            deep_nesting_is_no_crash, bad_record_of_a_second_file_names_it);
+    };
+    (@rows $tool:ident) => {
+        $crate::holds!(@tests $tool rows:
+            skipped_records_are_missing_rows, shards_put_together_are_the_whole);
+    };
+    (@tests $tool:ident $group:ident: $($clause:ident),+) => {
+        mod $group {
+            $( #[test] fn $clause() { $crate::$group::$clause(&super::$tool()); } )+
+        }
+    };
+}

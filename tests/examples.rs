@@ -1,0 +1,93 @@
+//! The examples of every manual page, run in order as they stand there, in a folder with `docs.jsonl` and `target.jsonl`.
+
+use contract::corpus;
+use contract::folder::Folder;
+use contract::run::{Run, program};
+use std::fs;
+use std::path::Path;
+
+/// One example: a command of one or more lines, and what it prints where the page shows that.
+#[derive(Debug, PartialEq)]
+struct Example {
+    command: String,
+    output: String,
+}
+
+/// The examples of a manual page. The prompt of a command's first line is `$ `, that of the others two spaces.
+fn examples(page: &str) -> Vec<Example> {
+    let section = page.split(".SH EXAMPLES\n").nth(1).and_then(|rest| rest.split("\n.SH ").next());
+    let blocks = section.unwrap_or_default().split(".RS 4\n").skip(1);
+    blocks.map(|block| example(block.split(".RE\n").next().unwrap_or_default())).collect()
+}
+
+fn example(block: &str) -> Example {
+    let mut example = Example { command: String::new(), output: String::new() };
+    for line in block.lines() {
+        let line = line.trim_start_matches("\\&").replace("\\-", "-").replace("\\e", "\\") + "\n";
+        match line.strip_prefix("$ ").or(line.strip_prefix("  ")) {
+            Some(command) => example.command += command,
+            None => example.output += &line,
+        }
+    }
+    example
+}
+
+#[test]
+fn a_page_is_taken_apart() {
+    let page = ".SH EXAMPLES\nCount:\n.PP\n.nf\n.RS 4\n$ a \\-b '\\en'\n  c\n1\\-2\n\\&.x\n.RE\n.fi\n.PP\nAgain:\n.PP\n.nf\n.RS 4\n$ d\n.RE\n.fi\n.SH SEE ALSO\n$ e\n";
+    let expected = [("a -b '\\n'\nc\n", "1-2\n.x\n"), ("d\n", "")];
+    let expected = expected.map(|(command, output)| Example { command: command.into(), output: output.into() });
+    assert_eq!(examples(page), expected);
+}
+
+/// The names of all tools: the folders of `tools`.
+fn tools() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools");
+    let entries = fs::read_dir(folder).expect("the tools are in tools");
+    let mut names: Vec<_> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_example_of_every_tool_does_what_it_says() {
+    assert!(tools().len() >= 4);
+    for tool in tools() {
+        let folder = Folder::new();
+        folder.write("docs.jsonl", corpus::documents(400));
+        folder.write("target.jsonl", corpus::target(100));
+        let page = Run::new(program(&tool), &folder).args(["--man"]).text();
+        let examples = examples(&page);
+        assert!(examples.iter().any(|example| example.command.contains(&tool)), "{tool} is in none of its examples");
+        for Example { command, output } in examples {
+            let printed = Run::shell(&command, &folder).text();
+            assert!(output.is_empty() || printed == output, "{command}\nprints\n{printed}\nand should\n{output}");
+        }
+    }
+}
+
+/// The pipelines of corpus-utils(7): the first, and the same with GNU make and with eight shards.
+#[test]
+fn the_makefile_of_the_overview_chooses_the_same() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../man/corpus-utils.7"));
+    let page = page.expect("corpus-utils(7) is there").replace("\\-", "-").replace("\\&", "").replace("\\e\n", "\\\n");
+    let page = page.replace("-n 1000", "-n 100");
+    let blocks: Vec<_> = page.split(".RS 4\n").skip(1).filter_map(|block| block.split(".RE\n").next()).collect();
+    let block = |with: &str| {
+        *blocks.iter().find(|block| block.contains(with)).unwrap_or_else(|| panic!("{with}: no such block"))
+    };
+    let folder = Folder::new();
+    folder.write("docs.jsonl", corpus::documents(1000));
+    folder.write("target.jsonl", corpus::target(100));
+    Run::shell(block("chosen.jsonl\n"), &folder).output();
+    let expected = folder.read("chosen.jsonl");
+    assert_eq!(expected.iter().filter(|&&byte| byte == b'\n').count(), 100);
+    if Run::shell("command -v make", &folder).outcome().code != Some(0) {
+        eprintln!("make is not installed: its example is not run");
+        return;
+    }
+    Run::shell("rm chosen.jsonl raw.counts target.counts weights.tsv", &folder).output();
+    folder.write("Makefile", block(".DELETE_ON_ERROR"));
+    Run::shell("make -s -j 4 chosen.jsonl", &folder).output();
+    assert!(folder.read("chosen.jsonl") == expected);
+}

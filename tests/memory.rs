@@ -1,0 +1,51 @@
+//! Memory does not grow with the input: 100 MB of documents in 64 MiB, and 32 bytes a row where rows are chosen.
+//!
+//! `scripts/check-memory` does the same with the release build and any size.
+
+use contract::corpus;
+use contract::folder::Folder;
+use contract::run::{Outcome, Run, program};
+
+const KIB_MAX: u64 = 64 << 10;
+
+/// 100 MB of documents in files that are read one after another: the same 5 MB, twenty times.
+fn folder() -> (Folder, Vec<&'static str>) {
+    let folder = Folder::new();
+    let mut documents = corpus::documents(20_000);
+    documents.truncate(documents.rfind('\n').map_or(0, |end| end + 1));
+    let times = 5_000_000 / documents.len() + 1;
+    folder.write("docs.jsonl", documents.repeat(times));
+    (folder, vec!["docs.jsonl"; 20])
+}
+
+#[track_caller]
+fn within(outcome: &Outcome, kib_max: u64) {
+    outcome.expect(0);
+    assert!(outcome.resident_max_kib > 0, "nobody looked at the memory");
+    assert!(
+        outcome.resident_max_kib < kib_max,
+        "{}: {} KiB, expected less than {kib_max}",
+        outcome.shown,
+        outcome.resident_max_kib
+    );
+}
+
+#[test]
+fn memory_does_not_grow_with_the_input() {
+    let (folder, input) = folder();
+    let run = |tool: &str, args: &[&str]| Run::new(program(tool), &folder).args(args).args(["--threads", "2"]);
+    let counts = run("ngram-hash", &input).outcome();
+    within(&counts, KIB_MAX);
+    folder.write("counts", counts.stdout);
+    within(&run("ngram-hash", &[&["--per-document"], &input[..4]].concat()).outcome(), KIB_MAX);
+    within(&run("ngram-hash", &[&["--tokens-max", "9000000"], &input[..]].concat()).outcome(), KIB_MAX);
+    let weights = run("dsir-weight", &[&["--raw", "counts", "--target", "counts"], &input[..]].concat()).outcome();
+    within(&weights, KIB_MAX);
+    let rows = weights.stdout.iter().filter(|&&byte| byte == b'\n').count() as u64;
+    folder.write("weights", weights.stdout);
+    for choice in [&["-n", "100000"][..], &["--keys", "documents", "-n", "100000"], &["--tokens-max", "1000000"]] {
+        let chosen = run("topk-resample", &[choice, &["--weights", "weights"], &input[..]].concat()).outcome();
+        within(&chosen, KIB_MAX + rows * 32 / 1024);
+    }
+    within(&Run::new(program("ngram-kl"), &folder).args(["counts", "counts"]).outcome(), KIB_MAX);
+}

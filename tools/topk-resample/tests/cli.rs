@@ -1,0 +1,191 @@
+//! `topk-resample` keeps the contract of all tools.
+
+use contract::corpus::{self, Numbers};
+use contract::files::killed_at_512_bytes;
+use contract::folder::Folder;
+use contract::tool::{INPUT, Tool, lines};
+
+fn tool() -> Tool {
+    Tool {
+        name: "topk-resample",
+        program: env!("CARGO_BIN_EXE_topk-resample"),
+        source: env!("CARGO_MANIFEST_DIR"),
+        args: &["--weights", "weights.tsv", "--fraction", "0.9"],
+        side_files: &["--weights"],
+        wrong_values: &[
+            ("--count", "-1"),
+            ("--fraction", "1.5"),
+            ("--fraction", "nan"),
+            ("--temperature", "0"),
+            ("--temperature", "inf"),
+            ("--min-length", "x"),
+            ("--proportions", "1,,2"),
+            ("--proportions", "0,0"),
+            ("--proportions", "-1,2"),
+            ("--per-group-fraction", "2"),
+            ("--keys", "both"),
+            ("--weight-field", "0"),
+            ("--weights", ""),
+        ],
+        prepare: |folder, rows| folder.write("weights.tsv", weights(rows)),
+        input: |rows| corpus::documents(rows).into_bytes(),
+    }
+}
+
+/// A column of so many rows: weight, length, key.
+fn weights(rows: usize) -> String {
+    let mut numbers = Numbers(3);
+    let mut row = |_| {
+        let (weight, length, key) = (numbers.below(1000), numbers.below(50), numbers.below(u64::MAX));
+        format!("{}\t{length}\t{key:016x}\n", weight as f64 / -10.0)
+    };
+    (0..rows).map(&mut row).collect()
+}
+
+contract::holds!(tool: manual, files, documents);
+
+/// A run on the input with only these arguments and the weights.
+fn choose(folder: &Folder, args: &[&str]) -> contract::run::Run {
+    tool().bare(folder).args(["--weights", "weights.tsv"]).args(args)
+}
+
+#[test]
+fn documents_and_weights_must_be_as_many() {
+    for (documents, rows) in [(5, 6), (6, 5), (0, 3), (3, 0), (20_000, 19_999), (19_999, 20_000), (20_000, 1)] {
+        let folder = tool().folder(rows);
+        folder.write(INPUT, corpus::documents(documents));
+        for more in [&["-n", "1"][..], &["-n", "1", "--keys", "documents"]] {
+            let outcome = choose(&folder, more).args([INPUT]).outcome();
+            outcome.expect(1);
+            let said = format!(
+                "documents: {documents}; rows of weights: {rows}; expected as many of the one as of the other\n"
+            );
+            assert!(outcome.stderr.ends_with(&said), "{}", outcome.stderr);
+        }
+        folder.write("groups", "a\n".repeat(documents));
+        let grouped = choose(&folder, &["--group", "groups", "--per-group-fraction", "1", INPUT]).outcome();
+        let said = format!("groups: {documents} rows, but weights.tsv has {rows}: they must be as many");
+        grouped.expect_refusal(1, &[&said]);
+    }
+}
+
+#[test]
+fn bad_rows_are_described_with_their_place() {
+    let folder = tool().folder(3);
+    let key = "0123456789abcdef";
+    for (row, said) in [
+        ("", "field 1: expected a number, found \"\""),
+        ("x\t1\tk", "field 1: expected a number, found \"x\""),
+        ("0.5\t1", "expected a key (--keys documents makes keys from the documents) in field 3, found 2 fields"),
+        (&format!("0.5\t1\t{}", &key[1..]), "field 3: expected a key of 16 hexadecimal digits"),
+        (&format!("0.5\t-1\t{key}"), "field 2: expected a whole number, found \"-1\""),
+        (&format!("0.5\t1.5\t{key}"), "field 2: expected a whole number, found \"1.5\""),
+        (&format!("0.5\t4294967296\t{key}"), "a length of 4294967296: expected less than 2^32"),
+    ] {
+        folder.write("weights.tsv", format!("1\t1\t{key}\n{row}\n1\t1\t{key}\n"));
+        let refused = choose(&folder, &["-n", "1", "--min-length", "1", INPUT]).outcome();
+        refused.expect_refusal(1, &[&format!("topk-resample: weights.tsv:2: {said}")]);
+    }
+    folder.write("weights.tsv", weights(3));
+    folder.write("groups", "a\n\nb\n");
+    let refused = choose(&folder, &["--group", "groups", "--per-group-fraction", "1", INPUT]).outcome();
+    refused.expect_refusal(1, &["groups:2: expected a group in field 1, found nothing"]);
+    folder.write(INPUT, "{\"id\": 1}\n{\"id\": 1.5}\n{\"id\": 2}\n");
+    let refused = choose(&folder, &["-n", "1", "--keys", "documents", "--id-field", "id", INPUT]).outcome();
+    refused.expect_refusal(1, &["docs.jsonl:2: field \"id\": expected a string or a whole number, found number"]);
+}
+
+#[test]
+fn flags_that_exclude_each_other_are_refused() {
+    let folder = tool().folder(3);
+    folder.write("cut", choose_cut(&folder));
+    for (flags, said) in [
+        (&[][..], "expected exactly one of --count"),
+        (&["-n", "1", "--fraction", "0.5"], "expected exactly one of --count"),
+        (&["-n", "1", "--top", "--bottom"], "--top does not go with --bottom"),
+        (&["-n", "1", "--top", "--temperature", "2"], "--temperature does not go with --top or --bottom"),
+        (&["-n", "1", "--print-key", "--proportions", "1,1"], "--print-key does not go with --proportions"),
+        (&["-n", "1", "--first-row", "3"], "--first-row goes with --cut"),
+        (&["-n", "1", "--group", "weights.tsv"], "--group and --per-group-fraction go together"),
+        (&["--per-group-fraction", "1"], "--group and --per-group-fraction go together"),
+        (&["--cut", "cut", "-n", "1"], "--cut does not go with --count"),
+        (&["--cut", "cut", "--seed", "1"], "--cut does not go with --seed"),
+        (&["--cut", "cut", "--write-cut", "other"], "--cut does not go with --write-cut"),
+        (&["--cut", "cut", "--group", "weights.tsv"], "--group goes with a --cut that was made with it"),
+        (&["-n", "1", "--write-cut", "other"], "--write-cut reads no documents, but there are operands"),
+        (&["-n", "1", "--weights", "-", "-"], "standard input can be one thing only"),
+        (&["-n", "1", "--proportions", "1,1", "--weights", "/dev/null"], "--weights must be a regular file"),
+        (&["-n", "1", "--keys", "documents", "-"], "--keys documents reads the documents twice"),
+    ] {
+        choose(&folder, flags).args([INPUT]).outcome().expect_refusal(2, &[said]);
+    }
+    assert!(!folder.has("other"), "a refused run wrote a file");
+    tool().bare(&folder).args(["-n", "1", INPUT]).outcome().expect_refusal(2, &["--weights FILE is needed"]);
+}
+
+/// The cut for one document of a folder.
+fn choose_cut(folder: &Folder) -> Vec<u8> {
+    choose(folder, &["-n", "1", "--write-cut", "cut"]).output();
+    folder.read("cut")
+}
+
+#[test]
+fn killed_while_writing_a_cut_leaves_what_was_there() {
+    let folder = tool().folder(100);
+    folder.write("groups", (0..100).map(|row| format!("group-{row}\n")).collect::<String>());
+    let command = "topk-resample --weights weights.tsv --group groups --per-group-fraction 1 --write-cut cut";
+    killed_at_512_bytes(command, &folder);
+    assert!(!folder.has("cut"), "half a cut under the final name");
+    folder.write("cut", "before");
+    killed_at_512_bytes(command, &folder);
+    assert_eq!(folder.text("cut"), "before");
+    contract::run::Run::shell(command, &folder).output();
+    assert_eq!(folder.text("cut").lines().count(), 101);
+}
+
+#[test]
+fn asking_for_more_than_there_is_gives_all_and_says_so() {
+    let folder = tool().folder(5);
+    for (amount, said) in [
+        (["-n", "9"], "wanted: 9; documents that qualify: 5; all of them are chosen"),
+        (["--tokens-max", "999"], "all 5 documents that qualify have no more than 999 words: all of them are chosen"),
+    ] {
+        let outcome = choose(&folder, &amount).args([INPUT]).outcome();
+        outcome.expect(0);
+        assert!(outcome.stdout == folder.read(INPUT));
+        assert_eq!(outcome.stderr, format!("topk-resample: {said}\n"));
+    }
+}
+
+#[test]
+fn chosen_lines_are_the_very_bytes() {
+    let odd = [&b"\xff\xfe\0\r"[..], b"", b"{\"a\":  1e400, \"a\": 1}", b"a\tb", "\u{2028}".as_bytes(), b"\r"];
+    let folder = tool().folder_of(odd.len(), &odd.join(&b'\n'));
+    let outcome = choose(&folder, &["-n", "6", INPUT]).output();
+    assert_eq!(lines(&outcome), odd);
+    let keyed = choose(&folder, &["--print-key", INPUT]).output();
+    let stripped = lines(&keyed).into_iter().map(|line| line.splitn(2, |&byte| byte == b'\t').nth(1));
+    assert_eq!(stripped.collect::<Option<Vec<_>>>().expect("a key before each line"), odd);
+}
+
+#[test]
+fn rows_without_weight_or_group_are_never_chosen() {
+    let folder = tool().folder(6);
+    let rows = weights(6);
+    let mut rows: Vec<_> = rows.lines().collect();
+    (rows[1], rows[4]) = ("nan\tnan\tnan", "nan\t3\t0123456789abcdef");
+    folder.write("weights.tsv", rows.join("\n"));
+    let documents = corpus::documents(6);
+    let kept = |rows: &[usize]| {
+        rows.iter().map(|&row| documents.split_inclusive('\n').nth(row).unwrap_or_default()).collect::<String>()
+    };
+    for flags in [&["--top"][..], &["--bottom"], &[], &["--min-length", "0"]] {
+        assert_eq!(choose(&folder, flags).args(["--fraction", "1", INPUT]).text(), kept(&[0, 2, 3, 5]), "{flags:?}");
+    }
+    folder.write("groups", "a\na\nnan\n-1\nb\nb\n");
+    let grouped = choose(&folder, &["--group", "groups", "--per-group-fraction", "1", "--stats", "stats", INPUT]);
+    assert_eq!(grouped.text(), kept(&[0, 5]));
+    let stats: serde_json::Value = serde_json::from_slice(&folder.read("stats")).expect("it is JSON");
+    let numbers = ["rows", "rows_missing", "rows_qualified", "rows_chosen"].map(|name| stats[name].as_u64());
+    assert_eq!(numbers, [Some(6), Some(4), Some(2), Some(2)]);
+}
