@@ -12,9 +12,9 @@ scaled scores, no position table, and a gated feed-forward part `wo(gelu(first h
 
 import json
 import math
-import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -193,7 +193,7 @@ def sentence(name, base, kind, pooling, normalize, dense, limit, prompts=None, d
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
     folder = DATA / name
     shutil.rmtree(folder, ignore_errors=True)
-    source = Path("/tmp") / f"fixture-{os.getpid()}"
+    source = Path(tempfile.mkdtemp())
     base.save_pretrained(source)
     tokenizer(source, kind, limit)
     modules = [Transformer(str(source)), Pooling(base.config.hidden_size, pooling)]
