@@ -20,7 +20,12 @@ pub struct Tokenizer {
     behind: Vec<u32>,
     length_max: usize,
     ids: usize,
+    /// Whether the tokens of a text up to a space are the first tokens of the text.
+    words_stand_apart: bool,
 }
+
+/// Bytes of text a token that are looked at first when a text may be cut; more only where these were too few.
+const BYTES_PER_TOKEN: usize = 6;
 
 impl Tokenizer {
     /// Reads a `tokenizer.json`; texts are cut to `length_max` tokens, special tokens included.
@@ -32,8 +37,9 @@ impl Tokenizer {
         let (before, behind) = special_tokens(&inner).map_err(|why| Error::new(path, why))?;
         let most = inner.get_vocab(true).into_values().chain(before.iter().chain(&behind).copied()).max();
         let ids = most.map_or(0, |id| id as usize + 1);
-        let tokenizer = Tokenizer { inner, path: path.to_path_buf(), before, behind, length_max: 0, ids };
-        tokenizer.with_length_max(length_max)
+        let words_stand_apart = words_stand_apart(&text);
+        let path = path.to_path_buf();
+        Tokenizer { inner, path, before, behind, length_max: 0, ids, words_stand_apart }.with_length_max(length_max)
     }
 
     /// The same with another limit, special tokens included.
@@ -83,8 +89,8 @@ impl Tokenizer {
 
     /// Puts the token ids of a text into `ids`, which is emptied before; true: the text was cut at the limit.
     pub fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<bool, Error> {
-        let encoding = self.tokens(text)?;
         let room = self.length_max - self.special_tokens();
+        let encoding = self.tokens_beyond(text, room)?;
         let kept = encoding.len().min(room);
         ids.clear();
         self.wrap(&encoding.get_ids()[..kept], ids);
@@ -113,11 +119,42 @@ impl Tokenizer {
         self.inner.encode_fast(text, false).map_err(|why| Error::new(&self.path, why))
     }
 
+    /// The first tokens of a text: all of them, or more than `room`.
+    ///
+    /// A document is often ten times as long as what a model reads of it; where words stand apart, the rest is not looked at.
+    fn tokens_beyond(&self, text: &str, room: usize) -> Result<Encoding, Error> {
+        let mut bytes = BYTES_PER_TOKEN * (room + 1);
+        while self.words_stand_apart && bytes < text.len() / 2 {
+            let Some(end) = text.as_bytes()[bytes..].iter().position(|b| matches!(b, b' ' | b'\n')) else { break };
+            let encoding = self.tokens(&text[..bytes + end])?;
+            if encoding.len() > room {
+                return Ok(encoding);
+            }
+            bytes = 2 * (bytes + end);
+        }
+        self.tokens(text)
+    }
+
     fn wrap(&self, tokens: &[u32], ids: &mut Vec<u32>) {
         ids.extend_from_slice(&self.before);
         ids.extend_from_slice(tokens);
         ids.extend_from_slice(&self.behind);
     }
+}
+
+/// Whether a tokenizer.json is of BERT's kind, all of whose parts work within the words between spaces: cleaning, lower case and
+/// accents a character (with the marks behind it) at a time, splitting at every space, WordPiece a word at a time. Added tokens
+/// are found before that, and must not reach over a space either.
+fn words_stand_apart(text: &[u8]) -> bool {
+    let Ok(file) = serde_json::from_slice::<serde_json::Value>(text) else { return false };
+    let kind = |part: &str| file[part]["type"].as_str();
+    let added = file["added_tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let within_word =
+        |token: &serde_json::Value| token["content"].as_str().is_some_and(|text| !text.contains(char::is_whitespace));
+    kind("normalizer") == Some("BertNormalizer")
+        && kind("pre_tokenizer") == Some("BertPreTokenizer")
+        && kind("model") == Some("WordPiece")
+        && added.iter().all(within_word)
 }
 
 /// What the post-processor puts before and behind a single text, seen from what it does to one token that cannot occur.
@@ -132,5 +169,74 @@ fn special_tokens(inner: &Inner) -> Result<(Vec<u32>, Vec<u32>), String> {
             Ok((ids[..at].to_vec(), ids[at + 1..].to_vec()))
         }
         times => Err(format!("post_processor: expected every text once in its place, found it {times} times")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokenizer(fixture: &str, length_max: usize) -> Tokenizer {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(fixture).join("tokenizer.json");
+        Tokenizer::open(&path, length_max).unwrap()
+    }
+
+    /// Texts of letters, spaces of many kinds, marks, special tokens and what is near them.
+    fn text(seed: u64) -> String {
+        let parts = [
+            "a",
+            "the ",
+            " ",
+            "\n",
+            "\u{301}",
+            " \u{301}",
+            "É",
+            "ß",
+            "Σ",
+            "\u{a0}",
+            "\u{2003}",
+            "\0",
+            "日",
+            "🙂",
+            "[SEP]",
+            "[",
+            " [CLS] ",
+            "!",
+            "word",
+            "clustering",
+        ];
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize
+        };
+        let count = next() % 400;
+        (0..count).map(|_| parts[next() % parts.len()]).collect()
+    }
+
+    #[test]
+    fn looking_at_the_first_words_only_changes_no_id() {
+        let mut short = 0;
+        for length_max in [2, 3, 8, 20] {
+            let quick = tokenizer("bert", length_max);
+            let whole = Tokenizer { words_stand_apart: false, ..quick.clone() };
+            assert!(quick.words_stand_apart);
+            for seed in 0..500 {
+                let (text, mut a, mut b) = (text(seed), Vec::new(), Vec::new());
+                assert_eq!(quick.encode(&text, &mut a).unwrap(), whole.encode(&text, &mut b).unwrap(), "{text:?}");
+                assert_eq!(a, b, "{text:?}");
+                short += usize::from(
+                    quick.tokens_beyond(&text, length_max - 2).unwrap().len() < whole.tokens(&text).unwrap().len(),
+                );
+            }
+        }
+        assert!(short > 1000, "the test must meet the short way: {short}");
+    }
+
+    #[test]
+    fn words_of_other_tokenizers_are_not_taken_apart() {
+        assert!(!tokenizer("roberta", 8).words_stand_apart);
+        let added = br#"{"normalizer":{"type":"BertNormalizer"},"pre_tokenizer":{"type":"BertPreTokenizer"},"model":{"type":"WordPiece"},"added_tokens":[{"content":"New York"}]}"#;
+        assert!(!words_stand_apart(added));
     }
 }

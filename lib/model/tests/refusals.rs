@@ -212,6 +212,7 @@ fn settings_that_change_the_computation_are_refused_by_name() {
             json!({"full_attention": {"rope_type": "yarn"}}),
             "rope_type: \"yarn\" is not supported, only \"default\"",
         ),
+        ("modern-bert", "num_attention_heads", json!(4), "heads of 9 values cannot have rotary positions"),
         ("roberta", "max_position_embeddings", json!(2), "expected shape [2, 36], found [66, 36]"),
     ] {
         refused(Folder::of(fixture).set("config.json", field, value), expected);

@@ -119,6 +119,16 @@ impl Sizes {
     }
 }
 
+/// Rotary positions turn pairs of values.
+fn refuse_odd_heads(config: &Settings, sizes: &Sizes) -> Result<(), Error> {
+    match sizes.hidden / sizes.heads {
+        odd if !odd.is_multiple_of(2) => {
+            Err(config.error(format!("heads of {odd} values cannot have rotary positions")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Adds row 0 of the token types, which every token of a single text has, to each row of `tokens`.
 fn add_token_type(tokens: &mut compute::transformer::Matrix, types: &compute::transformer::Matrix) {
     let constant = &types.values[..types.columns];

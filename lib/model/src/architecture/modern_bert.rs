@@ -1,6 +1,6 @@
 //! ModernBERT: normalisation before each part, rotary positions with two bases, local attention in most blocks.
 
-use super::{Encoder, Sizes, activation};
+use super::{Encoder, Sizes, activation, refuse_odd_heads};
 use crate::Error;
 use crate::json::Settings;
 use crate::weights::Weights;
@@ -22,6 +22,7 @@ struct Shape {
 
 pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<Encoder, Error> {
     let sizes = Sizes::read(config)?;
+    refuse_odd_heads(config, &sizes)?;
     let d = sizes.hidden;
     let shape = shape(config, sizes.layers)?;
     weights.settle_prefix("embeddings.tok_embeddings.weight", &["", "model."])?;

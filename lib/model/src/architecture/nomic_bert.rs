@@ -3,7 +3,7 @@
 //! Both configurations are read: the original's (`n_embd`, `rotary_emb_base`, `activation_function`) and that of transformers
 //! 5 (`hidden_size`, `rope_parameters`, `hidden_act`). The tensors have the original's names in both.
 
-use super::{Encoder, Sizes, activation, add_token_type};
+use super::{Encoder, Sizes, activation, add_token_type, refuse_odd_heads};
 use crate::Error;
 use crate::json::Settings;
 use crate::weights::Weights;
@@ -22,6 +22,7 @@ struct Shape {
 pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<Encoder, Error> {
     refuse_variants(config)?;
     let mut sizes = Sizes::read(config)?;
+    refuse_odd_heads(config, &sizes)?;
     let d = sizes.hidden;
     let shape = shape(config)?;
     weights.settle_prefix("embeddings.word_embeddings.weight", &["", "bert.", "model."])?;
