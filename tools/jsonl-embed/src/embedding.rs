@@ -155,7 +155,8 @@ impl Vectors {
         };
         match long {
             Long::Cut => {
-                self.cut += u64::from(encode_head(model, text, window)?);
+                let cut = model.tokenizer.encode(text, window).map_err(|why| why.to_string())?;
+                self.cut += u64::from(cut);
                 push(window);
             }
             Long::ChunkMean => {
@@ -243,42 +244,9 @@ fn first_lengths(sequences: &[Sequence]) -> Vec<usize> {
     sequences.iter().take_while(fits).map(|sequence| sequence.length).collect()
 }
 
-/// The tokens of a text up to the model's limit; true: the text was cut.
-///
-/// Of a long text only the beginning is looked at: as far as a space between two letters, where every tokenizer that is read
-/// here ends a word, and farther if that does not fill the limit.
-fn encode_head(model: &Model, text: &str, ids: &mut Vec<u32>) -> Result<bool, String> {
-    let mut bytes = 16 * model.tokenizer.length_max();
-    loop {
-        let head = head(text, bytes);
-        let cut = model.tokenizer.encode(head, ids).map_err(|why| why.to_string())?;
-        if cut || head.len() == text.len() {
-            return Ok(cut);
-        }
-        bytes *= 4;
-    }
-}
-
-fn head(text: &str, bytes: usize) -> &str {
-    let tail = text.as_bytes().get(bytes..).unwrap_or_default();
-    let ends_word = |three: &[u8]| three[0].is_ascii_alphabetic() && three[1] == b' ' && three[2].is_ascii_alphabetic();
-    match tail.windows(3).position(ends_word) {
-        Some(at) => &text[..bytes + at + 1],
-        None => text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_head_ends_at_a_word() {
-        assert_eq!(head("one two three", 1), "one");
-        assert_eq!(head("one two three", 3), "one two");
-        assert_eq!(head("one  two, é four", 1), "one  two, é four");
-        assert_eq!(head("short", 100), "short");
-    }
 
     #[test]
     fn windows_average_by_their_tokens() {
