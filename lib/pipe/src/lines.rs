@@ -87,7 +87,8 @@ impl<'a> Lines<'a> {
     }
 
     /// Runs one worker a thread over all lines; `collect` gets what they make, in input order, and may end the run early.
-    /// Gives the tally and the workers back; after an early end, a worker may have seen lines that were not collected.
+    /// Gives the tally and the workers back; after an early end, the tally is that of the whole last batch, and a worker may
+    /// have seen lines that were not collected.
     ///
     /// Threads are not waited for after a failure: the reader may be waiting for a pipe that has nothing more to say.
     pub fn run<W: Worker>(
@@ -147,10 +148,12 @@ impl Place {
         if let Some((line, why)) = done.first_bad.filter(|_| self.tally.first_bad.is_none()) {
             let line = done.source.lines_before() + self.lines + line + 1;
             let message = format!("{}:{line}: {why}", done.source.name);
-            if on_error == OnError::Fail {
-                return Err(Failure::Work(message));
+            match on_error {
+                // Who has enough does not care about what comes after, which is in this batch or not as reads happen to fall.
+                OnError::Fail if flow.is_break() => {}
+                OnError::Fail => return Err(Failure::Work(message)),
+                OnError::Skip => self.tally.first_bad = Some(message),
             }
-            self.tally.first_bad = Some(message);
         }
         self.lines += done.rows;
         self.tally.rows += done.rows;

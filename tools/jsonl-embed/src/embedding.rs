@@ -25,7 +25,7 @@ pub struct Embedding {
 
 enum Kind {
     Hash,
-    Model { model: Box<Model>, encoder: Encoder, precision: Precision },
+    Model { model: Box<Model>, encoder: Box<Encoder>, precision: Precision },
 }
 
 /// Tokens that go through the encoder together, about: it takes a few hundred rows at a time through all layers.
@@ -39,7 +39,7 @@ impl Embedding {
 
     /// A model whose weights are in `encoder`.
     pub fn model(model: Model, encoder: Encoder, precision: Precision, dim: usize, prefix: String) -> Embedding {
-        Embedding { kind: Kind::Model { model: Box::new(model), encoder, precision }, dim, prefix }
+        Embedding { kind: Kind::Model { model: Box::new(model), encoder: Box::new(encoder), precision }, dim, prefix }
     }
 
     /// Values of a vector.

@@ -188,7 +188,8 @@ fn prefix(args: &Args, reader: Reader, tokens_max: u64) -> Result<Stats, Failure
     let worker = || PrefixTally::new(&args.parameters, reader.clone());
     let mut prefix = Prefix::new(&args.parameters, tokens_max);
     let (tally, _) = lines.run(worker, |documents| Ok(prefix.add(&documents)))?;
-    print(args, &prefix.counts, &tally)
+    let first_bad = tally.first_bad.filter(|_| prefix.bad > 0);
+    print(args, &prefix.counts, &Tally { rows: prefix.rows, bad: prefix.bad, first_bad, ..tally })
 }
 
 fn print(args: &Args, counts: &Counts, tally: &Tally) -> Result<Stats, Failure> {

@@ -44,8 +44,8 @@ impl Worker for TableTally {
 #[derive(Default)]
 pub struct Documents {
     buckets: Vec<u32>,
-    /// Words, and where the document's buckets end.
-    ends: Vec<(u64, usize)>,
+    /// Words, and where the document's buckets end; `None` for a bad record.
+    ends: Vec<Option<(u64, usize)>>,
 }
 
 /// Finds n-grams and leaves the adding to [`Prefix`], which knows where to stop.
@@ -69,11 +69,13 @@ impl Worker for PrefixTally {
         let text = self.reader.text(line)?;
         let Documents { buckets, ends } = &mut self.documents;
         let words = self.features.each(text, |some| buckets.extend_from_slice(some))?;
-        ends.push((words, buckets.len()));
+        ends.push(Some((words, buckets.len())));
         Ok(())
     }
 
-    fn missing(&mut self) {}
+    fn missing(&mut self) {
+        self.documents.ends.push(None);
+    }
 
     fn take(&mut self) -> Documents {
         std::mem::take(&mut self.documents)
@@ -84,22 +86,31 @@ impl Worker for PrefixTally {
 pub struct Prefix {
     /// The sum so far.
     pub counts: Counts,
+    /// Records up to there.
+    pub rows: u64,
+    /// Bad records among them.
+    pub bad: u64,
     words_max: u64,
 }
 
 impl Prefix {
     /// Nothing counted yet; to stop at `words_max` words.
     pub fn new(parameters: &Parameters, words_max: u64) -> Prefix {
-        Prefix { counts: Counts::new(parameters), words_max }
+        Prefix { counts: Counts::new(parameters), rows: 0, bad: 0, words_max }
     }
 
     /// Adds the next documents; breaks when there are words enough.
     pub fn add(&mut self, documents: &Documents) -> ControlFlow<()> {
         let mut start = 0;
-        for &(words, end) in &documents.ends {
+        for document in &documents.ends {
             if self.counts.words >= self.words_max {
                 break;
             }
+            self.rows += 1;
+            let &Some((words, end)) = document else {
+                self.bad += 1;
+                continue;
+            };
             documents.buckets[start..end].iter().for_each(|&bucket| self.counts.counts[bucket as usize] += 1);
             self.counts.words += words;
             self.counts.documents += 1;
