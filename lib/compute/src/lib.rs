@@ -2,6 +2,7 @@
 
 mod activation;
 mod attention;
+pub mod backend;
 mod buffer;
 mod cpu;
 pub mod encoder;

@@ -1,6 +1,7 @@
 //! From texts to vectors: by a model, or by hashing.
 
-use compute::encoder::{Encoder, Precision, Scratch};
+use compute::backend::Backend;
+use compute::encoder::Precision;
 use model::folder::Model;
 use model::hash::Embedder;
 use model::head::normalize;
@@ -17,29 +18,30 @@ pub enum Long {
 }
 
 /// An embedding, ready to use; threads share it.
-pub struct Embedding {
-    kind: Kind,
+pub struct Embedding<B> {
+    kind: Kind<B>,
     dim: usize,
     prefix: String,
 }
 
-enum Kind {
+enum Kind<B> {
     Hash,
-    Model { model: Box<Model>, encoder: Box<Encoder>, precision: Precision },
+    Model { model: Box<Model>, backend: Box<B>, precision: Precision },
 }
 
 /// Tokens that go through the encoder together, about: it takes a few hundred rows at a time through all layers.
 const TOKENS: usize = 4096;
 
-impl Embedding {
+impl<B: Backend> Embedding<B> {
     /// The embedded default.
-    pub fn hash(dim: usize, prefix: String) -> Embedding {
+    pub fn hash(dim: usize, prefix: String) -> Embedding<B> {
         Embedding { kind: Kind::Hash, dim, prefix }
     }
 
-    /// A model whose weights are in `encoder`.
-    pub fn model(model: Model, encoder: Encoder, precision: Precision, dim: usize, prefix: String) -> Embedding {
-        Embedding { kind: Kind::Model { model: Box::new(model), encoder: Box::new(encoder), precision }, dim, prefix }
+    /// A model whose weights are in `backend`.
+    pub fn model(model: Model, backend: B, precision: Precision, dim: usize, prefix: String) -> Embedding<B> {
+        let kind = Kind::Model { model: Box::new(model), backend: Box::new(backend), precision };
+        Embedding { kind, dim, prefix }
     }
 
     /// Values of a vector.
@@ -66,7 +68,7 @@ struct Sequence {
 }
 
 /// The vectors of some texts in the making. One a thread; it keeps its buffers.
-pub struct Vectors {
+pub struct Vectors<B: Backend> {
     /// Rows, one after the other.
     pub values: Vec<f32>,
     /// Texts that were cut.
@@ -77,16 +79,16 @@ pub struct Vectors {
     ids: Vec<u32>,
     sequences: Vec<Sequence>,
     window: Vec<u32>,
-    scratch: Scratch,
+    memory: B::Memory,
     dense: Vec<f32>,
     vector: Vec<f32>,
     words: Words,
     embedder: Option<Embedder>,
 }
 
-impl Vectors {
+impl<B: Backend> Vectors<B> {
     /// No rows yet.
-    pub fn new(embedding: &Embedding) -> Vectors {
+    pub fn new(embedding: &Embedding<B>) -> Vectors<B> {
         Vectors {
             values: Vec::new(),
             cut: 0,
@@ -95,7 +97,7 @@ impl Vectors {
             ids: Vec::new(),
             sequences: Vec::new(),
             window: Vec::new(),
-            scratch: Scratch::default(),
+            memory: B::Memory::default(),
             dense: Vec::new(),
             vector: Vec::new(),
             words: Words::new(Tokenizer::Words),
@@ -104,17 +106,17 @@ impl Vectors {
     }
 
     /// Appends a row for this text. It may be computed only by [`Vectors::finish`]. A lone surrogate counts as U+FFFD.
-    pub fn push(&mut self, embedding: &Embedding, long: Long, text: &[u8]) -> Result<(), String> {
+    pub fn push(&mut self, embedding: &Embedding<B>, long: Long, text: &[u8]) -> Result<(), String> {
         self.text.clear();
         self.text.push_str(&embedding.prefix);
         self.text.push_str(&String::from_utf8_lossy(text));
         match &embedding.kind {
             Kind::Hash => self.push_hash(),
-            Kind::Model { model, encoder, .. } => {
+            Kind::Model { model, backend, .. } => {
                 self.push_sequences(model, long)?;
                 self.push_missing(embedding);
                 if self.ids.len() >= TOKENS {
-                    self.encode(model, encoder, embedding.dim);
+                    self.encode(model, backend, embedding.dim);
                 }
                 Ok(())
             }
@@ -122,14 +124,14 @@ impl Vectors {
     }
 
     /// Appends a row of NaN.
-    pub fn push_missing(&mut self, embedding: &Embedding) {
+    pub fn push_missing(&mut self, embedding: &Embedding<B>) {
         self.values.resize(self.values.len() + embedding.dim, f32::NAN);
     }
 
     /// Computes the rows that are not computed yet.
-    pub fn finish(&mut self, embedding: &Embedding) {
-        if let Kind::Model { model, encoder, .. } = &embedding.kind {
-            self.encode(model, encoder, embedding.dim);
+    pub fn finish(&mut self, embedding: &Embedding<B>) {
+        if let Kind::Model { model, backend, .. } = &embedding.kind {
+            self.encode(model, backend, embedding.dim);
         }
     }
 
@@ -168,14 +170,14 @@ impl Vectors {
     }
 
     /// Computes the rows of the sequences that wait, some thousand tokens at a time.
-    fn encode(&mut self, model: &Model, encoder: &Encoder, dim: usize) {
+    fn encode(&mut self, model: &Model, backend: &B, dim: usize) {
         let sequences = std::mem::take(&mut self.sequences);
         let (mut ids, mut rest) = (&self.ids[..], &sequences[..]);
         let mut window_sum = WindowSum::new(dim);
         while !rest.is_empty() {
             let lengths: Vec<_> = first_lengths(rest);
             let tokens = lengths.iter().sum();
-            let mut hidden = encoder.forward(&ids[..tokens], &lengths, &mut self.scratch);
+            let mut hidden = backend.hidden_states(&ids[..tokens], &lengths, &mut self.memory);
             for (place, sequence) in rest[..lengths.len()].iter().enumerate() {
                 let (own, behind) = hidden.split_at(sequence.length * model.transformer.hidden);
                 hidden = behind;

@@ -241,7 +241,7 @@ fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// The embedded default; flags that only a model can heed are refused.
-fn hash(args: &Args, dim: usize) -> Result<Embedding, Failure> {
+fn hash(args: &Args, dim: usize) -> Result<Embedding<Encoder>, Failure> {
     for (flag, given) in [
         ("pooling", args.pooling.is_some()),
         ("max-length", args.length_max.is_some()),
@@ -256,7 +256,7 @@ fn hash(args: &Args, dim: usize) -> Result<Embedding, Failure> {
     Ok(Embedding::hash(dim, args.prefix.clone().unwrap_or_default()))
 }
 
-fn folder_embedding(args: &Args, folder: &Path) -> Result<Embedding, Failure> {
+fn folder_embedding(args: &Args, folder: &Path) -> Result<Embedding<Encoder>, Failure> {
     let precision = precision(args.precision)?;
     let mut model = Model::open(folder).map_err(Failure::work)?;
     model.pooling = args.pooling.unwrap_or(model.pooling);

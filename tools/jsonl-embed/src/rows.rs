@@ -1,16 +1,17 @@
 //! What a thread does with documents: a vector for each.
 
 use crate::embedding::{Embedding, Long, Vectors};
+use compute::backend::Backend;
 use pipe::lines::Worker;
 use pipe::record::Reader;
 use std::sync::Arc;
 
 /// Makes the rows of a batch.
-pub struct VectorRows {
-    embedding: Arc<Embedding>,
+pub struct VectorRows<B: Backend> {
+    embedding: Arc<Embedding<B>>,
     long: Long,
     reader: Reader,
-    vectors: Vectors,
+    vectors: Vectors<B>,
 }
 
 /// The rows of a batch.
@@ -23,14 +24,14 @@ pub struct Rows {
     pub tokens: u64,
 }
 
-impl VectorRows {
+impl<B: Backend> VectorRows<B> {
     /// No rows yet.
-    pub fn new(embedding: Arc<Embedding>, long: Long, reader: Reader) -> VectorRows {
+    pub fn new(embedding: Arc<Embedding<B>>, long: Long, reader: Reader) -> VectorRows<B> {
         VectorRows { vectors: Vectors::new(&embedding), embedding, long, reader }
     }
 }
 
-impl Worker for VectorRows {
+impl<B: Backend> Worker for VectorRows<B> {
     type Out = Rows;
 
     fn line(&mut self, line: &[u8]) -> Result<(), String> {
