@@ -128,21 +128,23 @@ impl Kernel for Avx512 {
     }
 }
 
+/// The numbers from 0 on.
+pub const NUMBERS: [u8; 64] = {
+    let mut numbers = [0; 64];
+    let mut number = 0;
+    while number < 64 {
+        numbers[number] = number as u8;
+        number += 1;
+    }
+    numbers
+};
+
 /// Packs the numbers 0 to 63 whose bit is set, then widens sixteen at a time.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx512bw,avx512vbmi2")]
 fn places_avx512(bits: u64, base: u32, places: &mut [u32; 64]) {
     use std::arch::x86_64::*;
-    const NUMBERS: [u8; 64] = {
-        let mut numbers = [0; 64];
-        let mut number = 0;
-        while number < 64 {
-            numbers[number] = number as u8;
-            number += 1;
-        }
-        numbers
-    };
     // SAFETY: the array has the 64 bytes; this load needs no alignment.
     let numbers = unsafe { _mm512_loadu_si512(NUMBERS.as_ptr().cast()) };
     let packed = _mm512_maskz_compress_epi8(bits, numbers);

@@ -4,7 +4,7 @@
 //! buckets; those that it does not know are hashed sixteen at a time where the processor has AVX-512 (20 ns each on a Sapphire
 //! Rapids core, 85 ns with its SHA instructions one after the other).
 
-use crate::marks::Kernel;
+use crate::marks::{Kernel, NUMBERS};
 use crate::words::Span;
 
 /// Buckets of n-grams. One a thread.
@@ -149,22 +149,12 @@ fn join_short(gram: &[Span], lower: &[u8], joined: &mut [u8; 64]) -> usize {
     length
 }
 
-const PLACES: [u8; 32] = {
-    let mut places = [0; 32];
-    let mut place = 0;
-    while place < 32 {
-        places[place] = place as u8;
-        place += 1;
-    }
-    places
-};
-
 /// The first `length` bytes. In whole vectors: a byte that is put in later would make the processor wait.
 #[inline(always)]
 fn short(joined: &[u8; 64], length: usize) -> ShortGram {
     let mut gram = ShortGram([0; 32]);
     let length = length as u8;
-    for ((byte, joined), place) in gram.0.iter_mut().zip(joined).zip(PLACES) {
+    for ((byte, joined), place) in gram.0.iter_mut().zip(joined).zip(NUMBERS) {
         let inside = u8::from(place < length).wrapping_neg();
         let last = u8::from(place == 31).wrapping_neg();
         *byte = joined & inside | length & last;
