@@ -171,7 +171,10 @@ impl Features {
                 }
             };
             match &mut self.sha256 {
-                Some(sha256) => sha256.each(kernel, found.lower, &self.spans, n, hashes, &mut act),
+                Some(sha256) => {
+                    let digests = |grams: &_, count| kernel.digests(grams, count);
+                    sha256.each(digests, found.lower, &self.spans, n, hashes, &mut act);
+                }
                 None => each_bucket(hashes, self.parameters.buckets, &mut act),
             }
         }

@@ -1,6 +1,6 @@
 //! What class each byte of a text belongs to, one bit a byte, found for 64 bytes at a time; and what else runs on vectors.
 
-use crate::sha256::{ShortGram, TOGETHER, digests_plain};
+use crate::sha256::{NUMBERS, ShortGram, TOGETHER, digests_plain};
 
 /// Two bits a byte: word, space; neither is punctuation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -127,17 +127,6 @@ impl Kernel for Avx512 {
         unsafe { crate::sha256::digests_avx512(grams) }
     }
 }
-
-/// The numbers from 0 on.
-pub const NUMBERS: [u8; 64] = {
-    let mut numbers = [0; 64];
-    let mut number = 0;
-    while number < 64 {
-        numbers[number] = number as u8;
-        number += 1;
-    }
-    numbers
-};
 
 /// Packs the numbers 0 to 63 whose bit is set, then widens sixteen at a time.
 #[cfg(target_arch = "x86_64")]

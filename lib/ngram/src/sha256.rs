@@ -4,7 +4,6 @@
 //! buckets; those that it does not know are hashed sixteen at a time where the processor has AVX-512 (20 ns each on a Sapphire
 //! Rapids core, 85 ns with its SHA instructions one after the other).
 
-use crate::marks::{Kernel, NUMBERS};
 use crate::words::Span;
 
 /// Buckets of n-grams. One a thread.
@@ -66,11 +65,12 @@ impl Sha256 {
         }
     }
 
-    /// The buckets of all n-grams of one `n`, whose XXH3 hashes say where to look for them. In line for the target features.
+    /// The buckets of all n-grams of one `n`, whose XXH3 hashes say where to look for them; `digests` hashes those
+    /// that are not known. In line, so that it takes on the caller's target features.
     #[inline(always)]
     pub fn each(
         &mut self,
-        kernel: impl Kernel,
+        digests: impl Fn(&[ShortGram; TOGETHER], usize) -> [[u32; 8]; TOGETHER],
         lower: &[u8],
         spans: &[Span],
         n: usize,
@@ -90,7 +90,7 @@ impl Sha256 {
                     self.some[lane] = self.modulo(digest(&join(&spans[first + lane..][..n], lower)));
                 }
             }
-            self.hash_unknown(kernel);
+            self.hash_unknown(&digests);
             act(&self.some[..hashes.len()]);
         }
     }
@@ -106,11 +106,11 @@ impl Sha256 {
     }
 
     #[inline(always)]
-    fn hash_unknown(&mut self, kernel: impl Kernel) {
+    fn hash_unknown(&mut self, digests: impl Fn(&[ShortGram; TOGETHER], usize) -> [[u32; 8]; TOGETHER]) {
         for unknown in self.unknown.chunks(TOGETHER) {
             let mut grams = [ShortGram([0; 32]); TOGETHER];
             unknown.iter().zip(&mut grams).for_each(|(unknown, gram)| *gram = unknown.gram);
-            let digests = kernel.digests(&grams, unknown.len());
+            let digests = digests(&grams, unknown.len());
             for (unknown, digest) in unknown.iter().zip(digests) {
                 let bucket = self.modulo(digest);
                 self.some[unknown.lane] = bucket;
@@ -148,6 +148,17 @@ fn join_short(gram: &[Span], lower: &[u8], joined: &mut [u8; 64]) -> usize {
     }
     length
 }
+
+/// The numbers from 0 on.
+pub const NUMBERS: [u8; 64] = {
+    let mut numbers = [0; 64];
+    let mut number = 0;
+    while number < 64 {
+        numbers[number] = number as u8;
+        number += 1;
+    }
+    numbers
+};
 
 /// The first `length` bytes. In whole vectors: a byte that is put in later would make the processor wait.
 #[inline(always)]
