@@ -2,7 +2,7 @@
 //!
 //! Into a regular file goes one array, whose shape is filled in at the end; until then it claims more rows than any file has, so
 //! that a run that was killed leaves nothing that loads. Into a pipe, or behind what a file holds already, go blocks, each a
-//! complete array.
+//! complete array; all blocks but the last have the same number of rows, so that the bytes depend on the rows alone.
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -23,7 +23,7 @@ pub const HEADER: usize = 128;
 /// Rows of an array that is not complete.
 const UNFINISHED: u64 = 1 << 40;
 
-/// A block is written when it has this many bytes.
+/// The values of a block have at most this many bytes, unless one vector has more.
 const BLOCK: usize = 1 << 20;
 
 /// Writes vectors of one dimension.
@@ -33,8 +33,8 @@ pub struct VectorWriter {
     dtype: Dtype,
     /// Where the header of the one array is; `None`: blocks.
     header_at: Option<u64>,
+    /// Values that are not written yet; less than a block between calls.
     waiting: Vec<u8>,
-    rows_waiting: u64,
     rows: u64,
 }
 
@@ -45,7 +45,7 @@ impl VectorWriter {
         if header_at.is_some() {
             output.write(&header(UNFINISHED, dim, dtype))?;
         }
-        Ok(VectorWriter { output, dim, dtype, header_at, waiting: Vec::new(), rows_waiting: 0, rows: 0 })
+        Ok(VectorWriter { output, dim, dtype, header_at, waiting: Vec::new(), rows: 0 })
     }
 
     /// Writes whole vectors, one after the other.
@@ -55,24 +55,32 @@ impl VectorWriter {
             Dtype::F32 => self.waiting.extend(values.iter().flat_map(|value| value.to_le_bytes())),
             Dtype::F16 => self.waiting.extend(values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes())),
         }
-        self.rows_waiting += (values.len() / self.dim) as u64;
-        if self.waiting.len() >= BLOCK { self.flush() } else { Ok(()) }
+        let block = (BLOCK / self.row_size()).max(1) * self.row_size();
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut blocks = waiting.chunks_exact(block);
+        self.waiting.extend(blocks.remainder());
+        blocks.try_for_each(|block| self.write_block(block))
     }
 
-    fn flush(&mut self) -> Result<(), Failure> {
+    /// Bytes of a vector.
+    fn row_size(&self) -> usize {
+        self.dim * if self.dtype == Dtype::F32 { 4 } else { 2 }
+    }
+
+    fn write_block(&mut self, values: &[u8]) -> Result<(), Failure> {
+        let rows = (values.len() / self.row_size()) as u64;
         if self.header_at.is_none() {
-            self.output.write(&header(self.rows_waiting, self.dim, self.dtype))?;
+            self.output.write(&header(rows, self.dim, self.dtype))?;
         }
-        self.output.write(&self.waiting)?;
-        self.waiting.clear();
-        self.rows += std::mem::take(&mut self.rows_waiting);
-        Ok(())
+        self.rows += rows;
+        self.output.write(values)
     }
 
     /// Writes what is left and fills in the shape. A stream without rows is one array without rows.
     pub fn finish(mut self) -> Result<(), Failure> {
-        if self.rows_waiting > 0 || self.rows == 0 {
-            self.flush()?;
+        let waiting = std::mem::take(&mut self.waiting);
+        if !waiting.is_empty() || self.rows == 0 {
+            self.write_block(&waiting)?;
         }
         if let Some(at) = self.header_at {
             self.output.rewrite(at, &header(self.rows, self.dim, self.dtype))?;
