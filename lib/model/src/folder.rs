@@ -63,9 +63,14 @@ impl Model {
 
     /// Cuts texts at another length than the folder's own, special tokens included.
     pub fn set_length_max(&mut self, length_max: usize) -> Result<(), Error> {
-        if let Some(rows) = self.positions_max().filter(|&rows| length_max > rows) {
-            let why = format!("a maximum length of {length_max}, but the model has {rows} positions");
-            return Err(Error::new(Path::new("max-length"), why));
+        let special = self.tokenizer.special_tokens();
+        let why = match self.positions_max() {
+            Some(rows) if length_max > rows => format!("but the model has {rows} positions"),
+            _ if length_max < special => format!("which leaves no room for the {special} special ones"),
+            _ => String::new(),
+        };
+        if !why.is_empty() {
+            return Err(Error::new(Path::new("max-length"), format!("a maximum length of {length_max}, {why}")));
         }
         self.tokenizer = self.tokenizer.clone().with_length_max(length_max)?;
         Ok(())
