@@ -350,12 +350,9 @@ fn a_limit_that_cannot_be_is_refused() {
         model.set_length_max(49).unwrap_err().to_string(),
         "max-length: a maximum length of 49, but the model has 48 positions"
     );
-    assert!(
-        model
-            .set_length_max(1)
-            .unwrap_err()
-            .to_string()
-            .contains("a limit of 1 tokens leaves no room for the 2 special ones")
+    assert_eq!(
+        model.set_length_max(1).unwrap_err().to_string(),
+        "max-length: a maximum length of 1, which leaves no room for the 2 special ones"
     );
     model.set_length_max(2).unwrap();
     let mut ids = Vec::new();
