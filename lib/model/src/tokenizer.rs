@@ -20,9 +20,39 @@ pub struct Tokenizer {
     behind: Vec<u32>,
     length_max: usize,
     ids: usize,
-    /// Whether the tokens of a text up to a space are the first tokens of the text.
-    words_stand_apart: bool,
+    /// Where the tokens of the text so far are the first tokens of the whole text.
+    seam: Seam,
 }
+
+/// A place in a text where a tokenizer certainly ends a word, so that what comes behind it changes no token before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seam {
+    /// Before any space or newline.
+    Space,
+    /// Before a space that stands between two ASCII letters.
+    SpaceBetweenLetters,
+    /// Nowhere that is known.
+    None,
+}
+
+impl Seam {
+    /// The first seam at or after `from`.
+    fn find(self, text: &[u8], from: usize) -> Option<usize> {
+        let letter = |byte: u8| byte.is_ascii_alphabetic();
+        let found = match self {
+            Seam::Space => text[from..].iter().position(|b| matches!(b, b' ' | b'\n')),
+            Seam::SpaceBetweenLetters => {
+                let three = |three: &[u8]| letter(three[0]) && three[1] == b' ' && letter(three[2]);
+                text[from..].windows(3).position(three).map(|at| at + 1)
+            }
+            Seam::None => None,
+        };
+        found.map(|at| from + at)
+    }
+}
+
+/// The longest text that is tokenized in one piece: the tokenizer takes some hundred bytes of memory for each of its bytes.
+pub const TEXT_MAX: usize = 16 << 20;
 
 /// Bytes of text a token that are looked at first when a text may be cut; more only where these were too few.
 const BYTES_PER_TOKEN: usize = 6;
@@ -37,9 +67,9 @@ impl Tokenizer {
         let (before, behind) = special_tokens(&inner).map_err(|why| Error::new(path, why))?;
         let most = inner.get_vocab(true).into_values().chain(before.iter().chain(&behind).copied()).max();
         let ids = most.map_or(0, |id| id as usize + 1);
-        let words_stand_apart = words_stand_apart(&text);
+        let seam = seam(&text);
         let path = path.to_path_buf();
-        Tokenizer { inner, path, before, behind, length_max: 0, ids, words_stand_apart }.with_length_max(length_max)
+        Tokenizer { inner, path, before, behind, length_max: 0, ids, seam }.with_length_max(length_max)
     }
 
     /// The same with another limit, special tokens included.
@@ -116,21 +146,25 @@ impl Tokenizer {
     }
 
     fn tokens(&self, text: &str) -> Result<Encoding, Error> {
+        if text.len() > TEXT_MAX {
+            let why = format!("a text of {} bytes: expected {TEXT_MAX} at the most to be tokenized whole", text.len());
+            return Err(Error::new(&self.path, why));
+        }
         self.inner.encode_fast(text, false).map_err(|why| Error::new(&self.path, why))
     }
 
     /// The first tokens of a text: all of them, or more than `room`.
     ///
-    /// A document is often ten times as long as what a model reads of it; where words stand apart, the rest is not looked at.
+    /// A document is often ten times as long as what a model reads of it; where a seam is known, the rest is not looked at.
     fn tokens_beyond(&self, text: &str, room: usize) -> Result<Encoding, Error> {
         let mut bytes = BYTES_PER_TOKEN * (room + 1);
-        while self.words_stand_apart && bytes < text.len() / 2 {
-            let Some(end) = text.as_bytes()[bytes..].iter().position(|b| matches!(b, b' ' | b'\n')) else { break };
-            let encoding = self.tokens(&text[..bytes + end])?;
+        while bytes < text.len() / 2 {
+            let Some(end) = self.seam.find(text.as_bytes(), bytes) else { break };
+            let encoding = self.tokens(&text[..end])?;
             if encoding.len() > room {
                 return Ok(encoding);
             }
-            bytes = 2 * (bytes + end);
+            bytes = 2 * end;
         }
         self.tokens(text)
     }
@@ -142,19 +176,26 @@ impl Tokenizer {
     }
 }
 
-/// Whether a tokenizer.json is of BERT's kind, all of whose parts work within the words between spaces: cleaning, lower case and
-/// accents a character (with the marks behind it) at a time, splitting at every space, WordPiece a word at a time. Added tokens
-/// are found before that, and must not reach over a space either.
-fn words_stand_apart(text: &[u8]) -> bool {
-    let Ok(file) = serde_json::from_slice::<serde_json::Value>(text) else { return false };
+/// Where the tokenizer of a tokenizer.json certainly ends a word.
+///
+/// BERT's kind works within the words between spaces: cleaning, lower case and accents a character (with the marks behind it) at
+/// a time, splitting at every space, WordPiece a word at a time. Byte-level BPE with GPT-2's pattern puts a space to the word behind
+/// it and merges nothing across words; a space between two letters is no part of a longer run of spaces, and NFC leaves it alone.
+/// Added tokens are found before that, and must not reach over a space either.
+fn seam(text: &[u8]) -> Seam {
+    let Ok(file) = serde_json::from_slice::<serde_json::Value>(text) else { return Seam::None };
     let kind = |part: &str| file[part]["type"].as_str();
     let added = file["added_tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
     let within_word =
         |token: &serde_json::Value| token["content"].as_str().is_some_and(|text| !text.contains(char::is_whitespace));
-    kind("normalizer") == Some("BertNormalizer")
-        && kind("pre_tokenizer") == Some("BertPreTokenizer")
-        && kind("model") == Some("WordPiece")
-        && added.iter().all(within_word)
+    match (kind("normalizer"), kind("pre_tokenizer"), kind("model")) {
+        _ if !added.iter().all(within_word) => Seam::None,
+        (Some("BertNormalizer"), Some("BertPreTokenizer"), Some("WordPiece")) => Seam::Space,
+        (None | Some("NFC"), Some("ByteLevel"), Some("BPE")) if file["pre_tokenizer"]["use_regex"] != false => {
+            Seam::SpaceBetweenLetters
+        }
+        _ => Seam::None,
+    }
 }
 
 /// What the post-processor puts before and behind a single text, seen from what it does to one token that cannot occur.
@@ -216,27 +257,40 @@ mod tests {
 
     #[test]
     fn looking_at_the_first_words_only_changes_no_id() {
-        let mut short = 0;
-        for length_max in [2, 3, 8, 20] {
-            let quick = tokenizer("bert", length_max);
-            let whole = Tokenizer { words_stand_apart: false, ..quick.clone() };
-            assert!(quick.words_stand_apart);
-            for seed in 0..500 {
-                let (text, mut a, mut b) = (text(seed), Vec::new(), Vec::new());
-                assert_eq!(quick.encode(&text, &mut a).unwrap(), whole.encode(&text, &mut b).unwrap(), "{text:?}");
-                assert_eq!(a, b, "{text:?}");
-                short += usize::from(
-                    quick.tokens_beyond(&text, length_max - 2).unwrap().len() < whole.tokens(&text).unwrap().len(),
-                );
+        for (fixture, seam) in [("bert", Seam::Space), ("roberta", Seam::SpaceBetweenLetters)] {
+            let mut short = 0;
+            for length_max in [2, 3, 8, 20] {
+                let quick = tokenizer(fixture, length_max);
+                let whole = Tokenizer { seam: Seam::None, ..quick.clone() };
+                assert_eq!(quick.seam, seam);
+                for seed in 0..500 {
+                    let (text, mut a, mut b) = (text(seed), Vec::new(), Vec::new());
+                    assert_eq!(quick.encode(&text, &mut a).unwrap(), whole.encode(&text, &mut b).unwrap(), "{text:?}");
+                    assert_eq!(a, b, "{text:?}");
+                    let some = quick.tokens_beyond(&text, length_max - 2).unwrap().len();
+                    short += usize::from(some < whole.tokens(&text).unwrap().len());
+                }
             }
+            assert!(short > 1000, "{fixture}: the test must meet the short way: {short}");
         }
-        assert!(short > 1000, "the test must meet the short way: {short}");
     }
 
     #[test]
-    fn words_of_other_tokenizers_are_not_taken_apart() {
-        assert!(!tokenizer("roberta", 8).words_stand_apart);
+    fn a_text_that_would_not_fit_in_memory_is_refused() {
+        let long = "x".repeat(TEXT_MAX + 1);
+        let refused = tokenizer("bert", 8).encode(&long, &mut Vec::new()).unwrap_err().to_string();
+        assert!(
+            refused.ends_with("a text of 16777217 bytes: expected 16777216 at the most to be tokenized whole"),
+            "{refused}"
+        );
+        let spaced = "word ".repeat(TEXT_MAX / 4);
+        assert_eq!(tokenizer("bert", 8).encode(&spaced, &mut Vec::new()), Ok(true));
+        assert!(tokenizer("bert", 8).encode_windows(&spaced, &mut Vec::new(), |_| ()).is_err());
+    }
+
+    #[test]
+    fn added_tokens_with_spaces_leave_no_seam() {
         let added = br#"{"normalizer":{"type":"BertNormalizer"},"pre_tokenizer":{"type":"BertPreTokenizer"},"model":{"type":"WordPiece"},"added_tokens":[{"content":"New York"}]}"#;
-        assert!(!words_stand_apart(added));
+        assert_eq!(seam(added), Seam::None);
     }
 }

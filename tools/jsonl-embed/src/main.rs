@@ -163,7 +163,7 @@ const TOOL: Tool<Args> = Tool {
     description: &[
         "Reads documents as JSON Lines from the FILEs or from standard input and writes one vector a document, in the same order: a `.npy` array of shape (rows, dim) into a file, blocks of such arrays one after the other into a pipe. A missing row is all NaN.",
         "Models are read from a folder with config.json, model.safetensors (32-bit and 16-bit floats, in one file or several) and tokenizer.json, and where present modules.json, the pooling's and dense layers' folders, sentence_bert_config.json and config_sentence_transformers.json. Known architectures: BERT (MiniLM, E5, BGE, GTE), JinaBERT v2, RoBERTa, XLM-RoBERTa, MPNet, NomicBERT, ModernBERT; any other is refused by name.",
-        "What the folder says is the default. The model's own maximum length wins over the one in tokenizer.json.",
+        "What the folder says is the default. The model's own maximum length wins over the one in tokenizer.json. Of a text that will be cut, only the beginning is tokenized where the kind of tokenizer allows it (WordPiece as in BERT, byte-level BPE); a text of more than 16 MiB that would have to be tokenized whole is a bad record.",
     ],
     sections: &[(
         "The embedded default",
