@@ -102,3 +102,15 @@ pub fn kinds(documents: &str) -> String {
     let kind = |line: &str| line.split("\"kind\": \"").nth(1).map(|rest| rest[..1].to_string() + "\n");
     documents.lines().filter_map(kind).collect()
 }
+
+/// One document on a line of 200 MB.
+pub fn very_long_line() -> Vec<u8> {
+    let size = 200 << 20;
+    let mut input = Vec::with_capacity(size + 100);
+    input.extend_from_slice(b"{\"id\": 0, \"text\": \"");
+    while input.len() < size {
+        input.extend_from_slice(b"some words of a text that goes on for a very long time, without end ");
+    }
+    input.extend_from_slice(b"\"}\n");
+    input
+}

@@ -1,5 +1,6 @@
 //! One line a document, however the lines come in and however the rows go out.
 
+use crate::corpus;
 use crate::packed;
 use crate::run::Run;
 use crate::tool::{INPUT, Tool, lines};
@@ -82,13 +83,7 @@ pub fn reader_may_leave_while_input_waits(tool: &Tool) {
 
 /// A line of 200 MB is a line, in at most sixteen times its memory: a text is held with a few numbers for each of its words.
 pub fn very_long_line_is_a_line(tool: &Tool) {
-    let size = 200 << 20;
-    let mut input = Vec::with_capacity(size + 100);
-    input.extend_from_slice(b"{\"id\": 0, \"text\": \"");
-    while input.len() < size {
-        input.extend_from_slice(b"some words of a text that goes on for a very long time, without end ");
-    }
-    input.extend_from_slice(b"\"}\n");
+    let input = corpus::very_long_line();
     let outcome = tool.run_on_input(&tool.folder_of(1, &input)).outcome();
     outcome.expect(0);
     assert_eq!(outcome.stdout.iter().filter(|&&byte| byte == b'\n').count(), 1);

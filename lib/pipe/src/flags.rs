@@ -125,6 +125,14 @@ impl Value {
         }
     }
 
+    /// The value as a finite number of 0 or more.
+    pub fn not_negative(&self) -> Result<f64, String> {
+        match self.number::<f64>()? {
+            number if number >= 0.0 && number.is_finite() => Ok(number),
+            _ => Err("expected 0 or more".to_string()),
+        }
+    }
+
     /// The value as one of a few words.
     pub fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, String> {
         let found = choices.iter().find(|(word, _)| OsStr::new(word) == self.0);

@@ -199,13 +199,7 @@ fn skipped_records_are_rows_of_nan() {
 
 #[test]
 fn very_long_line_is_one_vector_in_bounded_memory() {
-    let size = 200 << 20;
-    let mut input = Vec::with_capacity(size + 100);
-    input.extend_from_slice(b"{\"id\": 0, \"text\": \"");
-    while input.len() < size {
-        input.extend_from_slice(b"some words of a text that goes on for a very long time, without end ");
-    }
-    input.extend_from_slice(b"\"}\n");
+    let input = corpus::very_long_line();
     let outcome = hash().run_on_input(&hash().folder_of(1, &input)).outcome();
     outcome.expect(0);
     assert_eq!(read(&outcome.stdout).rows.len(), 1);

@@ -25,8 +25,8 @@ impl Options for Args {
 
 const FLAGS: &[Flag<Args>] =
     &[Flag::value("smoothing", "A", "Pseudo-count added to every bucket of both.", |args: &mut Args, value| {
-        args.smoothing = value.number()?;
-        if args.smoothing >= 0.0 && args.smoothing.is_finite() { Ok(()) } else { Err("expected 0 or more".to_string()) }
+        args.smoothing = value.not_negative()?;
+        Ok(())
     })
     .default(|args| args.smoothing.to_string())];
 

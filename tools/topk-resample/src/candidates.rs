@@ -59,14 +59,15 @@ pub struct Scoring {
     pub weights: usize,
 }
 
+/// What the noise for the weight at `place` (from 0) is drawn for.
+fn purpose(place: usize) -> String {
+    format!("topk-{}", place + 1)
+}
+
 impl Scoring {
-    /// The noise of a document for the weight at `place` (from 0).
-    fn noise(&self, place: usize, key: u64) -> f64 {
-        if self.method == Method::Gumbel {
-            gumbel(noise_bits(self.seed, &format!("topk-{}", place + 1), key))
-        } else {
-            0.0
-        }
+    /// The noise of a document for one [`purpose`].
+    fn noise(&self, purpose: &str, key: u64) -> f64 {
+        if self.method == Method::Gumbel { gumbel(noise_bits(self.seed, purpose, key)) } else { 0.0 }
     }
 
     /// The sampling key without its noise. Adding 0 turns -0 into 0, so that equal numbers are equal.
@@ -82,7 +83,7 @@ impl Scoring {
 /// In which fields, counted from 1, things are.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout {
-    /// The first weight.
+    /// The weight, or the first of several.
     pub weight: usize,
     /// The length; `None`: nobody asks.
     pub length: Option<usize>,
@@ -118,9 +119,10 @@ pub struct Candidates {
 impl Column<'_> {
     /// Reads the weight at `place` (from 0) of every row.
     pub fn candidates(&self, place: usize) -> Result<Candidates, Failure> {
+        let layout = Layout { weight: self.layout.weight + place, ..self.layout };
         let input = Input::of(&[self.path.to_path_buf()], None)?;
         let worker =
-            || RowReader { layout: self.layout, scoring: self.scoring.clone(), place, out: Candidates::default() };
+            || RowReader { layout, scoring: self.scoring.clone(), purpose: purpose(place), out: Candidates::default() };
         let mut all = Candidates::default();
         Lines::new(self.common, input)
             .strict()
@@ -161,7 +163,13 @@ impl Column<'_> {
     /// Reads the documents for their keys, and adds the noise that goes with them.
     fn add_keys(&self, all: &mut Candidates, place: usize) -> Result<(), Failure> {
         let reader = Reader::of_identity(self.common)?;
-        let worker = || KeyReader { reader: reader.clone(), scoring: self.scoring.clone(), place, keys: Vec::new() };
+        let purpose = purpose(place);
+        let worker = || KeyReader {
+            reader: reader.clone(),
+            scoring: self.scoring.clone(),
+            purpose: purpose.clone(),
+            keys: Vec::new(),
+        };
         let mut waiting = all.list.iter_mut().peekable();
         let mut row = 0;
         let input = Input::open(self.common)?;
@@ -190,7 +198,7 @@ pub fn unequal(documents: u64, rows: u64) -> Failure {
 struct RowReader {
     layout: Layout,
     scoring: Scoring,
-    place: usize,
+    purpose: String,
     out: Candidates,
 }
 
@@ -204,7 +212,7 @@ impl Worker for RowReader {
             let found = fields(line).nth(number - 1);
             found.ok_or_else(|| format!("expected {what} in field {number}, found {} fields", fields(line).count()))
         };
-        let number = self.layout.weight + self.place;
+        let number = self.layout.weight;
         let weight = read_number(field(number, "a weight")?, number)?;
         if weight.is_nan() {
             self.out.missing += 1;
@@ -227,7 +235,7 @@ impl Worker for RowReader {
         if let Some(number) = self.layout.key {
             let text = field(number, "a key (--keys documents makes keys from the documents)")?;
             key = read_key(text).ok_or_else(|| unexpected(text, number, "a key of 16 hexadecimal digits"))?;
-            score += self.scoring.noise(self.place, key);
+            score += self.scoring.noise(&self.purpose, key);
         }
         self.out.list.push(Candidate { score, key, row, length });
         Ok(())
@@ -244,7 +252,7 @@ impl Worker for RowReader {
 struct KeyReader {
     reader: Reader,
     scoring: Scoring,
-    place: usize,
+    purpose: String,
     keys: Vec<(u64, f64)>,
 }
 
@@ -253,7 +261,7 @@ impl Worker for KeyReader {
 
     fn line(&mut self, line: &[u8]) -> Result<(), String> {
         let key = document_key(self.reader.document(line)?.1);
-        self.keys.push((key, self.scoring.noise(self.place, key)));
+        self.keys.push((key, self.scoring.noise(&self.purpose, key)));
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use pipe::failure::Failure;
 use pipe::input::{Input, lines_before, read_whole};
 use pipe::key::{read_key, write_key};
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// The last candidate that is chosen.
@@ -50,7 +50,8 @@ pub struct Cut {
     pub scoring: Scoring,
     /// Whether there is a bound for each group.
     pub per_group: bool,
-    bounds: HashMap<(usize, Vec<u8>), Bound>,
+    /// By weight (counted from 0) and group (empty: no groups).
+    bounds: BTreeMap<usize, BTreeMap<Vec<u8>, Bound>>,
 }
 
 /// The methods by name.
@@ -59,17 +60,17 @@ const METHODS: &[(&str, Method)] = &[("gumbel", Method::Gumbel), ("top", Method:
 impl Cut {
     /// A cut that nothing passes.
     pub fn new(scoring: &Scoring, per_group: bool) -> Cut {
-        Cut { scoring: scoring.clone(), per_group, bounds: HashMap::new() }
+        Cut { scoring: scoring.clone(), per_group, bounds: BTreeMap::new() }
     }
 
     /// Sets the bound of a weight (counted from 0) in a group (empty: no groups).
     pub fn push(&mut self, place: usize, group: &[u8], bound: Option<Bound>) {
-        self.bounds.extend(bound.map(|bound| ((place, group.to_vec()), bound)));
+        self.bounds.entry(place).or_default().extend(bound.map(|bound| (group.to_vec(), bound)));
     }
 
     /// Whether a row is chosen for the weight at `place`, where `first_row` rows stand before the first candidate's.
     pub fn passes(&self, place: usize, group: &[u8], candidate: &Candidate, first_row: u64) -> bool {
-        let bound = self.bounds.get(&(place, group.to_vec()));
+        let bound = self.bounds.get(&place).and_then(|groups| groups.get(group));
         bound.is_some_and(|bound| bound.admits(candidate, first_row))
     }
 
@@ -82,9 +83,11 @@ impl Cut {
             if self.per_group { "yes" } else { "no" }
         )
         .into_bytes();
-        let mut bounds: Vec<_> = self.bounds.iter().collect();
-        bounds.sort_by_key(|(place_and_group, _)| *place_and_group);
-        for ((place, group), bound) in bounds {
+        let bounds = self
+            .bounds
+            .iter()
+            .flat_map(|(place, groups)| groups.iter().map(move |(group, bound)| (place, group, bound)));
+        for (place, group, bound) in bounds {
             text.extend(format!("{}\t", place + 1).bytes());
             text.extend_from_slice(group);
             text.push(b'\t');
@@ -111,7 +114,8 @@ impl Cut {
                 let expected = "expected weight, group, score, key and row, with TABs between them";
                 (number + 2, expected.to_string())
             })?;
-            cut.bounds.extend([bound]);
+            let (place, group, bound) = bound;
+            cut.push(place, &group, Some(bound));
         }
         Ok(cut)
     }
@@ -131,19 +135,19 @@ fn header(header: &[u8]) -> Option<Cut> {
     Some(Cut::new(&scoring, *values.get("groups")? == "yes"))
 }
 
-fn bound(line: &[u8]) -> Option<((usize, Vec<u8>), Bound)> {
+fn bound(line: &[u8]) -> Option<(usize, Vec<u8>, Bound)> {
     let fields: Vec<_> = line.split(|&byte| byte == b'\t').collect();
     let [place, group, score, key, row] = fields[..] else { return None };
     let text = |bytes| str::from_utf8(bytes).ok();
     let row = if row == b"any" { None } else { Some(text(row)?.parse().ok()?) };
     let place: usize = text(place)?.parse().ok()?;
     let bound = Bound { score: text(score)?.parse().ok()?, key: read_key(key)?, row };
-    Some(((place.checked_sub(1)?, group.to_vec()), bound))
+    Some((place.checked_sub(1)?, group.to_vec(), bound))
 }
 
 /// How many rows stand before this shard: what the flag says, or what `--shard` skips. Needed only where a bound names a row.
 pub fn first_row(cut: &Cut, given: Option<u64>, common: &Common) -> Result<u64, Failure> {
-    if given.is_some() || cut.bounds.values().all(|bound| bound.row.is_none()) {
+    if given.is_some() || cut.bounds.values().flat_map(BTreeMap::values).all(|bound| bound.row.is_none()) {
         return Ok(given.unwrap_or(0));
     }
     if common.shard.is_none() {

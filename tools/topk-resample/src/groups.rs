@@ -27,7 +27,8 @@ impl Groups {
         let lines = Lines::new(common, Input::of(&[path.to_path_buf()], None)?).strict();
         lines.run(NameReader::default, |names| {
             for name in split(&names) {
-                groups.ids.push(if matches!(name, b"nan" | b"-1") { NONE } else { groups.names.id(name, &mut known) });
+                let is_none = matches!(name, b"nan" | b"-1");
+                groups.ids.push(if is_none { NONE } else { number(name, &mut groups.names, &mut known) });
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -55,20 +56,14 @@ impl Groups {
 }
 
 /// Numbers names in order of first appearance.
-trait Numbered {
-    fn id(&mut self, name: &[u8], known: &mut HashMap<Vec<u8>, u32>) -> u32;
-}
-
-impl Numbered for Vec<Vec<u8>> {
-    fn id(&mut self, name: &[u8], known: &mut HashMap<Vec<u8>, u32>) -> u32 {
-        if let Some(&id) = known.get(name) {
-            return id;
-        }
-        let id = self.len() as u32;
-        known.insert(name.to_vec(), id);
-        self.push(name.to_vec());
-        id
+fn number(name: &[u8], names: &mut Vec<Vec<u8>>, known: &mut HashMap<Vec<u8>, u32>) -> u32 {
+    if let Some(&id) = known.get(name) {
+        return id;
     }
+    let id = names.len() as u32;
+    known.insert(name.to_vec(), id);
+    names.push(name.to_vec());
+    id
 }
 
 /// Cuts the first field out of each row; a newline ends each.
