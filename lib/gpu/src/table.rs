@@ -2,7 +2,7 @@
 //! is derived.
 
 use crate::kernels::{Limits, STEP, TILE};
-use compute::kmeans::{Centroids, Metric};
+use compute::kmeans::{Centroids, Metric, power_of_two};
 use half::f16;
 
 /// The bound is derived for rows that are no longer.
@@ -92,9 +92,4 @@ impl Placed {
 /// A 32-bit float that is not below, after whatever rounding 64-bit sums of 65536 terms had.
 fn above(value: f64) -> f32 {
     (value * (1.0 + power_of_two(-20))) as f32
-}
-
-/// `2^exponent` of a normal number.
-fn power_of_two(exponent: i32) -> f64 {
-    f64::from_bits(((exponent + 1023) as u64) << 52)
 }

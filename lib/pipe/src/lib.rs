@@ -10,6 +10,7 @@ pub mod crew;
 pub mod cut;
 pub mod failure;
 pub mod flags;
+pub mod folder;
 pub mod input;
 pub mod key;
 pub mod lines;

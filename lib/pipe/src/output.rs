@@ -5,7 +5,7 @@ use crate::tokens::not_readable;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The flag of a file that is appended to, as Linux has it on every architecture that Rust runs on.
@@ -104,6 +104,19 @@ impl Drop for Output {
             let _ = fs::remove_file(&place.temporary);
         }
     }
+}
+
+/// A new file in `folder` for reading and writing, whose name is taken away at once: it is gone when the run is, however that ends.
+pub fn nameless(folder: &Path) -> io::Result<File> {
+    for number in 0.. {
+        let path = folder.join(format!(".corpus-utils.{}.{number}.tmp", std::process::id()));
+        match File::options().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+            // Of a run with this number that was killed between the two steps, or of another thread that is between them.
+            Err(why) if why.kind() == ErrorKind::AlreadyExists => {}
+            file => return file.and_then(|file| fs::remove_file(&path).map(|()| file)),
+        }
+    }
+    unreachable!("some number is not taken")
 }
 
 #[cfg(test)]

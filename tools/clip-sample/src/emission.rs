@@ -6,19 +6,22 @@ use crate::rows::{NONE, Rows};
 use crate::shuffle::Shuffle;
 use pipe::column::unequal;
 use pipe::common::Common;
-use pipe::failure::{Failure, reason};
+use pipe::failure::Failure;
+use pipe::folder::Folder;
 use pipe::input::{Input, Source};
 use pipe::key::{document_key, noise_bits};
 use pipe::lines::{Tally, split};
 use pipe::output::Output;
 use pipe::progress::Meter;
 use pipe::record::Reader;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Bytes of output that are written together.
 const BLOCK: usize = 1 << 20;
+
+/// What is said of a folder for a split that holds something.
+const OCCUPIED: &str = "is there and is not empty: expected a new folder";
 
 /// What was let through.
 #[derive(Debug, Default)]
@@ -139,11 +142,11 @@ pub struct Sink {
 impl Sink {
     /// Standard output, or a file for each of the names in a folder; in input order, or shuffled by a seed.
     pub fn new(folder: Option<&Path>, names: &[&str], shuffle: Option<u64>) -> Result<Sink, Failure> {
-        let folder = folder.map(Folder::new).transpose()?;
+        let folder = folder.map(|path| Folder::create(path, OCCUPIED)).transpose()?;
         let outputs = match &folder {
             None => vec![Output::stdout()],
             Some(folder) => {
-                let paths = names.iter().map(|name| folder.temporary.join(format!("{name}.jsonl")));
+                let paths = names.iter().map(|name| folder.place(Path::new(&format!("{name}.jsonl"))));
                 paths.map(|path| Output::create(&path)).collect::<Result<_, _>>()?
             }
         };
@@ -196,51 +199,4 @@ fn append(output: &mut Output, block: &mut Vec<u8>, line: &[u8]) -> Result<(), F
         block.clear();
     }
     Ok(())
-}
-
-/// A folder that appears when it is complete: written beside its place, then renamed.
-struct Folder {
-    temporary: PathBuf,
-    path: PathBuf,
-    done: bool,
-}
-
-impl Folder {
-    fn new(path: &Path) -> Result<Folder, Failure> {
-        free(path)?;
-        let failed = |why| Failure::file(path, why);
-        let name = path.file_name().ok_or_else(|| Failure::file(path, "not the name of a folder"))?;
-        let temporary = format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id());
-        let temporary = path.with_file_name(temporary);
-        // In a container, a run that was killed may have had the same number.
-        if temporary.is_dir() {
-            fs::remove_dir_all(&temporary).map_err(failed)?;
-        }
-        fs::create_dir(&temporary).map_err(failed)?;
-        Ok(Folder { temporary, path: path.to_path_buf(), done: false })
-    }
-
-    fn finish(mut self) -> Result<(), Failure> {
-        fs::rename(&self.temporary, &self.path).map_err(|why| Failure::file(&self.path, why))?;
-        self.done = true;
-        Ok(())
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if !self.done {
-            let _ = fs::remove_dir_all(&self.temporary);
-        }
-    }
-}
-
-/// Fails unless nothing is at this path, or an empty folder.
-fn free(path: &Path) -> Result<(), Failure> {
-    match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Failure::file(path, "is there and is not empty: expected a new folder")),
-        Err(why) if why.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(why) => Err(Failure::file(path, reason(why))),
-    }
 }

@@ -1,37 +1,26 @@
 //! Temporary files without a name, in `TMPDIR`: gone when the run is, however it ends.
 
 use pipe::failure::{Failure, reason};
-use std::fs::{self, File};
+use pipe::output::nameless;
+use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A file that nobody else sees. It is removed as soon as it is open.
+/// A file that nobody else sees. Its name is gone as soon as it is open.
 pub struct Temporary {
     file: File,
     folder: PathBuf,
     length: u64,
 }
 
-static NEXT: AtomicU64 = AtomicU64::new(0);
-
 impl Temporary {
     /// Makes one.
     pub fn new() -> Result<Temporary, Failure> {
         let folder = std::env::temp_dir();
-        loop {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = folder.join(format!(".clip-sample.{}.{number}.tmp", std::process::id()));
-            let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path);
-            match file.and_then(|file| fs::remove_file(&path).map(|()| file)) {
-                Ok(file) => return Ok(Temporary { file, folder, length: 0 }),
-                // Of a run with this number that was killed between the two steps.
-                Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(why) => return Err(failed(&folder, why)),
-            }
-        }
+        let file = nameless(&folder).map_err(|why| failed(&folder, why))?;
+        Ok(Temporary { file, folder, length: 0 })
     }
 
     /// Appends; gives where the bytes begin.

@@ -5,16 +5,15 @@
 //! however many clusters and documents there are.
 
 mod annotation;
-mod folder;
 mod partition;
 
 use annotation::{Documents, Examiner, Form, write_fields};
-use folder::Folder;
 use partition::{Limits, Partition};
 use pipe::column::{field, read_cluster, read_number, unexpected};
 use pipe::common::{self, Common};
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Tool};
+use pipe::folder::Folder;
 use pipe::input::Input;
 use pipe::lines::Lines;
 use pipe::note;
@@ -165,7 +164,8 @@ fn run(args: Args) -> Result<(), Failure> {
     let documents = Input::open(&args.common)?;
     let mut rows = Rows::open(std::slice::from_ref(clusters))?;
     let limits = Limits { lines: args.lines_max.unwrap_or(u64::MAX), bytes: args.bytes_max.unwrap_or(u64::MAX) };
-    let mut partition = Partition::new(Folder::create(out)?, limits);
+    let occupied = "expected no folder or an empty one, found one with something in it";
+    let mut partition = Partition::new(Folder::create(out, occupied)?, limits);
 
     let mut missing = 0;
     let (tally, _) = Lines::new(&args.common, documents).run(

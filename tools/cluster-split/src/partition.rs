@@ -4,8 +4,8 @@
 //! one, and each cluster's are appended to its file, with one file open at a time. So each round opens a cluster's file once at
 //! the most, and what is in which file depends on nothing but the lines and the limits.
 
-use crate::folder::Folder;
 use pipe::failure::Failure;
+use pipe::folder::Folder;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;

@@ -4,7 +4,8 @@ use crate::rows::{Block, Values};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use pipe::failure::{Failure, reason};
-use std::fs::{self, File};
+use pipe::output::nameless;
+use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::PathBuf;
 
@@ -83,22 +84,6 @@ impl Spool {
 
 fn bytes_of<T: Copy, const N: usize>(values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
     values.iter().flat_map(|&value| bytes(value)).collect()
-}
-
-/// A new file whose name is taken away at once.
-fn nameless(folder: &std::path::Path) -> io::Result<File> {
-    for attempt in 0.. {
-        let path = folder.join(format!(".kmeans-fit.{}.{attempt}", std::process::id()));
-        match File::options().read(true).write(true).create_new(true).open(&path) {
-            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {}
-            file => {
-                let file = file?;
-                fs::remove_file(&path)?;
-                return Ok(file);
-            }
-        }
-    }
-    unreachable!("some number is not taken")
 }
 
 fn failed(folder: &std::path::Path, why: io::Error) -> Failure {

@@ -17,7 +17,7 @@ mod table;
 pub mod trials;
 
 pub use cpu::{Cpu, Memory};
-pub use sums::{Outlier, Sums, Totals, WEIGHT_ONE, unit_exponent};
+pub use sums::{Outlier, Sums, Totals, WEIGHT_ONE, power_of_two, unit_exponent};
 
 /// How far two vectors are from each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -273,8 +273,11 @@ fn add_each_rounded(sums: &mut [i64], row: &[f32], scale: f64) {
     }
 }
 
-/// `2^exponent`, exactly; the exponents here are those of normal numbers.
-fn power_of_two(exponent: i32) -> f64 {
+/// `2^exponent`, exactly.
+///
+/// # Panics
+/// Where that is not a normal number.
+pub fn power_of_two(exponent: i32) -> f64 {
     assert!((-1022..=1023).contains(&exponent));
     f64::from_bits(((exponent + 1023) as u64) << 52)
 }

@@ -53,8 +53,11 @@ const DEPTH_MAX: usize = 1 << 18;
 
 /// A kernel that proposes.
 pub(super) trait Proposer: Kernel {
-    /// What the elements of the product make of a value, without leaving floats.
-    fn represented(value: Self::Lanes) -> Self::Lanes;
+    /// What the elements of the product make of a value, without leaving floats: floats keep it.
+    #[inline(always)]
+    fn represented(value: Self::Lanes) -> Self::Lanes {
+        value
+    }
 
     /// The product of two rows, in some order that the bound covers.
     ///
@@ -81,11 +84,6 @@ unsafe fn product<K: Kernel<Element = f32>>(a: *const f32, b: *const f32, depth:
 
 impl Proposer for matmul::plain::PlainKernel {
     #[inline(always)]
-    fn represented(value: Self::Lanes) -> Self::Lanes {
-        value
-    }
-
-    #[inline(always)]
     unsafe fn product(a: *const f32, b: *const f32, depth: usize) -> f32 {
         // SAFETY: the caller's promise.
         unsafe { product::<Self>(a, b, depth) }
@@ -95,11 +93,6 @@ impl Proposer for matmul::plain::PlainKernel {
 #[cfg(target_arch = "x86_64")]
 impl Proposer for matmul::avx2::Avx2Kernel {
     #[inline(always)]
-    fn represented(value: Self::Lanes) -> Self::Lanes {
-        value
-    }
-
-    #[inline(always)]
     unsafe fn product(a: *const f32, b: *const f32, depth: usize) -> f32 {
         // SAFETY: the caller's promise.
         unsafe { product::<Self>(a, b, depth) }
@@ -108,11 +101,6 @@ impl Proposer for matmul::avx2::Avx2Kernel {
 
 #[cfg(target_arch = "x86_64")]
 impl Proposer for matmul::avx512::Avx512Kernel {
-    #[inline(always)]
-    fn represented(value: Self::Lanes) -> Self::Lanes {
-        value
-    }
-
     #[inline(always)]
     unsafe fn product(a: *const f32, b: *const f32, depth: usize) -> f32 {
         // SAFETY: the caller's promise.

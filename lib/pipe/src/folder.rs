@@ -1,6 +1,6 @@
 //! A folder that appears whole or not at all.
 
-use pipe::failure::Failure;
+use crate::failure::Failure;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,10 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// A folder that appears at `path` when it is finished. What is there already must be an empty folder.
-    pub fn create(path: &Path) -> Result<Folder, Failure> {
-        check_is_free(path)?;
+    /// A folder that appears at `path` when it is finished. What is there already must be an empty folder; `occupied` says what
+    /// is wrong with another.
+    pub fn create(path: &Path, occupied: &str) -> Result<Folder, Failure> {
+        check_is_free(path, occupied)?;
         // A link keeps pointing where it points: the folder behind it is replaced.
         let final_name = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         let file_name = final_name.file_name().ok_or_else(|| Failure::file(path, "not the name of a folder"))?;
@@ -57,7 +58,7 @@ impl Drop for Folder {
     }
 }
 
-fn check_is_free(path: &Path) -> Result<(), Failure> {
+fn check_is_free(path: &Path, occupied: &str) -> Result<(), Failure> {
     let mut entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(why) if why.kind() == ErrorKind::NotFound => return Ok(()),
@@ -65,6 +66,6 @@ fn check_is_free(path: &Path) -> Result<(), Failure> {
     };
     match entries.next() {
         None => Ok(()),
-        Some(_) => Err(Failure::file(path, "expected no folder or an empty one, found one with something in it")),
+        Some(_) => Err(Failure::file(path, occupied)),
     }
 }
