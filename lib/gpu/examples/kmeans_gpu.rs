@@ -7,7 +7,8 @@
 
 use compute::kmeans::{Assigner, Centroids, Cpu, Metric, Nearest};
 use gpu::device::{Device, Failure};
-use gpu::kmeans::{Cuda, Memory};
+use gpu::flow::Memory;
+use gpu::kmeans::Cuda;
 use gpu::resident::Stage;
 use std::io::Write;
 use std::process::ExitCode;

@@ -131,7 +131,9 @@ impl Device {
     pub fn open(index: usize) -> Result<Device, Failure> {
         let count = count()?;
         if index >= count {
-            return Err(Failure::new(format!("GPU {index}: there is none; the driver shows {count}, numbered from 0")));
+            return Err(Failure::new(format!(
+                "GPU {index}: there is none; the driver shows {count}, numbered from 0; see nvidia-smi -L and CUDA_VISIBLE_DEVICES, or run with --device cpu"
+            )));
         }
         let context = CudaContext::new(index).doing("opening the GPU")?;
         let (major, minor) = context.compute_capability().doing("asking for the compute capability")?;
@@ -154,6 +156,11 @@ impl Device {
             functions[name].set_attribute(attribute, bytes as i32).doing(name)?;
         }
         Ok(Device(Arc::new(Machine::Cuda { context, functions })))
+    }
+
+    /// Opens several, in this order.
+    pub fn open_all(indices: &[usize]) -> Result<Vec<Device>, Failure> {
+        indices.iter().map(|&index| Device::open(index)).collect()
     }
 
     /// A processor that runs the kernels slowly.

@@ -9,6 +9,7 @@
 pub mod device;
 #[cfg(test)]
 mod emulator;
+pub mod flow;
 mod kernels;
 pub mod kmeans;
 pub mod resident;
