@@ -46,10 +46,11 @@ struct Thread {
   std::vector<std::vector<std::pair<void*, const void*>>> copies;  // groups, the last of them open
 };
 
-inline std::vector<Thread> threads;
-inline std::vector<unsigned char> shared;
-inline std::vector<u64> slots;  // what lanes show each other: 16 words each
-inline std::vector<u32> arrived;
+// Never destroyed: a process may end while a kernel runs.
+inline auto& threads = *new std::vector<Thread>;
+inline auto& shared = *new std::vector<unsigned char>;
+inline auto& slots = *new std::vector<u64>;  // what lanes show each other: 16 words each
+inline auto& arrived = *new std::vector<u32>;
 inline ucontext_t origin;
 inline jmp_buf scheduler;
 inline u32 current, waiting;

@@ -137,7 +137,8 @@ impl Cuda {
         }
     }
 
-    pub(crate) fn device(&self) -> &Device {
+    /// Where it is.
+    pub fn device(&self) -> &Device {
         &self.device
     }
 

@@ -39,6 +39,29 @@ impl Seeding {
         Ok(seeding)
     }
 
+    /// Says how far the rows are from the centroids so far: what [`Seeding::nearer`] gave.
+    ///
+    /// # Panics
+    /// Where there is not one square a row.
+    pub fn set_squares(&mut self, squares: &[f64]) -> Result<(), Failure> {
+        assert_eq!(squares.len(), self.rows.squares.len(), "a square a row");
+        let stream = self.device.stream()?;
+        // SAFETY: both live until `wait` has returned, or `stream` has been dropped where the call fails.
+        unsafe { stream.upload(squares, &mut self.rows.squares)? };
+        stream.wait()
+    }
+
+    /// The values of a row.
+    pub fn row(&self, row: usize) -> Result<Vec<f32>, Failure> {
+        let mut values = vec![0.0; self.dim];
+        let stream = self.device.stream()?;
+        // SAFETY: both live until `wait` has returned, or `stream` has been dropped where the call fails.
+        unsafe { stream.download_at(&self.rows.rows, row * self.dim, &mut values)? };
+        stream.wait()?;
+        drop(stream);
+        Ok(values)
+    }
+
     /// Takes one more centroid in, and gives the squared distance of each row to the nearest so far: 1 - cosine, not below 0, or the square of
     /// the distance, in the arithmetic of [`exact`].
     ///
@@ -138,6 +161,11 @@ mod tests {
                 let mut seeding = Seeding::new(&device, metric, dim, &rows, &weights).unwrap();
                 assert_eq!(seeding.nearer(&first).unwrap(), squares, "{metric:?}, {device:?}, {n} x {dim}");
                 assert_eq!(seeding.masses(&trials, scale).unwrap(), masses, "{metric:?}, {device:?}, {n} x {dim}");
+                // The same, of rows that went and came again.
+                let mut again = Seeding::new(&device, metric, dim, &rows, &weights).unwrap();
+                again.set_squares(&squares).unwrap();
+                assert_eq!(again.masses(&trials, scale).unwrap(), masses, "{metric:?}, {device:?}, {n} x {dim}");
+                assert_eq!(again.row(n / 2).unwrap(), rows[n / 2 * dim..][..dim]);
                 let nearer = seeding.nearer(&take(n / 3, 1)).unwrap();
                 assert!(nearer.iter().zip(&squares).all(|(after, before)| after <= before));
                 assert_eq!(nearer[n / 3], square(&rows[n / 3 * dim..][..dim], 0, &take(n / 3, 1)).min(squares[n / 3]));
