@@ -493,6 +493,12 @@ impl Stream {
         }
     }
 
+    /// Waits for everything queued, also where queueing failed on the way; gives the first failure.
+    pub(crate) fn wait_after(&self, queued: Result<(), Failure>) -> Result<(), Failure> {
+        let waited = self.wait();
+        queued.and(waited)
+    }
+
     /// Waits for everything queued.
     pub(crate) fn wait(&self) -> Result<(), Failure> {
         self.queue

@@ -18,11 +18,19 @@ impl Memory {
         Memory::of(device, dim, rows, 2)
     }
 
+    /// Rows of a piece.
+    pub fn rows(&self) -> usize {
+        self.slots.first().map_or(0, |slot| slot.capacity)
+    }
+
     pub(crate) fn of(device: &Device, dim: usize, rows: usize, pieces: usize) -> Result<Memory, Failure> {
         let slots: Result<_, _> = (0..pieces).map(|_| Slot::new(device, dim, whole_tiles(rows))).collect();
         Ok(Memory { slots: slots? })
     }
 }
+
+/// The smallest piece there is.
+pub const ROWS_MIN: usize = TILE;
 
 /// As many rows in whole tiles, at least one tile.
 pub(crate) fn whole_tiles(rows: usize) -> usize {
