@@ -235,9 +235,15 @@ fn outlier(number: u64) -> Failure {
 
 /// What all rows come to with these centroids, and how many needed a second look.
 pub fn measure(rows: &mut Rows, centroids: &Centroids) -> Result<(Partial, u64), Failure> {
-    let (table, empty) = (Cpu::new(centroids.clone()), Partial::new(centroids));
-    let adders = rows.pass(|| Adder::new(&table, &empty), |adder, view| adder.add(view))?;
-    let (mut partial, looks) = together(adders)?;
+    let empty = Partial::new(centroids);
+    let (mut partial, looks) = match rows.gpus.clone().map(|gpus| gpus.measure(rows, centroids, &empty)).transpose()? {
+        Some(Some(measured)) => measured,
+        // Where a GPU has met a row that is too far out, the processor says which.
+        None | Some(None) => {
+            let table = Cpu::new(centroids.clone());
+            together(rows.pass(|| Adder::new(&table, &empty), |adder, view| adder.add(view))?)?
+        }
+    };
     partial.rows_missing = rows.counts.missing;
     partial.rows_bad = rows.counts.bad;
     Ok((partial, looks))

@@ -212,7 +212,7 @@ const FLAGS: &[Flag<Args>] = &[
     common::seed(),
     common::on_error(),
     common::threads(),
-    common::device(),
+    common::device_or_gpu(),
     common::stats(),
     common::progress(),
 ];
@@ -309,6 +309,7 @@ pub fn check_combinations(args: &Args) -> Result<(), Failure> {
         ("raw", args.common.raw.is_some()),
         ("seed", args.common.seed.is_some()),
         ("memory", args.memory.is_some()),
+        ("device cuda", args.common.gpus.is_some()),
     ] {
         exclude(("from-sums", args.from_sums), (flag, given))?;
     }

@@ -6,6 +6,7 @@ use crate::empties;
 use crate::feed::{Feed, Filter};
 use crate::fit::{self, Rule, State};
 use crate::flags::Args;
+use crate::gpus::Gpus;
 use crate::memory;
 use crate::report::Report;
 use crate::rows::Rows;
@@ -14,13 +15,15 @@ use crate::wrong_k;
 use cluster::Model;
 use cluster::model::metric_name;
 use compute::kmeans::{Centroids, Metric};
+use gpu::device::Device;
 use pipe::failure::Failure;
 use pipe::progress::Meter;
 use pipe::vectors::Vectors;
+use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 /// A model of rows.
-pub fn from_rows(args: &Args, first: Option<Model>) -> Result<(Model, Report), Failure> {
+pub fn from_rows(args: &Args, first: Option<Model>, devices: Vec<Device>) -> Result<(Model, Report), Failure> {
     if let Some(first) = first.as_ref().filter(|first| args.k.is_some_and(|k| k != first.centroids.k())) {
         return Err(wrong_k(args, &first.centroids));
     }
@@ -44,12 +47,15 @@ pub fn from_rows(args: &Args, first: Option<Model>) -> Result<(Model, Report), F
     };
     let feed = Feed::open(vectors, dim, filter)?;
     let threads = args.common.threads;
-    let rows = if args.batch.is_some() && args.rule().iters == 1 && args.runs == 1 {
+    let mut rows = if args.batch.is_some() && args.rule().iters == 1 && args.runs == 1 {
         Rows::once(feed, threads)
     } else {
-        let memory = args.memory.unwrap_or_else(memory::half_of_free).saturating_sub(overhead(k, dim, threads));
+        let memory =
+            args.memory.unwrap_or_else(memory::half_of_free).saturating_sub(overhead(k, dim, threads, devices.len()));
         Rows::open(feed, memory, bytes, threads)?
     };
+    let gpus = (!devices.is_empty()).then(|| Arc::new(Gpus::new(devices, dim)));
+    rows.gpus = gpus.clone();
     let mut job = Job { args, k, metric, first: first.map(|model| model.centroids), rows, report: Report::default() };
     let model = match args.batch {
         Some(batch) => job.fit_batches(batch)?,
@@ -57,15 +63,17 @@ pub fn from_rows(args: &Args, first: Option<Model>) -> Result<(Model, Report), F
     };
     let Job { rows, mut report, .. } = job;
     report.rows(&rows);
+    report.gpus = gpus;
     Ok((model, report))
 }
 
-/// What a fit takes besides its rows: centroids and candidates in several forms, sums and blocks of each thread.
-fn overhead(k: usize, dim: usize, threads: usize) -> u64 {
+/// What a fit takes besides its rows: centroids and candidates in several forms, sums and blocks of each thread, pieces for GPUs.
+fn overhead(k: usize, dim: usize, threads: usize, gpus: usize) -> u64 {
+    let pieces = Gpus::bytes_here(gpus, dim);
     let (k, dim, threads) = (k as u64, dim as u64, threads as u64);
     let candidates = 4 * dim * k * (2 * (threads + 1) + 12);
     let sums = 16 * dim * k * (threads + 2);
-    candidates.max(sums) + 8 * dim * k + (threads + 4) * (3 << 20) + (16 << 20)
+    candidates.max(sums) + 8 * dim * k + (threads + 4) * (3 << 20) + (16 << 20) + pieces
 }
 
 /// A fit of rows.
@@ -154,7 +162,7 @@ impl Job<'_> {
         for run in 0..self.args.runs {
             let first = self.rows.first(batches::first_rows(batch, self.k))?;
             let exponent = batches::unit(self.metric, self.rows.dim, first.values.clone());
-            let first = Rows::in_memory(&first, self.rows.dim, self.rows.threads);
+            let first = self.rows.of(&first);
             let all = std::mem::replace(&mut self.rows, first);
             let begun = self.begin(run, None);
             self.rows = all;

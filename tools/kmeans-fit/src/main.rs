@@ -10,6 +10,8 @@ mod empties;
 mod feed;
 mod fit;
 mod flags;
+mod gpus;
+mod held;
 mod job;
 mod memory;
 mod report;
@@ -22,6 +24,8 @@ use cluster::sums::Partial;
 use compute::kmeans::Centroids;
 use fit::State;
 use flags::{Args, Init, TOOL, check_combinations};
+use gpu::device::Device;
+use pipe::common::Common;
 use pipe::failure::Failure;
 use pipe::output::Output;
 use report::Report;
@@ -34,19 +38,23 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<(), Failure> {
     check_combinations(&args)?;
-    if let Some(gpu) = &args.common.gpu {
-        return Err(Failure::work(format!("--device {gpu}: this version computes on the CPU only")));
-    }
+    let devices = open_gpus(&args.common)?;
     let first = match &args.init {
         Some(Init::File(path)) => Some(Model::open(path, args.metric)?),
         _ => None,
     };
     let (model, report) = match first {
         Some(model) if args.from_sums => from_sums(&args, model)?,
-        first => job::from_rows(&args, first)?,
+        first => job::from_rows(&args, first, devices)?,
     };
     model.write(Output::stdout())?;
     report.write(&args.common, &model)
+}
+
+/// The GPUs that were asked for.
+fn open_gpus(common: &Common) -> Result<Vec<Device>, Failure> {
+    let Some(gpus) = &common.gpus else { return Ok(Vec::new()) };
+    Device::open_all(&gpus.numbers).map_err(|why| Failure::work(format!("--device {}: {why}", gpus.name)))
 }
 
 /// The next model, from sums that others made.
