@@ -127,8 +127,8 @@ const TOOL: Tool<Args> = Tool {
         (
             "GPU",
             &[
-                "With --device cuda the rows go over the tensor cores of an NVIDIA GPU of compute capability 8.0 (Ampere) or newer, with driver 550 or newer; nothing else need be installed. The bound on the error there follows published measurements of tensor cores (Fasi, Higham, Mikaitis and Pranesh, 2021, Numerical behavior of NVIDIA tensor cores; Khattak and Mikaitis, 2025, Accurate Models of NVIDIA Tensor Cores), and what it leaves open is decided in the order above, so the output has the same bytes. With --top above 1 all distances are computed in 64 bits; sums are added up on the CPU. Where the GPU's memory is short, fewer rows go at a time: `gpu_rows_max` of --stats is how many it came to at the most.",
-                "This code has never yet run on a GPU: its kernels were compiled for GPUs, and tested in an emulation on a processor only. Until it has, `auto` is the CPU. Compare with `--device cpu` before you rely on it, or on its speed.",
+                "With --device cuda the rows go over the tensor cores of an NVIDIA GPU of compute capability 8.0 (Ampere) or newer, with driver 550 or newer; nothing else need be installed. The bound on the error there follows published measurements of tensor cores (Fasi, Higham, Mikaitis and Pranesh, 2021, Numerical behavior of NVIDIA tensor cores; Khattak and Mikaitis, 2025, Accurate Models of NVIDIA Tensor Cores), and what it leaves open is decided in the order above, so the output has the same bytes. With --top above 1 all distances are computed in 64 bits. With --sums the vectors are added up there, too. Several GPUs (`cuda:0,1`) get blocks of vectors in turn; the output is in order, and the same. Where the GPU's memory is short, fewer rows go at a time: `gpu_rows_max` of --stats is how many it came to at the most.",
+                "This code has never yet run on a GPU: its kernels were compiled for GPUs, and tested in an emulation on a processor only, several GPUs likewise. Until it has, `auto` is the CPU. Compare with `--device cpu` before you rely on it, or on its speed.",
             ],
         ),
     ],

@@ -238,7 +238,7 @@ pub const TOOL: Tool<Args> = Tool {
         (
             "First centroids",
             &[
-                "All draws are keyed by seed, step and row number (from 0, over all FILEs). `random`: K rows, with probabilities in proportion to their weights. `k-means++` (Arthur and Vassilvitskii 2007): row after row, in proportion to the weighted squared distance to those before; of 2 + ln K draws each time the one that leaves the smallest sum, as scikit-learn does. It reads the rows 2 K times. `k-means||` (Bahmani et al. 2012, in four passes): 2 K rows by weight, 2 K more by weighted squared distance to those, each of these 4 K weighed with the rows that are nearest to it, and k-means++ over them. On embeddings, a fit from it ends as low as one from k-means++.",
+                "All draws are keyed by seed, step and row number (from 0, over all FILEs). `random`: K rows, with probabilities in proportion to their weights. `k-means++` (Arthur and Vassilvitskii 2007): row after row, in proportion to the weighted squared distance to those before; of 2 + ln K draws each time the one that leaves the smallest sum, as scikit-learn does. It reads the rows 2 K times. `k-means||` (Bahmani et al. 2012, in four passes): 2 K rows by weight, 2 K more by weighted squared distance to those, each of these 4 K weighed with the rows that are nearest to it, and k-means++ over them. On embeddings, a fit from it ends as low as one from k-means++. The last step takes time in proportion to K^2, and more above K = 2,048, where the distances between the candidates no longer fit memory: for 384 values on two cores 0.8 s for K = 1,024, 3 s for 2,048, 25 s for 3,072, 46 s for 4,096. Where K is so large, `random` is an alternative, or a GPU.",
                 "Where fewer rows differ than there are clusters, the first of them is repeated; of equal centroids all but one stay empty.",
             ],
         ),
@@ -255,10 +255,18 @@ pub const TOOL: Tool<Args> = Tool {
             ],
         ),
         (
+            "GPU",
+            &[
+                "With --device cuda, or `cuda:0,1` for several, the rows go over the GPUs in every pass that computes distances: iterations, the last assignment, mini-batches, the passes of `k-means||` and `k-means++`. The model has the same bytes as on the CPU: distances are decided there in the same order (see kmeans-assign(1), also for what GPU and driver are needed), and sums are whole numbers. Reading, draws, means, empty clusters, and the last step of `k-means||` up to K = 2,048 remain with the processor.",
+                "The rows stream through the GPUs from where they are, in each pass, so neither their number nor the GPU's memory matters. (k-means++ keeps them there where they fit.) Where the GPU's memory is short, fewer rows go at a time, and --stats says how many: `gpu_rows_max`. Less than 128 rows at a time, or no room for the centroids, is an error, as are a lost GPU and one that is not there; nothing is computed on the CPU instead. With mini-batches a large GPU waits for small batches.",
+                "This code has never yet run on a GPU: its kernels were compiled for GPUs, and tested in an emulation on a processor only, several GPUs likewise. Until it has, `auto` is the CPU. Compare with `--device cpu` before you rely on it, or on its speed.",
+            ],
+        ),
+        (
             "Model",
             &[
                 "Tensors `centroids` (F32, K rows) and `sizes` (I64: rows of each cluster). Metadata: tool, version, metric, k, dim, seed, init, init_model (of --init FILE: a fingerprint), sample, batch, runs and run (from 0), empty, iterations, inertia, mean_distance, inertias and mean_distances (of the first centroids and after each iteration), rows, rows_missing (bad ones included), weight (of all rows), size_min, size_median, size_max, imbalance (K times the sum of squared sizes over the square of their sum: 1 where all are equal), empties_repaired, empties_left (after the last iteration), collapsed.",
-                "--stats has the same as JSON, and: iteration_seconds (of each assignment of all rows), seed_seconds, second_looks (the share of assignments that the fast pass left open), rows_in (memory, files, a temporary file), passes_read.",
+                "--stats has the same as JSON, and: iteration_seconds (of each assignment of all rows), seed_seconds, second_looks (the share of assignments that the fast pass left open), rows_in (memory, files, a temporary file), passes_read; with a GPU gpu_rows_max.",
             ],
         ),
     ],

@@ -122,8 +122,8 @@ impl Gpus {
         see: impl Fn(&mut S, u64, u64, &[f32], Nearest) + Sync,
     ) -> Result<Assigned<S>, Failure> {
         let tables = self.tables(centroids, unit).map_err(Failure::work)?;
-        let hands = rows.threads.clamp(tables.len(), HANDS * tables.len());
-        let memories = Mutex::new(self.take(hands).map_err(Failure::work)?);
+        let memories = self.take(rows.threads).map_err(Failure::work)?;
+        let (hands, memories) = (memories.len(), Mutex::new(memories));
         let begin = || {
             let memory = memories.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let (gpu, memory) = memory.expect("there is memory for each thread");
@@ -169,21 +169,22 @@ impl Gpus {
         })
     }
 
-    /// Memory for the pieces of so many threads, which share the GPUs evenly. Where it is short, pieces are halved.
-    fn take(&self, hands: usize) -> Result<Vec<(usize, Memory)>, Lost> {
-        let mut memories = self.memories();
+    /// Memory for the pieces of threads, which share the GPUs evenly: of so many, as far as they are of use. Where it is short, pieces are
+    /// halved, and then threads.
+    fn take(&self, threads: usize) -> Result<Vec<(usize, Memory)>, Lost> {
+        let (mut memories, gpus) = (self.memories(), self.devices.len());
+        let mut hands = threads.clamp(gpus, HANDS * gpus);
         loop {
             let rows = self.rows_max();
-            let mut take = |hand: usize| {
-                let gpu = hand % self.devices.len();
-                let memory = match memories[gpu].pop() {
-                    Some(memory) if memory.rows() == rows => memory,
-                    _ => Memory::new(&self.devices[gpu], self.dim, rows)?,
-                };
-                Ok((gpu, memory))
+            let mut take = |hand: usize| match memories[hand % gpus].pop() {
+                Some(memory) if memory.rows() == rows => Ok((hand % gpus, memory)),
+                _ => Ok((hand % gpus, Memory::new(&self.devices[hand % gpus], self.dim, rows)?)),
             };
             match (0..hands).map(&mut take).collect() {
                 Ok(taken) => return Ok(taken),
+                Err(Lost { out_of_memory: true, .. }) if rows == ROWS_MIN && hands > gpus => {
+                    hands = (hands / 2).max(gpus);
+                }
                 Err(failure) => self.halve(rows, failure)?,
             }
             memories.iter_mut().for_each(Vec::clear);

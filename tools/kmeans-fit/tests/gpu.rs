@@ -94,16 +94,21 @@ fn gpus_give_the_bytes_of_the_cpu() {
 #[test]
 fn rows_of_any_number_go_through_little_memory() {
     let Some(setup) = Setup::new(3000) else { return };
-    // A tile of 128 rows takes about 128 * (DIM * 4 + 64 + 100) = 27,000 bytes, two for each of 4 threads.
+    // Of 128 rows pieces take 128 * (DIM * 4 + 64 + 100) = 27,000 bytes, two for each thread; k-means++ wants 72 for each of 2,700 rows at once.
+    let names = setup.folder.path().join("names");
     for way in ["-k 5 --iters 2", "-k 4 --init k-means++ --iters 1", "-k 5 --batch 400"] {
         let expected = setup.run(&format!("{way} vectors.npy"), &[]);
-        let args = format!("{way} --device cuda --threads 4 --stats stats vectors.npy");
-        let found = setup.run(&args, &[("EMULATE_MEMORY", "300000")]);
-        assert_eq!((found.status.code(), said(&found)), (Some(0), said(&expected)), "{way}");
-        assert!(found.stdout == expected.stdout, "{way}");
-        let rows = setup.stats()["gpu_rows_max"].as_u64().unwrap();
-        assert!((128..3000).contains(&rows), "{way}: {rows}");
+        for threads in [1, 4] {
+            let args = format!("{way} --device cuda --threads {threads} --stats stats vectors.npy");
+            let found = setup.run(&args, &[("EMULATE_MEMORY", "150000"), ("EMULATE_NAMES", names.to_str().unwrap())]);
+            assert_eq!((found.status.code(), said(&found)), (Some(0), said(&expected)), "{way}, {threads}");
+            assert!(found.stdout == expected.stdout, "{way}, {threads}");
+            let rows = setup.stats()["gpu_rows_max"].as_u64().unwrap();
+            assert!((128..3000).contains(&rows), "{way}, {threads}: {rows}");
+        }
     }
+    // They came again in each pass of k-means++.
+    assert!(setup.folder.text("names").matches("kmeans_seed_norms_f64").count() > 10);
     let found = setup.run("-k 5 --device cuda vectors.npy", &[("EMULATE_MEMORY", "30000")]);
     assert_eq!((found.status.code(), found.stdout.len()), (Some(1), 0));
     assert!(said(&found).contains("out of memory") && said(&found).contains("--device cpu"), "{}", said(&found));
