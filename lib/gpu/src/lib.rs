@@ -12,6 +12,8 @@ mod emulator;
 pub mod flow;
 mod kernels;
 pub mod kmeans;
+#[cfg(test)]
+mod races;
 pub mod resident;
 pub mod seeding;
 mod table;
