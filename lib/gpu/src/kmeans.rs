@@ -98,9 +98,19 @@ impl Cuda {
     pub fn assign_several(&self, rows: &[f32], count: usize, found: &mut [Nearest]) -> Result<usize, Failure> {
         assert_eq!(rows.len() * count, found.len() * self.centroids.dim, "whole rows");
         let (k, dim) = (self.centroids.k(), self.centroids.dim);
-        let piece = (PIECE_BYTES / 8 / k).max(1).min(rows.len() / dim).max(1);
-        let (mut on_device, ranks, row_norms) =
-            (self.device.array(piece * dim)?, self.device.array(piece * k)?, self.device.array(piece)?);
+        self.piece.fetch_min((PIECE_BYTES / 8 / k).max(1), Ordering::Relaxed);
+        let (piece, (mut on_device, ranks, row_norms)) = loop {
+            let piece = self.piece().min(rows.len() / dim).max(1);
+            let take =
+                || Ok((self.device.array(piece * dim)?, self.device.array(piece * k)?, self.device.array(piece)?));
+            match take() {
+                Ok(taken) => break (piece, taken),
+                Err(Failure { out_of_memory: true, .. }) if piece > 1 => {
+                    self.piece.fetch_min(piece / 2, Ordering::Relaxed);
+                }
+                Err(failure) => return Err(failure),
+            }
+        };
         let (mut ranks_here, mut row_norms_here) = (vec![0.0; piece * k], vec![0.0; piece]);
         // Last, so that it is dropped first: then it waits.
         let stream = self.device.stream()?;

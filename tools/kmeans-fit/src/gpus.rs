@@ -72,6 +72,11 @@ impl Gpus {
         stats.with("device", names.join(", ")).with("gpu_rows_max", self.rows_max())
     }
 
+    /// Threads that feed them, of so many.
+    pub fn hands(&self, threads: usize) -> usize {
+        threads.clamp(self.devices.len(), HANDS * self.devices.len())
+    }
+
     /// Rows that are computed at a time.
     pub fn rows_max(&self) -> usize {
         self.piece.load(Relaxed)
@@ -173,7 +178,7 @@ impl Gpus {
     /// halved, and then threads.
     fn take(&self, threads: usize) -> Result<Vec<(usize, Memory)>, Lost> {
         let (mut memories, gpus) = (self.memories(), self.devices.len());
-        let mut hands = threads.clamp(gpus, HANDS * gpus);
+        let mut hands = self.hands(threads);
         loop {
             let rows = self.rows_max();
             let mut take = |hand: usize| match memories[hand % gpus].pop() {

@@ -76,7 +76,8 @@ impl Held {
             gathered.clear();
             Ok(())
         };
-        let states = rows.pass(
+        let states = rows.pass_on(
+            held.gpus.hands(rows.threads),
             || (turn.fetch_add(1, Relaxed) % held.gpus.devices().len(), Block::default(), Vec::new()),
             |(gpu, gathered, chunks), view| {
                 if !short.load(Relaxed) {
@@ -137,7 +138,7 @@ impl Held {
             let gpu = turn.fetch_add(1, Relaxed) % self.gpus.devices().len();
             (gpu, Block::default(), Vec::new(), start())
         };
-        let states = rows.pass(begin, |(gpu, gathered, places, state), view| {
+        let states = rows.pass_on(self.gpus.hands(rows.threads), begin, |(gpu, gathered, places, state), view| {
             places.extend(view.first..view.first + view.numbers.len());
             gathered.append(view.to_block());
             if gathered.rows() >= self.gpus.rows_max() {

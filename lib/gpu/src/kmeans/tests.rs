@@ -128,7 +128,12 @@ fn short_memory_halves_the_pieces() {
     assert!((TILE..2000).contains(&cuda.piece()), "{}", cuda.piece());
 
     let emulator = Emulator::new(false).unwrap();
-    let cuda = Cuda::new(&Device::emulated(emulator.with_limit(60_000)), centroids).unwrap();
+    let cuda = Cuda::new(&Device::emulated(emulator.with_limit(60_000)), centroids.clone()).unwrap();
+    let (mut several, mut expected) = (vec![Nearest::MISSING; 6000], vec![Nearest::MISSING; 6000]);
+    cuda.assign_several(&rows, 3, &mut several).unwrap();
+    Reference::new(centroids).nearest_several(&rows, 3, &mut expected, &mut ());
+    assert_same(&several, &expected, "several in short memory");
+    assert!((1..2000).contains(&cuda.piece()), "{}", cuda.piece());
     let failure = cuda.assign(&rows, &mut vec![Nearest::MISSING; 2000], &mut Memory::default()).unwrap_err();
     assert!(failure.out_of_memory);
 }
