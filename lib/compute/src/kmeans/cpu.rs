@@ -20,8 +20,8 @@ use std::sync::LazyLock;
 /// Rows of scores that are looked at together.
 const AT_ONCE: usize = 4;
 
-/// Points that pass over the centroids together.
-const GROUP: usize = 8 * PANEL;
+/// Points that pass over the centroids together: calls with a multiple of it waste nothing.
+pub const GROUP: usize = 8 * PANEL;
 
 /// Finds nearest centroids with the best instructions of this processor, bit for bit as [`Reference`](super::Reference).
 #[derive(Debug)]
