@@ -155,7 +155,7 @@ impl Cpu {
         let norms = exact::norms(&centroids);
         let rows_of_block = match machine {
             #[cfg(target_arch = "x86_64")]
-            Machine::Amx => matmul::amx::AmxKernel::ROWS,
+            Machine::Amx => matmul::amx::AmxKernel::<true>::ROWS,
             #[cfg(target_arch = "x86_64")]
             Machine::Avx512Vnni => matmul::avx512vnni::Avx512VnniKernel::ROWS,
             #[cfg(target_arch = "x86_64")]
@@ -322,7 +322,7 @@ compiled_for!(
     "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
 );
 #[cfg(target_arch = "x86_64")]
-compiled_for!(on_amx, matmul::amx::AmxKernel, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16");
+compiled_for!(on_amx, matmul::amx::AmxKernel<true>, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16");
 
 /// Candidates for one group of rows.
 ///
