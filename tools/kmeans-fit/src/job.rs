@@ -56,7 +56,8 @@ pub fn from_rows(args: &Args, first: Option<Model>, devices: Vec<Device>) -> Res
     };
     let gpus = (!devices.is_empty()).then(|| Arc::new(Gpus::new(devices, dim)));
     rows.gpus = gpus.clone();
-    let mut job = Job { args, k, metric, first: first.map(|model| model.centroids), rows, report: Report::default() };
+    let (first, before, report) = (first.map(|model| model.centroids), fit::Before::default(), Report::default());
+    let mut job = Job { args, k, metric, first, rows, before, report };
     let model = match args.batch {
         Some(batch) => job.fit_batches(batch)?,
         None => job.fit(rows_total)?,
@@ -83,6 +84,7 @@ struct Job<'a> {
     metric: Metric,
     first: Option<Centroids>,
     rows: Rows,
+    before: fit::Before,
     report: Report,
 }
 
@@ -142,7 +144,7 @@ impl Job<'_> {
             if let Some(path) = &self.args.checkpoint {
                 at.write(path, job)?;
             }
-            let (sum, looks) = fit::measure(&mut self.rows, &at.state.centroids)?;
+            let (sum, looks) = fit::measure(&mut self.rows, &at.state.centroids, &mut self.before)?;
             seeding::enough(&self.rows, self.k)?;
             let ended = at.state.step(&sum, &self.args.rule(), self.args.empty);
             self.report.iteration(fit::rows(&sum), looks);

@@ -6,6 +6,7 @@
 use crate::feed::{Counts, Feed};
 use crate::gpus::Gpus;
 use crate::spool::Spool;
+use compute::kmeans::GROUP;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use pipe::failure::Failure;
@@ -167,14 +168,20 @@ pub struct Rows {
     pub bytes: u64,
     /// Where they are assigned; `None`: on the processor.
     pub gpus: Option<Arc<Gpus>>,
+    /// Whether there is memory for a number beside each row.
+    pub remember: bool,
 }
 
-/// Bytes of the values of a block, unless one row has more.
+/// Bytes of the number that a fit keeps beside each row.
+const BESIDE: u64 = 4;
+
+/// Bytes of the values of a block, about.
 const BLOCK: usize = 1 << 20;
 
-/// Rows of a block.
+/// Rows of a block: where rows are small, as many as go over the centroids together, or a multiple of that.
 pub fn block_rows(dim: usize) -> usize {
-    (BLOCK / (4 * dim)).max(1)
+    let rows = (BLOCK / (4 * dim)).max(1);
+    if rows < GROUP { rows } else { rows / GROUP * GROUP }
 }
 
 impl Rows {
@@ -190,8 +197,10 @@ impl Rows {
             passes_read: 0,
             bytes: 0,
             gpus: None,
+            remember: true,
         };
         if feed.rereadable() && bytes.is_some_and(|bytes| bytes > memory) {
+            rows.remember = feed.rows_total().is_some_and(|rows| BESIDE * rows <= memory);
             rows.place = Place::Files(Box::new(feed));
             return Ok(rows);
         }
@@ -204,13 +213,14 @@ impl Rows {
                 values: Values::of(&block.values),
             };
             first += next.numbers.len();
-            kept_bytes += next.values.bytes() + 16 * next.numbers.len() as u64;
+            kept_bytes += next.values.bytes() + (16 + BESIDE) * next.numbers.len() as u64;
             kept.push(next);
             block.clear();
             if kept_bytes > memory {
                 rows.place = if feed.rereadable() {
                     kept.clear();
                     feed.rewind()?;
+                    rows.remember = feed.rows_total().is_some_and(|rows| BESIDE * rows <= memory);
                     Place::Files(Box::new(feed))
                 } else {
                     let mut spool = Spool::create(dim)?;
@@ -222,6 +232,7 @@ impl Rows {
                         block.clear();
                     }
                     (rows.bytes, rows.counts) = (feed.bytes(), feed.counts);
+                    rows.remember = BESIDE * rows.counts.used <= memory;
                     Place::Spool(spool)
                 };
                 return Ok(rows);
@@ -240,7 +251,16 @@ impl Rows {
             Kept { first, numbers, weights, values: Values::Single(values) }
         });
         let counts = Counts { rows: rows as u64, used: rows as u64, ..Counts::default() };
-        Rows { place: Place::Memory(kept.collect()), dim, threads, counts, passes_read: 0, bytes: 0, gpus: None }
+        Rows {
+            place: Place::Memory(kept.collect()),
+            dim,
+            threads,
+            counts,
+            passes_read: 0,
+            bytes: 0,
+            gpus: None,
+            remember: false,
+        }
     }
 
     /// Other rows that are in memory already, gone over as these are.
@@ -294,6 +314,7 @@ impl Rows {
             passes_read: 0,
             bytes: 0,
             gpus: None,
+            remember: false,
         }
     }
 
