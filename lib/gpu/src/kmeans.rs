@@ -26,22 +26,32 @@ pub struct Cuda {
 impl Cuda {
     /// Brings the centroids onto the GPU.
     pub fn new(device: &Device, centroids: Centroids) -> Result<Cuda, Failure> {
+        let mut one = Cuda::on_each(std::slice::from_ref(device), &centroids)?;
+        Ok(one.remove(0))
+    }
+
+    /// Brings the same centroids onto each of several GPUs.
+    pub fn on_each(devices: &[Device], centroids: &Centroids) -> Result<Vec<Cuda>, Failure> {
         if centroids.dim > DIM_MAX {
             let message =
                 format!("GPU: vectors of {} values, expected {DIM_MAX} at most; run with --device cpu", centroids.dim);
             return Err(Failure { message, out_of_memory: false });
         }
-        let norms = exact::norms(&centroids);
-        let table = Table::new(&centroids, &norms);
-        let exact = kernels::Centroids { values: device.array_of(&centroids.values)?, norms: device.array_of(&norms)? };
-        let rounded = Rounded {
-            values: device.array_of(&table.values)?,
-            halves: device.array_of(&table.halves)?,
-            middle: device.array_of(&table.middle)?,
-            limits: table.limits,
+        let norms = exact::norms(centroids);
+        let table = Table::new(centroids, &norms);
+        let bring = |device: &Device| {
+            let exact =
+                kernels::Centroids { values: device.array_of(&centroids.values)?, norms: device.array_of(&norms)? };
+            let rounded = Rounded {
+                values: device.array_of(&table.values)?,
+                halves: device.array_of(&table.halves)?,
+                middle: device.array_of(&table.middle)?,
+                limits: table.limits,
+            };
+            let piece = AtomicUsize::new(whole_tiles(PIECE_BYTES / 4 / centroids.dim));
+            Ok(Cuda { device: device.clone(), centroids: centroids.clone(), exact, rounded, piece })
         };
-        let piece = AtomicUsize::new(whole_tiles(PIECE_BYTES / 4 / centroids.dim));
-        Ok(Cuda { device: device.clone(), centroids, exact, rounded, piece })
+        devices.iter().map(bring).collect()
     }
 
     /// The centroids.

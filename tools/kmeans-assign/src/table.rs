@@ -32,12 +32,11 @@ impl Tables {
         if devices.is_empty() {
             return Ok(Tables::Cpu(Arc::new(Cpu::new(centroids.clone()))));
         }
-        let gpu = |device: &Device| {
-            let cuda = Cuda::new(device, centroids.clone())?;
+        let gpu = |cuda: Cuda| {
             let sums = summing.then(|| cuda.sums(unit_exponent(centroids))).transpose()?;
             Ok(Gpu { cuda: Arc::new(cuda), sums: sums.map(Arc::new) })
         };
-        devices.iter().map(gpu).collect::<Result<_, _>>().map(Tables::Gpus)
+        Cuda::on_each(devices, centroids)?.into_iter().map(gpu).collect::<Result<_, _>>().map(Tables::Gpus)
     }
 
     /// One for each of so many threads, as far as they are of use; each GPU has one.

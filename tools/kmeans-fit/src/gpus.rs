@@ -157,12 +157,11 @@ impl Gpus {
     /// The centroids, and places for sums, on each GPU.
     fn tables(&self, centroids: &Centroids, unit: Option<i32>) -> Result<Vec<Table>, Lost> {
         let make = || {
-            let table = |device| {
-                let cuda = Cuda::new(device, centroids.clone())?;
+            let table = |cuda: Cuda| {
                 let sums = unit.map(|unit| cuda.sums(unit)).transpose()?;
                 Ok(Table { cuda, sums })
             };
-            self.devices.iter().map(table).collect::<Result<_, Lost>>()
+            Cuda::on_each(&self.devices, centroids)?.into_iter().map(table).collect::<Result<_, Lost>>()
         };
         make().or_else(|failure: Lost| {
             if !failure.out_of_memory {
