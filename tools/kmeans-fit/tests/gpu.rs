@@ -96,7 +96,7 @@ fn rows_of_any_number_go_through_little_memory() {
     let Some(setup) = Setup::new(3000) else { return };
     // Of 128 rows pieces take 128 * (DIM * 4 + 64 + 100) = 27,000 bytes, two for each thread; k-means++ wants 72 for each of 2,700 rows at once.
     let names = setup.folder.path().join("names");
-    for way in ["-k 5 --iters 2", "-k 4 --init k-means++ --iters 1", "-k 5 --batch 400"] {
+    for way in ["-k 5 --iters 2", "-k 9 --init k-means++ --iters 1", "-k 5 --batch 400"] {
         let expected = setup.run(&format!("{way} vectors.npy"), &[]);
         for threads in [1, 4] {
             let args = format!("{way} --device cuda --threads {threads} --stats stats vectors.npy");
