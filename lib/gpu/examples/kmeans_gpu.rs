@@ -1,10 +1,11 @@
 //! How fast nearest centroids are found on a GPU, after the answers were compared with the CPU's.
 //!
-//! `kmeans_gpu describe` prints the first GPU, or says why there is none and exits 1; `kmeans_gpu count` how many there are. `kmeans_gpu bench N DIM:K...` prints a table: milliseconds
-//! of each kernel with the rows in the GPU's memory, TFLOP/s of the product 2 N DIM K over the assignment, the share of second looks, and
-//! milliseconds of an assignment that starts and ends in the memory of the host. Rows are random, around K directions.
-//! `kmeans_gpu rows N DIM` writes such rows to standard output as 32-bit floats, for other programs to measure on; `kmeans_gpu nasty N DIM K`
-//! writes K centroids and N rows that are hard to tell apart, too large, too small, or not numbers: what the tests of all devices are of.
+//! `kmeans_gpu describe` prints the first GPU, or says why there is none and exits 1; `kmeans_gpu count` how many there are.
+//! `kmeans_gpu bench N DIM:K...` prints a table: milliseconds of each kernel with the rows in the GPU's memory, TFLOP/s of the product 2 N DIM K
+//! over the assignment, the share of second looks, and milliseconds of an assignment that starts and ends in the memory of the host. Rows are
+//! random, around K directions. `kmeans_gpu rows N DIM` writes such rows to standard output as 32-bit floats, for other programs to measure on;
+//! `kmeans_gpu nasty N DIM K` writes K centroids and N rows that are hard to tell apart, too large, too small, or not numbers: what the tests
+//! of all devices are of.
 
 use compute::kmeans::trials::{Random, nasty};
 use compute::kmeans::{Assigner, Centroids, Cpu, Metric, Nearest};
