@@ -195,6 +195,35 @@ fn threads_change_no_byte() {
 }
 
 #[test]
+fn a_shard_in_pieces_is_the_one_that_is_held_whole() {
+    // Samples as large as the first, larger ones, smaller ones, and of all sizes; the guess where they begin is right, or wrong.
+    let rising: Vec<i64> = (0..900).collect();
+    let falling: Vec<i64> = (0..900).rev().collect();
+    let lines =
+        ["--length 700 --prev 20", "--length 1000 --mode within --tail keep", "--length 1000 --mode best-fit --pad 0"];
+    for lengths in [rising, falling] {
+        let tokens = (0..lengths.iter().sum()).map(|place| place % 50_021);
+        let folder = Folder::new();
+        folder.write(
+            "t",
+            array(&[900].into_iter().chain(lengths.iter().copied()).chain(tokens).collect::<Vec<_>>(), "i4"),
+        );
+        for (place, (line, limit)) in lines.iter().flat_map(|line| [(line, "600000"), (line, "1mb")]).enumerate() {
+            let run = |out: String, more: &str| {
+                let line = format!("{line} --format mds --mds-encoding pkl --size-limit {limit} --out {out} {more} t");
+                pack(&folder, &line).output();
+                files(&folder.path().join(out))
+            };
+            let pieces = run(format!("pieces{place}"), "");
+            assert!(pieces.len() > 2, "the test must meet shards");
+            // What is compared with what was there before is held whole.
+            assert!(pieces == run(format!("whole{place}"), "--resume"), "{line} {limit}");
+            pack(&folder, &format!("--verify pieces{place}")).output();
+        }
+    }
+}
+
+#[test]
 fn verify_sees_every_byte() {
     let folder = Folder::new();
     folder.write("t", array(&documents(9), "u2"));
