@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// Bytes of a shard that are handed over together: few enough to be still in the processor's cache when they are written.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 512 << 10;
 
 /// Pieces that wait to be written.
 const QUEUE: usize = 4;
