@@ -200,7 +200,8 @@ impl Partial {
 
 const KIND: &str = "kmeans-sums";
 
-const TOO_MANY: &str = "more rows than 64 bits can add up";
+/// Why sums cannot be added.
+pub const TOO_MANY: &str = "more rows than 64 bits can add up";
 
 /// Checks that all tensors are of as many clusters, and gives the dimension. Of tensors that are missing, reading tells.
 fn check_shapes(file: &File) -> Result<usize, String> {

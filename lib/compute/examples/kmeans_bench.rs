@@ -7,7 +7,7 @@
 
 mod peak;
 
-use compute::kmeans::{Assigner, Centroids, Cpu, Memory, Metric, Nearest, Sums, WEIGHT_ONE};
+use compute::kmeans::{Assigner, Centroids, Cpu, Memory, Metric, Moves, Nearest, Sums, WEIGHT_ONE};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
@@ -66,7 +66,7 @@ fn lloyd(rows: &[f32], mut centroids: Centroids, machine: &str, threads: usize, 
     let (start, dim) = (Instant::now(), centroids.dim);
     let n = rows.len() / dim;
     let mut found = vec![Nearest::MISSING; n];
-    let sums = Mutex::new(Sums::new(&centroids));
+    let mut sums = Sums::new(&centroids);
     let mut run = Run {
         total: 0.0,
         prepare: f64::MAX,
@@ -81,23 +81,23 @@ fn lloyd(rows: &[f32], mut centroids: Centroids, machine: &str, threads: usize, 
         let step = Instant::now();
         let cpu = Cpu::with(centroids.clone(), machine);
         run.prepare = run.prepare.min(step.elapsed().as_secs_f64());
-        if !sums.lock().unwrap().restart(&centroids) {
-            found.fill(Nearest::MISSING);
-        }
+        let all = Mutex::new(Moves::new(&sums));
         let looks = AtomicUsize::new(0);
         let blocks = Mutex::new(rows.chunks(BLOCK * dim).zip(found.chunks_mut(BLOCK)));
         let worker = |memory: &mut Memory| {
-            let (mut fastest, mut fastest_sums) = (0.0_f64, 0.0_f64);
+            let (mut fastest, mut fastest_sums, mut moves) = (0.0_f64, 0.0_f64, Moves::new(&sums));
             loop {
-                let Some((rows, found)) = blocks.lock().unwrap().next() else { return (fastest, fastest_sums) };
+                let Some((rows, found)) = blocks.lock().unwrap().next() else {
+                    all.lock().unwrap().merge(&moves);
+                    return (fastest, fastest_sums);
+                };
                 let before: Vec<u32> = found.iter().map(|found| found.cluster).collect();
                 let call = Instant::now();
                 looks.fetch_add(cpu.nearest(rows, found, memory), Relaxed);
                 fastest = fastest.max(found.len() as f64 / call.elapsed().as_secs_f64());
-                let mut sums = sums.lock().unwrap();
                 let call = Instant::now();
                 for ((row, &found), before) in rows.chunks_exact(dim).zip(&*found).zip(before) {
-                    sums.relabel(row, before, found, WEIGHT_ONE).expect("unit vectors");
+                    moves.add(row, before, found, WEIGHT_ONE).expect("unit vectors");
                 }
                 fastest_sums = fastest_sums.max(found.len() as f64 / call.elapsed().as_secs_f64());
             }
@@ -108,7 +108,7 @@ fn lloyd(rows: &[f32], mut centroids: Centroids, machine: &str, threads: usize, 
             rates.fold((0.0, 0.0_f64), |sum, rate| (sum.0 + rate.0, rate.1.max(sum.1)))
         });
         (run.fastest, run.sums) = (run.fastest.max(rates.0), run.sums.max(rates.1));
-        let sums = sums.lock().unwrap();
+        sums = sums.after(&all.into_inner().unwrap()).expect("few rows");
         for (j, row) in centroids.values.chunks_exact_mut(dim).enumerate() {
             if let Some(mean) = sums.centroid(j) {
                 row.copy_from_slice(&mean);

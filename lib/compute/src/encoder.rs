@@ -200,7 +200,7 @@ compiled_for!(
     "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"
 );
 #[cfg(target_arch = "x86_64")]
-compiled_for!(on_amx, matmul::amx::AmxKernel, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16");
+compiled_for!(on_amx, matmul::amx::AmxKernel<false>, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16");
 
 /// A width with its padding.
 fn padded(width: usize) -> usize {

@@ -87,20 +87,20 @@ fn assign(view: View, centroids: &Centroids, exponent: i32, threads: usize) -> R
     let (table, empty, next) = (Cpu::new(centroids.clone()), nothing(centroids, exponent), AtomicUsize::new(0));
     let (rows, part) = (view.numbers.len(), block_rows(centroids.dim));
     let work = || {
-        let mut adder = Adder::new(&table, &empty);
+        let mut adder = Adder::new(&table, &empty.sums);
         loop {
             let from = part * next.fetch_add(1, Ordering::Relaxed);
             if from >= rows {
                 return Ok(adder);
             }
-            adder.add(view.part(from..rows.min(from + part)))?;
+            adder.add(view.part(from..rows.min(from + part)), &mut Vec::new())?;
         }
     };
     let adders: Result<Vec<_>, Failure> = thread::scope(|scope| {
         let hands: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         hands.into_iter().map(|hand| hand.join().expect("a worker does not panic")).collect()
     });
-    together(adders?)
+    together(adders?, empty)
 }
 
 /// What came to the totals since.

@@ -76,6 +76,11 @@ impl Feed {
         self.vectors.rereadable() && self.filter.weights.as_ref().is_none_or(|path| path.is_file())
     }
 
+    /// How many rows there are, those left out included, where that is known.
+    pub fn rows_total(&self) -> Option<u64> {
+        self.vectors.rows_total()
+    }
+
     /// Bytes that were read.
     pub fn bytes(&self) -> u64 {
         self.vectors.bytes()

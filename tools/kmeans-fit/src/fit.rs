@@ -3,14 +3,15 @@
 //! One iteration is the same whether the rows are here or their sums come from files: [`State::step`].
 
 use crate::empties::{Empty, Repairs, next};
-use crate::rows::{Rows, View};
+use crate::rows::{Rows, View, block_rows};
 use cluster::Model;
 use cluster::model::metric_name;
-use cluster::sums::Partial;
-use compute::kmeans::{Assigner, Centroids, Cpu, Nearest, WEIGHT_ONE};
+use cluster::sums::{Farthest, Partial, TOO_MANY};
+use compute::kmeans::{Assigner, Centroids, Cpu, Moves, Nearest, Sums, WEIGHT_ONE};
 use pipe::column::write_number;
 use pipe::failure::Failure;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// When to end.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -199,29 +200,73 @@ fn numbers(numbers: impl IntoIterator<Item = f64>) -> String {
     String::from_utf8(text).expect("numbers are ASCII")
 }
 
-/// Adds up rows by the centroid that is nearest to them, on one thread.
+/// What the rows came to in the last pass, and where each of them was: the next pass counts only those that move.
+#[derive(Default)]
+pub struct Before {
+    sums: Option<Sums>,
+    /// The cluster of each row, of each block of a pass; none where there is no memory for it.
+    labels: Mutex<Vec<Vec<u32>>>,
+}
+
+impl Before {
+    /// The sums to go on from.
+    fn sums(&mut self, empty: &Sums) -> Sums {
+        match self.sums.take() {
+            Some(sums) if sums.exponent == empty.exponent => sums,
+            // Of another unit, or none: all rows are counted anew.
+            _ => {
+                self.labels().clear();
+                empty.clone()
+            }
+        }
+    }
+
+    fn labels(&self) -> MutexGuard<'_, Vec<Vec<u32>>> {
+        self.labels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The labels of a block, to be put back.
+    fn take(&self, block: usize) -> Vec<u32> {
+        self.labels().get_mut(block).map(std::mem::take).unwrap_or_default()
+    }
+
+    fn put(&self, block: usize, labels: Vec<u32>) {
+        let mut all = self.labels();
+        let len = all.len().max(block + 1);
+        all.resize_with(len, Vec::new);
+        all[block] = labels;
+    }
+}
+
+/// Counts rows by the centroid that is nearest to them, on one thread.
 pub struct Adder<'a> {
     table: &'a Cpu,
     found: Vec<Nearest>,
     memory: <Cpu as Assigner>::Memory,
-    /// What the rows came to.
-    pub partial: Partial,
-    /// Rows that needed a second look.
-    pub looks: u64,
+    moves: Moves,
+    farthest: Farthest,
+    looks: u64,
 }
 
 impl<'a> Adder<'a> {
-    /// Nothing yet. `empty` has the shape and unit of the sums.
-    pub fn new(table: &'a Cpu, empty: &Partial) -> Adder<'a> {
-        Adder { table, found: Vec::new(), memory: Default::default(), partial: empty.clone(), looks: 0 }
+    /// Nothing yet, in a pass that goes on from these sums.
+    pub fn new(table: &'a Cpu, sums: &Sums) -> Adder<'a> {
+        let farthest = Farthest::new(sums.totals.len(), sums.dim);
+        Adder { table, found: Vec::new(), memory: Default::default(), moves: Moves::new(sums), farthest, looks: 0 }
     }
 
-    /// Adds some rows.
-    pub fn add(&mut self, view: View) -> Result<(), Failure> {
-        self.found.resize(view.numbers.len(), Nearest::MISSING);
+    /// Counts some rows. `labels` says where they were and then where they are; it is empty where they were nowhere.
+    pub fn add(&mut self, view: View, labels: &mut Vec<u32>) -> Result<(), Failure> {
+        labels.resize(view.numbers.len(), Nearest::NONE);
+        self.found.clear();
+        self.found.extend(labels.iter().map(|&cluster| Nearest { cluster, ..Nearest::MISSING }));
         self.looks += self.table.nearest(view.values, &mut self.found, &mut self.memory) as u64;
-        for ((number, weight, row), &found) in view.rows().zip(&self.found) {
-            self.partial.add(row, found, weight).map_err(|_| outlier(number))?;
+        for (((number, weight, row), &found), label) in view.rows().zip(&self.found).zip(labels) {
+            self.moves.add(row, *label, found, weight).map_err(|_| outlier(number))?;
+            if weight > 0 {
+                self.farthest.add(row, found);
+            }
+            *label = found.cluster;
         }
         Ok(())
     }
@@ -229,27 +274,42 @@ impl<'a> Adder<'a> {
 
 fn outlier(number: u64) -> Failure {
     Failure::work(format!(
-        "row {number} (from 0, over all files): too far out, or too heavy, to be added up: more than 2^19 times as far from 0 as any centroid, or one row too many for 64 bits"
+        "row {number} (from 0, over all files): too far out, or too heavy, to be added up: more than 2^19 times as far from 0 as any centroid"
     ))
 }
 
 /// What all rows come to with these centroids, and how many needed a second look.
-pub fn measure(rows: &mut Rows, centroids: &Centroids) -> Result<(Partial, u64), Failure> {
+pub fn measure(rows: &mut Rows, centroids: &Centroids, before: &mut Before) -> Result<(Partial, u64), Failure> {
     let (table, empty) = (Cpu::new(centroids.clone()), Partial::new(centroids));
-    let adders = rows.pass(|| Adder::new(&table, &empty), |adder, view| adder.add(view))?;
-    let (mut partial, looks) = together(adders)?;
+    let (sums, remember) = (before.sums(&empty.sums), rows.remember);
+    let adders = rows.pass(
+        || Adder::new(&table, &sums),
+        |adder, view| {
+            let block = view.first / block_rows(centroids.dim);
+            let mut labels = before.take(block);
+            adder.add(view, &mut labels)?;
+            if remember {
+                before.put(block, labels);
+            }
+            Ok(())
+        },
+    )?;
+    let (mut partial, looks) = together(adders, Partial { sums, ..empty })?;
     partial.rows_missing = rows.counts.missing;
     partial.rows_bad = rows.counts.bad;
+    before.sums = remember.then(|| partial.sums.clone());
     Ok((partial, looks))
 }
 
-/// The sums of several threads.
-pub fn together(adders: Vec<Adder>) -> Result<(Partial, u64), Failure> {
+/// What the rows of several threads come to, which went on from `before`.
+pub fn together(adders: Vec<Adder>, before: Partial) -> Result<(Partial, u64), Failure> {
     let mut adders = adders.into_iter();
-    let Adder { mut partial, mut looks, .. } = adders.next().expect("there is a thread");
+    let Adder { mut moves, mut farthest, mut looks, .. } = adders.next().expect("there is a thread");
     for other in adders {
-        partial.merge(&other.partial).map_err(Failure::work)?;
+        moves.merge(&other.moves);
+        farthest.merge(&other.farthest);
         looks += other.looks;
     }
-    Ok((partial, looks))
+    let sums = before.sums.after(&moves).map_err(|_| Failure::work(TOO_MANY))?;
+    Ok((Partial { sums, farthest, ..before }, looks))
 }

@@ -262,7 +262,7 @@ const TOOL: Tool<Args> = Tool {
         (
             "First centroids",
             &[
-                "All draws are keyed by seed, step and row number (from 0, over all FILEs). `random`: K rows, with probabilities in proportion to their weights. `k-means++` (Arthur and Vassilvitskii 2007): row after row, in proportion to the weighted squared distance to those before; of 2 + ln K draws each time the one that leaves the smallest sum, as scikit-learn does. It reads the rows 2 K times. `k-means||` (Bahmani et al. 2012, in four passes): 2 K rows by weight, 2 K more by weighted squared distance to those, each of these 4 K weighed with the rows that are nearest to it, and k-means++ over them. On embeddings, a fit from it ends as low as one from k-means++.",
+                "All draws are keyed by seed, step and row number (from 0, over all FILEs). `random`: K rows, with probabilities in proportion to their weights. `k-means++` (Arthur and Vassilvitskii 2007): row after row, in proportion to the weighted squared distance to those before; of 2 + ln K draws each time the one that leaves the smallest sum, as scikit-learn does. It reads the rows 2 K times. `k-means||` (Bahmani et al. 2012, in four passes): 2 K rows by weight (4 K where K is at most 256), as many more by weighted squared distance to those, each of these candidates weighed with the rows that are nearest to it, and k-means++ over them. On embeddings, a fit from it ends as low as one from k-means++.",
                 "Where fewer rows differ than there are clusters, the first of them is repeated; of equal centroids all but one stay empty.",
             ],
         ),
@@ -470,7 +470,8 @@ fn from_rows(args: &Args, first: Option<Model>) -> Result<(Model, Report), Failu
         let memory = args.memory.unwrap_or_else(memory::half_of_free).saturating_sub(overhead(k, dim, threads));
         Rows::open(feed, memory, bytes, threads)?
     };
-    let mut job = Job { args, k, metric, first: first.map(|model| model.centroids), rows, report: Report::default() };
+    let (first, before, report) = (first.map(|model| model.centroids), fit::Before::default(), Report::default());
+    let mut job = Job { args, k, metric, first, rows, before, report };
     let model = match args.batch {
         Some(batch) => job.fit_batches(batch)?,
         None => job.fit(rows_total)?,
@@ -495,6 +496,7 @@ struct Job<'a> {
     metric: Metric,
     first: Option<Centroids>,
     rows: Rows,
+    before: fit::Before,
     report: Report,
 }
 
@@ -554,7 +556,7 @@ impl Job<'_> {
             if let Some(path) = &self.args.checkpoint {
                 at.write(path, job)?;
             }
-            let (sum, looks) = fit::measure(&mut self.rows, &at.state.centroids)?;
+            let (sum, looks) = fit::measure(&mut self.rows, &at.state.centroids, &mut self.before)?;
             seeding::enough(&self.rows, self.k)?;
             let ended = at.state.step(&sum, &self.args.rule(), self.args.empty);
             self.report.iteration(fit::rows(&sum), looks);

@@ -5,6 +5,7 @@
 
 use crate::feed::{Counts, Feed};
 use crate::spool::Spool;
+use compute::kmeans::GROUP;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use pipe::failure::Failure;
@@ -164,14 +165,20 @@ pub struct Rows {
     pub passes_read: u64,
     /// Bytes of the input.
     pub bytes: u64,
+    /// Whether there is memory for a number beside each row.
+    pub remember: bool,
 }
 
-/// Bytes of the values of a block, unless one row has more.
+/// Bytes of the number that a fit keeps beside each row.
+const BESIDE: u64 = 4;
+
+/// Bytes of the values of a block, about.
 const BLOCK: usize = 1 << 20;
 
-/// Rows of a block.
+/// Rows of a block: where rows are small, as many as go over the centroids together, or a multiple of that.
 pub fn block_rows(dim: usize) -> usize {
-    (BLOCK / (4 * dim)).max(1)
+    let rows = (BLOCK / (4 * dim)).max(1);
+    if rows < GROUP { rows } else { rows / GROUP * GROUP }
 }
 
 impl Rows {
@@ -186,8 +193,10 @@ impl Rows {
             counts: Counts::default(),
             passes_read: 0,
             bytes: 0,
+            remember: true,
         };
         if feed.rereadable() && bytes.is_some_and(|bytes| bytes > memory) {
+            rows.remember = feed.rows_total().is_some_and(|rows| BESIDE * rows <= memory);
             rows.place = Place::Files(Box::new(feed));
             return Ok(rows);
         }
@@ -200,13 +209,14 @@ impl Rows {
                 values: Values::of(&block.values),
             };
             first += next.numbers.len();
-            kept_bytes += next.values.bytes() + 16 * next.numbers.len() as u64;
+            kept_bytes += next.values.bytes() + (16 + BESIDE) * next.numbers.len() as u64;
             kept.push(next);
             block.clear();
             if kept_bytes > memory {
                 rows.place = if feed.rereadable() {
                     kept.clear();
                     feed.rewind()?;
+                    rows.remember = feed.rows_total().is_some_and(|rows| BESIDE * rows <= memory);
                     Place::Files(Box::new(feed))
                 } else {
                     let mut spool = Spool::create(dim)?;
@@ -218,6 +228,7 @@ impl Rows {
                         block.clear();
                     }
                     (rows.bytes, rows.counts) = (feed.bytes(), feed.counts);
+                    rows.remember = BESIDE * rows.counts.used <= memory;
                     Place::Spool(spool)
                 };
                 return Ok(rows);
@@ -236,7 +247,7 @@ impl Rows {
             Kept { first, numbers, weights, values: Values::Single(values) }
         });
         let counts = Counts { rows: rows as u64, used: rows as u64, ..Counts::default() };
-        Rows { place: Place::Memory(kept.collect()), dim, threads, counts, passes_read: 0, bytes: 0 }
+        Rows { place: Place::Memory(kept.collect()), dim, threads, counts, passes_read: 0, bytes: 0, remember: false }
     }
 
     /// Lets `step` see every row once, on several threads, each with a state of its own that `start` makes; gives the states.
@@ -267,7 +278,15 @@ impl Rows {
     /// Rows that are gone over once, [in order](Rows::in_order), and kept nowhere.
     pub fn once(feed: Feed, threads: usize) -> Rows {
         let (dim, counts) = (feed.dim(), Counts::default());
-        Rows { place: Place::Once(Box::new(feed), Block::default()), dim, threads, counts, passes_read: 0, bytes: 0 }
+        Rows {
+            place: Place::Once(Box::new(feed), Block::default()),
+            dim,
+            threads,
+            counts,
+            passes_read: 0,
+            bytes: 0,
+            remember: false,
+        }
     }
 
     /// The first rows, so many or all there are. The next pass begins with them again.

@@ -20,8 +20,8 @@ use std::sync::LazyLock;
 /// Rows of scores that are looked at together.
 const AT_ONCE: usize = 4;
 
-/// Points that pass over the centroids together.
-const GROUP: usize = 8 * PANEL;
+/// Points that pass over the centroids together: calls with a multiple of it waste nothing.
+pub const GROUP: usize = 8 * PANEL;
 
 /// Finds nearest centroids with the best instructions of this processor, bit for bit as [`Reference`](super::Reference).
 #[derive(Debug)]
@@ -155,7 +155,7 @@ impl Cpu {
         let norms = exact::norms(&centroids);
         let rows_of_block = match machine {
             #[cfg(target_arch = "x86_64")]
-            Machine::Amx => matmul::amx::AmxKernel::ROWS,
+            Machine::Amx => matmul::amx::AmxKernel::<true>::ROWS,
             #[cfg(target_arch = "x86_64")]
             Machine::Avx512Vnni => matmul::avx512vnni::Avx512VnniKernel::ROWS,
             #[cfg(target_arch = "x86_64")]
@@ -322,7 +322,7 @@ compiled_for!(
     "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"
 );
 #[cfg(target_arch = "x86_64")]
-compiled_for!(on_amx, matmul::amx::AmxKernel, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16");
+compiled_for!(on_amx, matmul::amx::AmxKernel<true>, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16");
 
 /// Candidates for one group of rows.
 ///

@@ -16,8 +16,8 @@ mod table;
 #[doc(hidden)]
 pub mod trials;
 
-pub use cpu::{Cpu, Memory};
-pub use sums::{Outlier, Sums, Totals, WEIGHT_ONE, power_of_two, unit_exponent};
+pub use cpu::{Cpu, GROUP, Memory};
+pub use sums::{Moves, Outlier, Sums, Totals, WEIGHT_ONE, power_of_two, unit_exponent};
 
 /// How far two vectors are from each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

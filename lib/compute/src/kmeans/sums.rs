@@ -22,6 +22,9 @@ pub const WEIGHT_ONE: u64 = 1 << 20;
 /// The largest value that a row may add to a coordinate: what 64-bit floats round to whole numbers without a branch.
 const ADDEND_MAX: f64 = (1_u64 << 51) as f64;
 
+/// What a cluster's coordinates may reach, so that their sums are within 64 bits.
+const REACH_MAX: u64 = i64::MAX as u64;
+
 /// A row that sums of this unit cannot take: more than 2^19 times as far out as any centroid (times its weight), or one row too
 /// many for 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,53 +85,27 @@ impl Sums {
     /// Adds a row to the cluster that was found for it; `weight` in units of 2^-20. A row without a cluster adds nothing.
     /// On `Err` nothing was added.
     pub fn add(&mut self, row: &[f32], found: Nearest, weight: u64) -> Result<(), Outlier> {
-        self.relabel(row, Nearest::NONE, found, weight)
+        assert_eq!(row.len(), self.dim, "values of a row");
+        let unit = self.unit();
+        let Some(totals) = self.totals.get_mut(found.cluster as usize) else { return Ok(()) };
+        let scale = unit.scale(row, weight);
+        let [distance, distance_sq] = unit.distances(found, weight);
+        let one = Totals { rows: 1, weight, distance, distance_sq, reach: reach(row, scale)? };
+        *totals = totals.plus(&one).ok_or(Outlier)?;
+        add_rounded(&mut self.coordinates[found.cluster as usize * self.dim..][..self.dim], row, scale);
+        Ok(())
     }
 
-    /// Begins the next iteration, in which every row is counted by [`Sums::relabel`]: forgets all distances. `false`: rows that are
-    /// assigned to these centroids have another unit; all is forgotten, and each row counts as one that had no cluster
-    /// ([`Nearest::NONE`]) before.
-    pub fn restart(&mut self, centroids: &Centroids) -> bool {
-        let keep = self.exponent == unit_exponent(centroids);
-        if keep {
-            self.totals.iter_mut().for_each(|totals| (totals.distance, totals.distance_sq) = (0, 0));
-        } else {
-            *self = Sums::new(centroids);
-        }
-        keep
-    }
-
-    /// Counts a row, and moves it from the cluster that it was counted for in the iteration `before`, with the same weight. The
-    /// sums are what [`Sums::add`] to empty sums gives, as they are whole numbers, but only rows that move cost time. On
-    /// `Err` nothing was changed.
+    /// The sums of a pass over the same rows, from these of the pass before and what has changed. `Err`: more rows than 64 bits hold.
     ///
     /// # Panics
-    /// Perhaps, where the row was not counted for `before`.
-    pub fn relabel(&mut self, row: &[f32], before: u32, found: Nearest, weight: u64) -> Result<(), Outlier> {
-        assert_eq!(row.len(), self.dim, "values of a row");
-        let distances = self.distances(found, weight);
-        if before == found.cluster {
-            return match self.totals.get_mut(before as usize) {
-                Some(totals) => totals.plus(&distances).map(|sum| *totals = sum).ok_or(Outlier),
-                None => Ok(()),
-            };
-        }
-        let scale = self.scale(row, weight);
-        let reach = (f64::from(furthest(row)) * scale).ceil();
-        if reach.is_nan() || reach > ADDEND_MAX {
-            return Err(Outlier);
-        }
-        let one = Totals { rows: 1, weight, reach: reach as u64, ..Totals::default() };
-        if let Some(totals) = self.totals.get_mut(found.cluster as usize) {
-            *totals = totals.plus(&distances).and_then(|totals| totals.plus(&one)).ok_or(Outlier)?;
-            add_rounded(&mut self.coordinates[found.cluster as usize * self.dim..][..self.dim], row, scale);
-        }
-        if let Some(totals) = self.totals.get_mut(before as usize) {
-            *totals = totals.minus(&one);
-            // The nearest of -x is minus the nearest of x.
-            add_rounded(&mut self.coordinates[before as usize * self.dim..][..self.dim], row, -scale);
-        }
-        Ok(())
+    /// Where the moves are of sums of another shape, metric or unit.
+    pub fn after(&self, moves: &Moves) -> Result<Sums, Outlier> {
+        assert_eq!(self.shape(), (moves.unit, self.dim, moves.totals.len()), "moves within these sums");
+        let totals: Option<Vec<_>> =
+            self.totals.iter().zip(&moves.totals).map(|(before, moved)| moved.from(before)).collect();
+        let coordinates = self.coordinates.iter().zip(&moves.coordinates).map(|(sum, &moved)| sum.wrapping_add(moved));
+        Ok(Sums { totals: totals.ok_or(Outlier)?, coordinates: coordinates.collect(), ..*self })
     }
 
     /// Adds what other rows came to. `Err`: more rows than 64 bits hold; nothing was added.
@@ -136,8 +113,7 @@ impl Sums {
     /// # Panics
     /// Where the sums are of another shape, metric or unit.
     pub fn merge(&mut self, other: &Sums) -> Result<(), Outlier> {
-        let same = (self.metric, self.dim, self.exponent, self.totals.len());
-        assert_eq!(same, (other.metric, other.dim, other.exponent, other.totals.len()), "sums of one model");
+        assert_eq!(self.shape(), other.shape(), "sums of one model");
         let totals: Option<Vec<_>> = self.totals.iter().zip(&other.totals).map(|(a, b)| a.plus(b)).collect();
         self.totals = totals.ok_or(Outlier)?;
         self.coordinates.iter_mut().zip(&other.coordinates).for_each(|(a, b)| *a += b);
@@ -178,8 +154,118 @@ impl Sums {
         }
     }
 
+    fn unit(&self) -> Unit {
+        Unit { metric: self.metric, exponent: self.exponent }
+    }
+
+    fn shape(&self) -> (Unit, usize, usize) {
+        (self.unit(), self.dim, self.totals.len())
+    }
+}
+
+/// What a pass over the rows changes in the [`Sums`] of the pass before.
+///
+/// The outcome ([`Sums::after`]) is what adding every row to empty sums gives, as sums are whole numbers; but only rows that move from
+/// one cluster to another cost time. Where the rows are shared among threads, a row may leave a cluster on one thread that it
+/// was counted for on another: so changes have signs, and nothing is checked before all of them are together.
+#[derive(Debug, Clone)]
+pub struct Moves {
+    unit: Unit,
+    dim: usize,
+    totals: Vec<Change>,
+    /// Modulo 2^64: what comes of them in the end is within 64 bits where the reach is.
+    coordinates: Vec<i64>,
+}
+
+/// [`Totals`] with signs; distances are those of this pass alone.
+#[derive(Debug, Clone, Copy, Default)]
+struct Change {
+    rows: i128,
+    weight: i128,
+    distance: i128,
+    distance_sq: i128,
+    reach: i128,
+}
+
+impl Moves {
+    /// No rows yet, of a pass that leads from these sums on.
+    pub fn new(sums: &Sums) -> Moves {
+        let (unit, dim, k) = sums.shape();
+        Moves { unit, dim, totals: vec![Change::default(); k], coordinates: vec![0; k * dim] }
+    }
+
+    /// Counts a row of this weight, which was in cluster `before` ([`Nearest::NONE`]: in none) in the sums of the pass before. On `Err`
+    /// nothing was changed.
+    pub fn add(&mut self, row: &[f32], before: u32, found: Nearest, weight: u64) -> Result<(), Outlier> {
+        assert_eq!(row.len(), self.dim, "values of a row");
+        if before != found.cluster {
+            let scale = self.unit.scale(row, weight);
+            let reach = reach(row, scale)?;
+            self.relocate(row, found.cluster, scale, [1, i128::from(weight), i128::from(reach)]);
+            // The nearest of -x is minus the nearest of x.
+            self.relocate(row, before, -scale, [-1, -i128::from(weight), -i128::from(reach)]);
+        }
+        if let Some(totals) = self.totals.get_mut(found.cluster as usize) {
+            let [distance, distance_sq] = self.unit.distances(found, weight);
+            totals.distance += distance;
+            totals.distance_sq += distance_sq;
+        }
+        Ok(())
+    }
+
+    fn relocate(&mut self, row: &[f32], cluster: u32, scale: f64, [rows, weight, reach]: [i128; 3]) {
+        if let Some(totals) = self.totals.get_mut(cluster as usize) {
+            totals.rows += rows;
+            totals.weight += weight;
+            totals.reach += reach;
+            add_rounded(&mut self.coordinates[cluster as usize * self.dim..][..self.dim], row, scale);
+        }
+    }
+
+    /// Adds the changes that other rows of the same pass make.
+    ///
+    /// # Panics
+    /// Where they are of sums of another shape, metric or unit.
+    pub fn merge(&mut self, other: &Moves) {
+        let shape = |moves: &Moves| (moves.unit, moves.dim, moves.totals.len());
+        assert_eq!(shape(self), shape(other), "moves within the same sums");
+        for (ours, theirs) in self.totals.iter_mut().zip(&other.totals) {
+            ours.rows += theirs.rows;
+            ours.weight += theirs.weight;
+            ours.distance += theirs.distance;
+            ours.distance_sq += theirs.distance_sq;
+            ours.reach += theirs.reach;
+        }
+        for (ours, &theirs) in self.coordinates.iter_mut().zip(&other.coordinates) {
+            *ours = ours.wrapping_add(theirs);
+        }
+    }
+}
+
+impl Change {
+    /// The totals after the change; `None` where 64 bits are too few.
+    fn from(&self, before: &Totals) -> Option<Totals> {
+        let after = |before: u64, change: i128| u64::try_from(i128::from(before) + change).ok();
+        Some(Totals {
+            rows: after(before.rows, self.rows)?,
+            weight: after(before.weight, self.weight)?,
+            distance: self.distance,
+            distance_sq: self.distance_sq,
+            reach: after(before.reach, self.reach).filter(|&reach| reach <= REACH_MAX)?,
+        })
+    }
+}
+
+/// The unit of sums.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Unit {
+    metric: Metric,
+    exponent: i32,
+}
+
+impl Unit {
     /// `s` of the [module's doc](self).
-    fn scale(&self, row: &[f32], weight: u64) -> f64 {
+    fn scale(self, row: &[f32], weight: u64) -> f64 {
         let scale = match self.metric {
             Metric::Cosine => power_of_two(32) / super::exact::norm(row),
             Metric::Euclidean => power_of_two(32 - self.exponent),
@@ -187,17 +273,11 @@ impl Sums {
         scale * (weight as f64 / WEIGHT_ONE as f64)
     }
 
-    /// What a row's distance adds.
-    fn distances(&self, found: Nearest, weight: u64) -> Totals {
-        if found.cluster == Nearest::NONE {
-            return Totals::default();
-        }
+    /// What a row's distance adds, and its square.
+    fn distances(self, found: Nearest, weight: u64) -> [i128; 2] {
         let weighted = found.distance * (weight as f64 / WEIGHT_ONE as f64);
-        Totals {
-            distance: rounded(weighted * power_of_two(40 - self.exponent)),
-            distance_sq: rounded(weighted * found.distance * power_of_two(40 - 2 * self.exponent)),
-            ..Totals::default()
-        }
+        let distance = rounded(weighted * power_of_two(40 - self.exponent));
+        [distance, rounded(weighted * found.distance * power_of_two(40 - 2 * self.exponent))]
     }
 }
 
@@ -209,19 +289,15 @@ impl Totals {
             weight: self.weight.checked_add(other.weight)?,
             distance: self.distance.checked_add(other.distance)?,
             distance_sq: self.distance_sq.checked_add(other.distance_sq)?,
-            reach: self.reach.checked_add(other.reach).filter(|&reach| reach <= i64::MAX as u64)?,
+            reach: self.reach.checked_add(other.reach).filter(|&reach| reach <= REACH_MAX)?,
         })
     }
+}
 
-    /// Without what was added before.
-    fn minus(&self, other: &Totals) -> Totals {
-        Totals {
-            rows: self.rows - other.rows,
-            weight: self.weight - other.weight,
-            reach: self.reach - other.reach,
-            ..*self
-        }
-    }
+/// The largest absolute value that a row times `scale` adds to a coordinate.
+fn reach(row: &[f32], scale: f64) -> Result<u64, Outlier> {
+    let reach = (f64::from(furthest(row)) * scale).ceil();
+    if reach <= ADDEND_MAX { Ok(reach as u64) } else { Err(Outlier) }
 }
 
 /// The largest absolute value of a row.
@@ -269,7 +345,7 @@ fn add_rounded(sums: &mut [i64], row: &[f32], scale: f64) {
 #[inline(always)]
 fn add_each_rounded(sums: &mut [i64], row: &[f32], scale: f64) {
     for (sum, &value) in sums.iter_mut().zip(row) {
-        *sum += rounded_small(f64::from(value) * scale);
+        *sum = sum.wrapping_add(rounded_small(f64::from(value) * scale));
     }
 }
 
@@ -343,8 +419,13 @@ mod tests {
         assert_eq!(sums.add(&[524289.0, 0.0], found, WEIGHT_ONE), Err(Outlier));
         assert_eq!(sums.add(&[1.0, 0.0], found, u64::MAX), Err(Outlier));
         assert_eq!(sums, before);
+        let mut moves = Moves::new(&sums);
+        assert_eq!(moves.add(&[524289.0, 0.0], Nearest::NONE, found, WEIGHT_ONE), Err(Outlier));
+        assert_eq!(sums.after(&moves), Ok(before));
         sums.totals[0].reach = i64::MAX as u64;
         assert_eq!(sums.add(&[1.0, 0.0], found, WEIGHT_ONE), Err(Outlier));
+        moves.add(&[1.0, 0.0], Nearest::NONE, found, WEIGHT_ONE).unwrap();
+        assert_eq!(sums.after(&moves), Err(Outlier));
         assert_eq!(sums.clone().merge(&sums), Err(Outlier));
     }
 
@@ -365,20 +446,20 @@ mod tests {
             let mut before = [Nearest::NONE; 40];
             for _ in 0..10 {
                 let mut fresh = Sums::new(&centroids);
-                assert!(moved.restart(&centroids));
+                // Rows come to other threads in each pass.
+                let mut threads = [Moves::new(&moved), Moves::new(&moved), Moves::new(&moved)];
                 for i in 0..40 {
                     let cluster = if i == 7 { Nearest::NONE } else { random() % 5 };
                     let found = Nearest { cluster, distance: f64::from(random()) / 3.0 };
                     fresh.add(&rows[i], found, weights[i]).unwrap();
-                    moved.relabel(&rows[i], before[i], found, weights[i]).unwrap();
+                    threads[random() as usize % 3].add(&rows[i], before[i], found, weights[i]).unwrap();
                     before[i] = cluster;
                 }
+                let [mut all, second, third] = threads;
+                all.merge(&third);
+                all.merge(&second);
+                moved = moved.after(&all).unwrap();
                 assert_eq!(moved, fresh);
-            }
-            let other = Centroids::new(metric, 19, vec![1000.0; 5 * 19]).unwrap();
-            assert_eq!(moved.restart(&other), metric == Metric::Cosine);
-            if metric == Metric::Euclidean {
-                assert_eq!(moved, Sums::new(&other));
             }
         }
     }

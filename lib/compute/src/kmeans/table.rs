@@ -123,7 +123,7 @@ impl Proposer for matmul::avx512vnni::Avx512VnniKernel {
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Proposer for matmul::amx::AmxKernel {
+impl Proposer for matmul::amx::AmxKernel<true> {
     /// Dekker's split: the nearest value of eight bits, which is a bf16.
     #[inline(always)]
     fn represented(value: Self::Lanes) -> Self::Lanes {
@@ -666,7 +666,7 @@ mod tests {
                 }
                 if crate::cpu::has_amx_bf16() {
                     let _tiles = matmul::amx::Tiles::configure();
-                    let (worst, seen) = check::<matmul::amx::AmxKernel>(centroids, rows);
+                    let (worst, seen) = check::<matmul::amx::AmxKernel<true>>(centroids, rows);
                     all.push(("amx", worst, seen));
                 }
             }

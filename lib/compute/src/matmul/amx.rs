@@ -9,8 +9,10 @@ use crate::buffer::LINE;
 use crate::lanes::avx512::Avx512;
 use std::arch::asm;
 
-/// bf16 with AMX (and AVX512-BF16 for the rest).
-pub(crate) struct AmxKernel;
+/// bf16 with AMX (and AVX512-BF16 for the rest). From block to block either the panel of `B` stays and `A` changes, or the rows of `A`
+/// stay and `B` changes: what passes by is loaded with `tileloaddt1`, so that it does not drive what stays out of the nearest
+/// cache, which both together fill.
+pub(crate) struct AmxKernel<const ROWS_STAY: bool>;
 
 /// The tiles of this thread, configured; given back to the system on drop, so that a switch of threads need not save them.
 pub(crate) struct Tiles(());
@@ -53,7 +55,7 @@ impl Drop for Tiles {
 }
 
 // SAFETY: AMX, AVX-512 and AVX512-BF16 are demanded by the trait's promise.
-unsafe impl Kernel for AmxKernel {
+unsafe impl<const ROWS_STAY: bool> Kernel for AmxKernel<ROWS_STAY> {
     type Lanes = Avx512;
     type Element = u16;
     const ROWS: usize = 32;
@@ -63,7 +65,7 @@ unsafe impl Kernel for AmxKernel {
     #[inline(always)]
     unsafe fn block(a: View<u16>, b: *const u16, ahead: *const u16, depth: usize, c: View<f32>, add: bool) {
         // SAFETY: the caller's promise.
-        unsafe { block(a, b, ahead, depth, c, add) }
+        unsafe { block::<ROWS_STAY>(a, b, ahead, depth, c, add) }
     }
 
     #[inline(always)]
@@ -91,10 +93,53 @@ unsafe impl Kernel for AmxKernel {
     }
 }
 
+/// All steps of a block, with the instructions that load tiles of `A` and of `B`.
+macro_rules! steps {
+    ($load_a:literal, $load_b:literal, $a:ident, $b:ident, $ahead:ident, $depth:ident) => {
+        asm!(
+            "2:",
+            concat!($load_a, " tmm4, [{a0} + {s}*1]"),
+            concat!($load_b, " tmm6, [{b} + {line}*1]"),
+            concat!($load_b, " tmm7, [{b} + {line}*1 + 1024]"),
+            "prefetcht1 [{ahead}]",
+            "prefetcht1 [{ahead} + 64]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            concat!($load_a, " tmm5, [{a1} + {s}*1]"),
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "prefetcht1 [{ahead} + 128]",
+            "prefetcht1 [{ahead} + 192]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {a0}, 64",
+            "add {a1}, 64",
+            "add {b}, 2048",
+            "add {ahead}, {AHEAD}",
+            "dec {n}",
+            "jnz 2b",
+            a0 = inout(reg) $a.start => _,
+            a1 = inout(reg) $a.start.add(16 * $a.stride) => _,
+            b = inout(reg) $b => _,
+            ahead = inout(reg) $ahead => _,
+            n = inout(reg) $depth / 32 => _,
+            s = in(reg) $a.stride * 2,
+            line = in(reg) LINE,
+            AHEAD = const AHEAD,
+            options(nostack, readonly),
+        )
+    };
+}
+
 /// # Safety
 /// As for [`Kernel::block`], with the tiles configured.
 #[inline(always)]
-unsafe fn block(a: View<u16>, b: *const u16, ahead: *const u16, depth: usize, c: View<f32>, add: bool) {
+unsafe fn block<const ROWS_STAY: bool>(
+    a: View<u16>,
+    b: *const u16,
+    ahead: *const u16,
+    depth: usize,
+    c: View<f32>,
+    add: bool,
+) {
     // SAFETY: AMX is there and configured. 32 rows of `a` of `depth` values, 32 rows of `c` of 32 values and the panel `b` are
     // the caller's promise; the loop runs `depth / 32` times and moves on by 64 bytes of `a` and 2 KiB of `b`.
     unsafe {
@@ -111,36 +156,11 @@ unsafe fn block(a: View<u16>, b: *const u16, ahead: *const u16, depth: usize, c:
         } else {
             asm!("tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3", options(nostack, nomem));
         }
-        asm!(
-            "2:",
-            "tileloadd tmm4, [{a0} + {s}*1]",
-            "tileloadd tmm6, [{b} + {line}*1]",
-            "tileloadd tmm7, [{b} + {line}*1 + 1024]",
-            "prefetcht1 [{ahead}]",
-            "prefetcht1 [{ahead} + 64]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tileloadd tmm5, [{a1} + {s}*1]",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "prefetcht1 [{ahead} + 128]",
-            "prefetcht1 [{ahead} + 192]",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {a0}, 64",
-            "add {a1}, 64",
-            "add {b}, 2048",
-            "add {ahead}, {AHEAD}",
-            "dec {n}",
-            "jnz 2b",
-            a0 = inout(reg) a.start => _,
-            a1 = inout(reg) a.start.add(16 * a.stride) => _,
-            b = inout(reg) b => _,
-            ahead = inout(reg) ahead => _,
-            n = inout(reg) depth / 32 => _,
-            s = in(reg) a.stride * 2,
-            line = in(reg) LINE,
-            AHEAD = const AHEAD,
-            options(nostack, readonly),
-        );
+        if ROWS_STAY {
+            steps!("tileloadd", "tileloaddt1", a, b, ahead, depth);
+        } else {
+            steps!("tileloaddt1", "tileloadd", a, b, ahead, depth);
+        }
         asm!(
             "tilestored [{c0} + {cs}*1], tmm0",
             "tilestored [{c0} + {cs}*1 + 64], tmm1",
