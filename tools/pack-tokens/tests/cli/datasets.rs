@@ -182,6 +182,18 @@ fn a_killed_run_leaves_no_index_and_no_half_shard() {
 }
 
 #[test]
+fn a_run_that_fails_leaves_no_half_shard() {
+    let folder = Folder::new();
+    let document: Vec<i64> = [1, 4_000_000].into_iter().chain((0..4_000_000).map(|place| place % 50_021)).collect();
+    folder.write("t", [array(&document, "i4"), array(&document, "i4")[..200].to_vec()].concat());
+    for place in 0..5 {
+        let out = format!("mds{place}");
+        pack(&folder, &format!("--length 2000000 --mode within --format mds --out {out} t")).outcome().expect(1);
+        assert!(files(&folder.path().join(out)).is_empty());
+    }
+}
+
+#[test]
 fn threads_change_no_byte() {
     let folder = Folder::new();
     folder.write("t", array(&documents(60), "u2"));

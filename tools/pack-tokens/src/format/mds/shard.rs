@@ -44,16 +44,14 @@ pub struct Done {
 
 /// Finishes shards on a thread.
 pub struct Finisher {
-    pub folder: PathBuf,
-    pub settings: Settings,
-    /// The configuration that every shard and the index have.
-    pub config: Map<String, Value>,
-    /// The shard of which pieces are written.
-    pub begun: Option<Begun>,
+    folder: PathBuf,
+    settings: Settings,
+    config: Map<String, Value>,
+    begun: Option<Begun>,
 }
 
 /// A shard of which pieces are written.
-pub struct Begun {
+struct Begun {
     output: Output,
     /// Where its samples begin and end.
     start: u64,
@@ -61,6 +59,11 @@ pub struct Begun {
 }
 
 impl Finisher {
+    /// One for the shards of this folder.
+    pub fn new(folder: &Path, settings: &Settings) -> Finisher {
+        Finisher { folder: folder.to_path_buf(), settings: settings.clone(), config: settings.config(), begun: None }
+    }
+
     /// Does jobs until there are none, or one fails.
     pub fn work(mut self, jobs: &Mutex<Receiver<Job>>, done: &Sender<Done>, spent: &Sender<Vec<u8>>) {
         loop {

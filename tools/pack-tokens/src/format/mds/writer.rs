@@ -61,9 +61,8 @@ impl MdsWriter {
             }
             _ => {}
         }
-        let config = settings.config();
         let mut text = String::new();
-        python_json(&Value::Object(config.clone()), &mut text);
+        python_json(&Value::Object(settings.config()), &mut text);
         let (jobs, waiting) = sync_channel(if settings.holds() { 0 } else { QUEUE });
         let (finished, done) = channel();
         let (unused, spent) = channel();
@@ -71,8 +70,7 @@ impl MdsWriter {
         // Writing alone is not faster with more than one.
         let alone = settings.compression.is_none() && settings.hashes.is_empty();
         let threads = (0..if alone { 1 } else { settings.threads }).map(|_| {
-            let (folder, settings, config) = (folder.to_path_buf(), settings.clone(), config.clone());
-            let finisher = Finisher { folder, settings, config, begun: None };
+            let finisher = Finisher::new(folder, &settings);
             let (waiting, finished, unused) = (waiting.clone(), finished.clone(), unused.clone());
             thread::spawn(move || finisher.work(&waiting, &finished, &unused))
         });
@@ -167,6 +165,14 @@ impl MdsWriter {
         }
         let shards: Vec<_> = done.into_iter().map(|done| done.shard.map(Value::Object)).collect::<Result<_, _>>()?;
         if panicked { Err(Failure::work("a thread panicked")) } else { Ok(shards) }
+    }
+}
+
+impl Drop for MdsWriter {
+    /// A run that failed does not end before its threads took away what they had begun.
+    fn drop(&mut self) {
+        self.jobs = None;
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
 }
 
