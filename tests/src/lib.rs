@@ -5,6 +5,7 @@
 
 pub mod corpus;
 pub mod documents;
+pub mod driver;
 pub mod files;
 pub mod folder;
 pub mod manual;

@@ -1,13 +1,17 @@
 //! How fast nearest centroids are found on a GPU, after the answers were compared with the CPU's.
 //!
-//! `kmeans_gpu describe` prints the GPU, or says why there is none and exits 1. `kmeans_gpu bench N DIM:K...` prints a table: milliseconds
-//! of each kernel with the rows in the GPU's memory, TFLOP/s of the product 2 N DIM K over the assignment, the share of second looks, and
-//! milliseconds of an assignment that starts and ends in the memory of the host. Rows are random, around K directions.
-//! `kmeans_gpu rows N DIM` writes such rows to standard output as 32-bit floats, for other programs to measure on.
+//! `kmeans_gpu describe` prints the first GPU, or says why there is none and exits 1; `kmeans_gpu count` how many there are.
+//! `kmeans_gpu bench N DIM:K...` prints a table: milliseconds of each kernel with the rows in the GPU's memory, TFLOP/s of the product 2 N DIM K
+//! over the assignment, the share of second looks, and milliseconds of an assignment that starts and ends in the memory of the host. Rows are
+//! random, around K directions. `kmeans_gpu rows N DIM` writes such rows to standard output as 32-bit floats, for other programs to measure on;
+//! `kmeans_gpu nasty N DIM K` writes K centroids and N rows that are hard to tell apart, too large, too small, or not numbers: what the tests
+//! of all devices are of.
 
+use compute::kmeans::trials::{Random, nasty};
 use compute::kmeans::{Assigner, Centroids, Cpu, Metric, Nearest};
 use gpu::device::{Device, Failure};
-use gpu::kmeans::{Cuda, Memory};
+use gpu::flow::Memory;
+use gpu::kmeans::Cuda;
 use gpu::resident::Stage;
 use std::io::Write;
 use std::process::ExitCode;
@@ -24,15 +28,20 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words[..] {
         ["describe"] => Device::open(0).and_then(|device| device.describe()).map(|text| println!("{text}")),
+        ["count"] => gpu::device::count().map(|count| println!("{count}")),
         ["bench", n, ref shapes @ ..] => bench(number(n), shapes),
         ["rows", n, dim] => {
-            let bytes: Vec<u8> =
-                rows(number(n), number(dim), 1000).iter().flat_map(|value| value.to_le_bytes()).collect();
-            std::io::stdout().write_all(&bytes).expect("standard output takes the rows");
+            print(&rows(number(n), number(dim), 1000));
+            Ok(())
+        }
+        ["nasty", n, dim, k] => {
+            let (centroids, rows) = nasty(&mut Random(1), Metric::Cosine, number(dim), number(k), number(n));
+            print(&centroids.values);
+            print(&rows);
             Ok(())
         }
         _ => {
-            eprintln!("kmeans_gpu: expected describe, bench N DIM:K..., or rows N DIM");
+            eprintln!("kmeans_gpu: expected describe, count, bench N DIM:K..., rows N DIM, or nasty N DIM K");
             return ExitCode::from(2);
         }
     };
@@ -43,6 +52,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn print(values: &[f32]) {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    std::io::stdout().write_all(&bytes).expect("standard output takes the rows");
 }
 
 fn number(word: &str) -> usize {

@@ -34,7 +34,8 @@ impl Failure {
         Failure { message: message.into(), out_of_memory: false }
     }
 
-    fn driver(doing: &str, error: DriverError) -> Failure {
+    /// `gpu`: its number, where there is one already.
+    fn driver(gpu: Option<usize>, doing: &str, error: DriverError) -> Failure {
         let text = |found: Result<&std::ffi::CStr, _>| {
             found.map_or_else(|_| "?".into(), |text| text.to_string_lossy().into_owned())
         };
@@ -51,21 +52,22 @@ impl Failure {
             }
             _ => "; look at nvidia-smi and the kernel's log, or run with --device cpu",
         };
+        let gpu = gpu.map_or_else(|| "GPU".to_string(), |number| format!("GPU {number}"));
         Failure {
-            message: format!("GPU: {doing}: {reason} ({name}){hint}"),
+            message: format!("{gpu}: {doing}: {reason} ({name}){hint}"),
             out_of_memory: error.0 == sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY,
         }
     }
 }
 
 trait Doing<T> {
-    /// Says what was being done when the driver refused.
-    fn doing(self, what: &str) -> Result<T, Failure>;
+    /// Says what was being done when the driver refused, and on which GPU.
+    fn doing(self, gpu: impl Into<Option<usize>>, what: &str) -> Result<T, Failure>;
 }
 
 impl<T> Doing<T> for Result<T, DriverError> {
-    fn doing(self, what: &str) -> Result<T, Failure> {
-        self.map_err(|error| Failure::driver(what, error))
+    fn doing(self, gpu: impl Into<Option<usize>>, what: &str) -> Result<T, Failure> {
+        self.map_err(|error| Failure::driver(gpu.into(), what, error))
     }
 }
 
@@ -117,8 +119,8 @@ pub fn count() -> Result<usize, Failure> {
             "GPU: no NVIDIA driver is installed here (libcuda.so.1 was not found); install driver 550 or newer, or run with --device cpu",
         ));
     }
-    result::init().doing("starting the driver")?;
-    match result::device::get_count().doing("counting GPUs")? {
+    result::init().doing(None, "starting the driver")?;
+    match result::device::get_count().doing(None, "counting GPUs")? {
         0 => Err(Failure::new(
             "GPU: the driver shows none; see nvidia-smi and CUDA_VISIBLE_DEVICES, or run with --device cpu",
         )),
@@ -131,10 +133,13 @@ impl Device {
     pub fn open(index: usize) -> Result<Device, Failure> {
         let count = count()?;
         if index >= count {
-            return Err(Failure::new(format!("GPU {index}: there is none; the driver shows {count}, numbered from 0")));
+            return Err(Failure::new(format!(
+                "GPU {index}: there is none; the driver shows {count}, numbered from 0; see nvidia-smi -L and CUDA_VISIBLE_DEVICES, or run with --device cpu"
+            )));
         }
-        let context = CudaContext::new(index).doing("opening the GPU")?;
-        let (major, minor) = context.compute_capability().doing("asking for the compute capability")?;
+        let context = CudaContext::new(index).doing(index, "opening the GPU")?;
+        let (major, minor) =
+            context.compute_capability().doing(context.ordinal(), "asking for the compute capability")?;
         if (major, minor) < CAPABILITY_MIN {
             let name = context.name().unwrap_or_default();
             return Err(Failure::new(format!(
@@ -144,16 +149,21 @@ impl Device {
         }
         let mut functions = HashMap::new();
         for &(ptx, names) in MODULES {
-            let module = context.load_module(cudarc::nvrtc::Ptx::from_src(ptx)).doing("loading kernels")?;
+            let module = context.load_module(cudarc::nvrtc::Ptx::from_src(ptx)).doing(index, "loading kernels")?;
             for &name in names {
-                functions.insert(name, module.load_function(name).doing(name)?);
+                functions.insert(name, module.load_function(name).doing(index, name)?);
             }
         }
         for &(name, bytes) in DYNAMIC_SHARED {
             let attribute = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            functions[name].set_attribute(attribute, bytes as i32).doing(name)?;
+            functions[name].set_attribute(attribute, bytes as i32).doing(index, name)?;
         }
         Ok(Device(Arc::new(Machine::Cuda { context, functions })))
+    }
+
+    /// Opens several, in this order.
+    pub fn open_all(indices: &[usize]) -> Result<Vec<Device>, Failure> {
+        indices.iter().map(|&index| Device::open(index)).collect()
     }
 
     /// A processor that runs the kernels slowly.
@@ -175,11 +185,14 @@ impl Device {
     pub fn describe(&self) -> Result<String, Failure> {
         match &*self.0 {
             Machine::Cuda { context, .. } => {
-                let (major, minor) = context.compute_capability().doing("asking for the compute capability")?;
-                let memory = context.total_mem().doing("asking for its memory")? / 1_000_000;
+                let (major, minor) =
+                    context.compute_capability().doing(context.ordinal(), "asking for the compute capability")?;
+                let memory = context.total_mem().doing(context.ordinal(), "asking for its memory")? / 1_000_000;
                 let mut version = 0;
                 // SAFETY: it writes one number.
-                unsafe { sys::cuDriverGetVersion(&mut version) }.result().doing("asking for the driver's version")?;
+                unsafe { sys::cuDriverGetVersion(&mut version) }
+                    .result()
+                    .doing(context.ordinal(), "asking for the driver's version")?;
                 let (name, cuda) = (self.name(), (version / 1000, version % 1000 / 10));
                 Ok(format!("{name}, compute capability {major}.{minor}, {memory} MB, CUDA {}.{}", cuda.0, cuda.1))
             }
@@ -191,7 +204,7 @@ impl Device {
     /// A queue of copies and launches.
     pub(crate) fn stream(&self) -> Result<Stream, Failure> {
         let queue = match &*self.0 {
-            Machine::Cuda { context, .. } => Some(context.new_stream().doing("opening a stream")?),
+            Machine::Cuda { context, .. } => Some(context.new_stream().doing(context.ordinal(), "opening a stream")?),
             #[cfg(test)]
             Machine::Emulated(_) => None,
         };
@@ -204,13 +217,13 @@ impl Device {
         let address = match &*self.0 {
             Machine::Cuda { context, .. } => {
                 let doing = format!("taking {} MB of its memory", bytes.div_ceil(1_000_000));
-                context.bind_to_thread().doing("binding a thread")?;
+                context.bind_to_thread().doing(context.ordinal(), "binding a thread")?;
                 // SAFETY: the size is not zero.
-                let address = unsafe { result::malloc_sync(bytes) }.doing(&doing)?;
+                let address = unsafe { result::malloc_sync(bytes) }.doing(context.ordinal(), &doing)?;
                 // SAFETY: the memory is new and of this size.
-                unsafe { result::memset_d8_sync(address, 0, bytes) }.doing("clearing memory")?;
+                unsafe { result::memset_d8_sync(address, 0, bytes) }.doing(context.ordinal(), "clearing memory")?;
                 // Its own stream clears it, and no other stream waits for that one.
-                context.synchronize().doing("clearing memory")?;
+                context.synchronize().doing(context.ordinal(), "clearing memory")?;
                 address
             }
             #[cfg(test)]
@@ -235,10 +248,12 @@ impl Device {
     pub(crate) fn pinned<T: Plain>(&self, len: usize) -> Result<Pinned<T>, Failure> {
         let start = match &*self.0 {
             Machine::Cuda { context, .. } => {
-                context.bind_to_thread().doing("binding a thread")?;
+                context.bind_to_thread().doing(context.ordinal(), "binding a thread")?;
                 let bytes = len.checked_mul(size_of::<T>()).expect("an array fits the address space").max(1);
                 // SAFETY: the size is not zero; the memory is filled below, before anyone reads it.
-                let start = unsafe { result::malloc_host(bytes, 0) }.doing("pinning memory of the host")?.cast::<T>();
+                let start = unsafe { result::malloc_host(bytes, 0) }
+                    .doing(context.ordinal(), "pinning memory of the host")?
+                    .cast::<T>();
                 // SAFETY: so many bytes are there, and zero bytes are values.
                 unsafe { start.write_bytes(0, len) };
                 start
@@ -388,9 +403,10 @@ impl Stream {
         }
         match &self.queue {
             Some(queue) => {
-                queue.context().bind_to_thread().doing("binding a thread")?;
+                queue.context().bind_to_thread().doing(queue.context().ordinal(), "binding a thread")?;
                 // SAFETY: lengths were compared; the rest is the caller's promise.
-                unsafe { result::memcpy_htod_async(to.address, from, queue.cu_stream()) }.doing("copying to the GPU")
+                unsafe { result::memcpy_htod_async(to.address, from, queue.cu_stream()) }
+                    .doing(queue.context().ordinal(), "copying to the GPU")
             }
             // SAFETY: emulated memory is memory of the host, and lengths were compared.
             None => unsafe {
@@ -405,19 +421,35 @@ impl Stream {
     /// # Safety
     /// Neither side is touched or freed before the next [`Stream::wait`].
     pub(crate) unsafe fn download<T: Plain>(&self, from: &Array<T>, to: &mut [T]) -> Result<(), Failure> {
-        assert!(to.len() <= from.len, "copy {} values out of {}", to.len(), from.len);
+        // SAFETY: the caller's promise.
+        unsafe { self.download_at(from, 0, to) }
+    }
+
+    /// Queues a copy of an array's places from `start` on.
+    ///
+    /// # Safety
+    /// Neither side is touched or freed before the next [`Stream::wait`].
+    pub(crate) unsafe fn download_at<T: Plain>(
+        &self,
+        from: &Array<T>,
+        start: usize,
+        to: &mut [T],
+    ) -> Result<(), Failure> {
+        assert!(start <= from.len && to.len() <= from.len - start, "copy {} values out of {}", to.len(), from.len);
+        let address = from.address + (start * size_of::<T>()) as u64;
         if to.is_empty() {
             return Ok(());
         }
         match &self.queue {
             Some(queue) => {
-                queue.context().bind_to_thread().doing("binding a thread")?;
+                queue.context().bind_to_thread().doing(queue.context().ordinal(), "binding a thread")?;
                 // SAFETY: lengths were compared; the rest is the caller's promise.
-                unsafe { result::memcpy_dtoh_async(to, from.address, queue.cu_stream()) }.doing("copying from the GPU")
+                unsafe { result::memcpy_dtoh_async(to, address, queue.cu_stream()) }
+                    .doing(queue.context().ordinal(), "copying from the GPU")
             }
             // SAFETY: emulated memory is memory of the host, and lengths were compared.
             None => unsafe {
-                to.as_mut_ptr().copy_from_nonoverlapping(from.address as *const T, to.len());
+                to.as_mut_ptr().copy_from_nonoverlapping(address as *const T, to.len());
                 Ok(())
             },
         }
@@ -446,11 +478,11 @@ impl Stream {
             arguments.iter_mut().map(|argument| std::ptr::from_mut(&mut argument.0).cast()).collect();
         match (&*self.device.0, &self.queue) {
             (Machine::Cuda { context, functions }, Some(queue)) => {
-                context.bind_to_thread().doing("binding a thread")?;
+                context.bind_to_thread().doing(context.ordinal(), "binding a thread")?;
                 let (function, grid, block) = (functions[kernel].cu_function(), (blocks, 1, 1), (threads, 1, 1));
                 // SAFETY: the function is loaded, the pointers are to its arguments; the rest is the caller's promise.
                 unsafe { result::launch_kernel(function, grid, block, shared, queue.cu_stream(), &mut pointers) }
-                    .doing(kernel)
+                    .doing(context.ordinal(), kernel)
             }
             #[cfg(test)]
             (Machine::Emulated(emulator), _) => {
@@ -461,9 +493,17 @@ impl Stream {
         }
     }
 
+    /// Waits for everything queued, also where queueing failed on the way; gives the first failure.
+    pub(crate) fn wait_after(&self, queued: Result<(), Failure>) -> Result<(), Failure> {
+        let waited = self.wait();
+        queued.and(waited)
+    }
+
     /// Waits for everything queued.
     pub(crate) fn wait(&self) -> Result<(), Failure> {
-        self.queue.as_ref().map_or(Ok(()), |queue| queue.synchronize().doing("waiting for the GPU"))
+        self.queue
+            .as_ref()
+            .map_or(Ok(()), |queue| queue.synchronize().doing(queue.context().ordinal(), "waiting for the GPU"))
     }
 }
 

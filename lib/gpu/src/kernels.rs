@@ -85,8 +85,8 @@ pub(crate) struct Centroids {
 
 impl Centroids {
     fn assert(&self, shape: Shape) {
-        assert_eq!(self.values.len(), shape.k * shape.dim, "centroids");
-        assert_eq!(self.norms.len(), shape.norms(), "norms");
+        assert!(self.values.len() >= shape.k * shape.dim, "centroids");
+        assert!(self.norms.len() >= shape.norms(), "norms");
     }
 }
 
@@ -420,7 +420,7 @@ pub(crate) unsafe fn seed_nearer(
 /// Candidates that [`seed_masses`] can weigh at a time: what shared memory holds without being asked.
 pub(crate) const SEED_CANDIDATES: usize = 48 * 1024 / 16;
 
-/// `masses`: two words a candidate.
+/// `masses`: two words a candidate, to be added to.
 ///
 /// # Safety
 /// No array is touched or freed before the stream's next `wait`.
@@ -435,7 +435,7 @@ pub(crate) unsafe fn seed_masses(
     seeded.assert(shape);
     candidates.assert(shape);
     assert!(shape.k <= SEED_CANDIDATES, "candidates");
-    assert_eq!(masses.len(), 2 * shape.k, "masses");
+    assert!(masses.len() >= 2 * shape.k, "masses");
     let geometry = Geometry { blocks: shape.n.div_ceil(1024), threads: 256, shared: 16 * shape.k as u32 };
     let arguments = &mut [
         seeded.rows.argument(),

@@ -1,14 +1,13 @@
 //! Nearest centroids and sums on a GPU, bit for bit as on the CPU.
 //!
-//! Rows stream: a call is cut into pieces, and two pieces are in flight, so that one is copied from pinned memory while the other is computed.
-//! Where memory is short, pieces are halved; answers do not depend on it. How it is computed, and why it is exact, stands in
-//! `lib/kernels/kmeans_assign.cu` and `kmeans_sums.cu`.
+//! Rows stream ([`crate::flow`]): a call is cut into pieces, of which two are in flight. Where memory is short, pieces are halved; answers do
+//! not depend on it. How it is computed, and why it is exact, stands in `lib/kernels/kmeans_assign.cu` and `kmeans_sums.cu`.
 
-use crate::device::{Array, Device, Failure, Pinned, Stream};
-use crate::kernels::{self, CANDIDATES, Found, Proposed, Rounded, Shape, TILE, TOTALS};
+use crate::device::{Device, Failure};
+use crate::flow::{Memory, whole_tiles};
+use crate::kernels::{self, Rounded, Shape, TILE, TOTALS};
 use crate::table::{DIM_MAX, Table};
-use compute::kmeans::{Assigner, Centroids, Metric, Nearest, Outlier, Sums, Totals, exact, unit_exponent};
-use std::ops::Range;
+use compute::kmeans::{Assigner, Centroids, Metric, Nearest, Outlier, Sums, Totals, exact};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes of rows in a piece, and of ranks where several nearest are asked for: enough to fill a large GPU.
@@ -24,31 +23,35 @@ pub struct Cuda {
     piece: AtomicUsize,
 }
 
-/// What a thread keeps: two pieces in flight, taken at the first call.
-#[derive(Default)]
-pub struct Memory {
-    slots: Vec<Slot>,
-}
-
 impl Cuda {
     /// Brings the centroids onto the GPU.
     pub fn new(device: &Device, centroids: Centroids) -> Result<Cuda, Failure> {
+        let mut one = Cuda::on_each(std::slice::from_ref(device), &centroids)?;
+        Ok(one.remove(0))
+    }
+
+    /// Brings the same centroids onto each of several GPUs.
+    pub fn on_each(devices: &[Device], centroids: &Centroids) -> Result<Vec<Cuda>, Failure> {
         if centroids.dim > DIM_MAX {
             let message =
                 format!("GPU: vectors of {} values, expected {DIM_MAX} at most; run with --device cpu", centroids.dim);
             return Err(Failure { message, out_of_memory: false });
         }
-        let norms = exact::norms(&centroids);
-        let table = Table::new(&centroids, &norms);
-        let exact = kernels::Centroids { values: device.array_of(&centroids.values)?, norms: device.array_of(&norms)? };
-        let rounded = Rounded {
-            values: device.array_of(&table.values)?,
-            halves: device.array_of(&table.halves)?,
-            middle: device.array_of(&table.middle)?,
-            limits: table.limits,
+        let norms = exact::norms(centroids);
+        let table = Table::new(centroids, &norms);
+        let bring = |device: &Device| {
+            let exact =
+                kernels::Centroids { values: device.array_of(&centroids.values)?, norms: device.array_of(&norms)? };
+            let rounded = Rounded {
+                values: device.array_of(&table.values)?,
+                halves: device.array_of(&table.halves)?,
+                middle: device.array_of(&table.middle)?,
+                limits: table.limits,
+            };
+            let piece = AtomicUsize::new(whole_tiles(PIECE_BYTES / 4 / centroids.dim));
+            Ok(Cuda { device: device.clone(), centroids: centroids.clone(), exact, rounded, piece })
         };
-        let piece = AtomicUsize::new(whole_tiles(PIECE_BYTES / 4 / centroids.dim));
-        Ok(Cuda { device: device.clone(), centroids, exact, rounded, piece })
+        devices.iter().map(bring).collect()
     }
 
     /// The centroids.
@@ -69,7 +72,8 @@ impl Cuda {
         self.stream(rows, None, found, memory, None)
     }
 
-    /// As [`Cuda::assign`], and adds each row to the cluster that was found for it; `weights` in units of 2^-20, none for 1.
+    /// As [`Cuda::assign`], and adds each row to the cluster that was found for it; `weights` in units of 2^-20, none for 1. With it,
+    /// whether the sums could not take some row so far, of this call or of another.
     ///
     /// # Panics
     /// Where `rows` or `weights` are not `found.len()` rows.
@@ -80,15 +84,16 @@ impl Cuda {
         found: &mut [Nearest],
         memory: &mut Memory,
         sums: &DeviceSums,
-    ) -> Result<usize, Failure> {
-        self.stream(rows, weights, found, memory, Some(sums))
+    ) -> Result<(usize, bool), Failure> {
+        let looks = self.stream(rows, weights, found, memory, Some(sums))?;
+        Ok((looks, memory.slots.iter().any(|slot| slot.outliers() > 0)))
     }
 
-    /// Empty sums on the GPU, for rows that are assigned to these centroids.
-    pub fn sums(&self) -> Result<DeviceSums, Failure> {
+    /// Empty sums on the GPU, for rows that are assigned to these centroids, of the unit `exponent` ([`compute::kmeans::unit_exponent`]).
+    pub fn sums(&self, exponent: i32) -> Result<DeviceSums, Failure> {
         let (k, dim) = (self.centroids.k(), self.centroids.dim);
         let sums = kernels::Sums {
-            exponent: unit_exponent(&self.centroids),
+            exponent,
             coordinates: self.device.array(k * dim)?,
             totals: self.device.array(k * TOTALS)?,
             outliers: self.device.array(1)?,
@@ -103,9 +108,19 @@ impl Cuda {
     pub fn assign_several(&self, rows: &[f32], count: usize, found: &mut [Nearest]) -> Result<usize, Failure> {
         assert_eq!(rows.len() * count, found.len() * self.centroids.dim, "whole rows");
         let (k, dim) = (self.centroids.k(), self.centroids.dim);
-        let piece = (PIECE_BYTES / 8 / k).max(1).min(rows.len() / dim).max(1);
-        let (mut on_device, ranks, row_norms) =
-            (self.device.array(piece * dim)?, self.device.array(piece * k)?, self.device.array(piece)?);
+        self.piece.fetch_min((PIECE_BYTES / 8 / k).max(1), Ordering::Relaxed);
+        let (piece, (mut on_device, ranks, row_norms)) = loop {
+            let piece = self.piece().min(rows.len() / dim).max(1);
+            let take =
+                || Ok((self.device.array(piece * dim)?, self.device.array(piece * k)?, self.device.array(piece)?));
+            match take() {
+                Ok(taken) => break (piece, taken),
+                Err(Failure { out_of_memory: true, .. }) if piece > 1 => {
+                    self.piece.fetch_min(piece / 2, Ordering::Relaxed);
+                }
+                Err(failure) => return Err(failure),
+            }
+        };
         let (mut ranks_here, mut row_norms_here) = (vec![0.0; piece * k], vec![0.0; piece]);
         // Last, so that it is dropped first: then it waits.
         let stream = self.device.stream()?;
@@ -142,7 +157,8 @@ impl Cuda {
         }
     }
 
-    pub(crate) fn device(&self) -> &Device {
+    /// Where it is.
+    pub fn device(&self) -> &Device {
         &self.device
     }
 
@@ -176,8 +192,8 @@ impl Cuda {
                 let range = start..n.min(start + piece);
                 let slot = &mut slots[turn % 2];
                 looks += slot.finish(found)?;
-                let weights = weights.map(|weights| &weights[range.clone()]);
-                slot.start(self, &rows[range.start * dim..range.end * dim], weights, range, sums)?;
+                slot.fill(0, &rows[range.start * dim..range.end * dim], weights.map(|weights| &weights[range.clone()]));
+                slot.launch(self, range, weights.is_some(), sums)?;
             }
             for slot in slots {
                 looks += slot.finish(found)?;
@@ -201,8 +217,8 @@ impl Cuda {
                 return Ok(piece);
             }
             memory.slots.clear();
-            match (0..needed).map(|_| Slot::new(self, piece)).collect::<Result<_, _>>() {
-                Ok(slots) => memory.slots = slots,
+            match Memory::of(&self.device, self.centroids.dim, piece, needed) {
+                Ok(taken) => *memory = taken,
                 Err(failure) if failure.out_of_memory && piece > TILE => {
                     self.piece.fetch_min(whole_tiles(piece / 2), Ordering::Relaxed);
                 }
@@ -210,11 +226,6 @@ impl Cuda {
             }
         }
     }
-}
-
-/// As many rows in whole tiles, at least one tile.
-fn whole_tiles(rows: usize) -> usize {
-    (rows / TILE).max(1) * TILE
 }
 
 impl Assigner for Cuda {
@@ -231,126 +242,6 @@ impl Assigner for Cuda {
     fn nearest_several(&self, rows: &[f32], count: usize, found: &mut [Nearest], _: &mut Memory) -> usize {
         self.assign_several(rows, count, found).unwrap_or_else(|failure| panic!("{failure}"))
     }
-
-    fn try_nearest(&self, rows: &[f32], found: &mut [Nearest], memory: &mut Memory) -> Result<usize, String> {
-        self.assign(rows, found, memory).map_err(|failure| failure.message)
-    }
-
-    fn try_nearest_several(
-        &self,
-        rows: &[f32],
-        count: usize,
-        found: &mut [Nearest],
-        _: &mut Memory,
-    ) -> Result<usize, String> {
-        self.assign_several(rows, count, found).map_err(|failure| failure.message)
-    }
-}
-
-/// A piece in flight.
-struct Slot {
-    /// First, so that it is dropped first, and waits before the rest is freed.
-    stream: Stream,
-    capacity: usize,
-    rows_here: Pinned<f32>,
-    weights_here: Pinned<u64>,
-    cluster_here: Pinned<u32>,
-    distance_here: Pinned<f64>,
-    looks_here: Pinned<u32>,
-    rows: Array<f32>,
-    weights: Array<u64>,
-    proposed: Proposed,
-    found: Found,
-    looks: Array<u32>,
-    looks_before: u32,
-    /// Which rows of the call.
-    pending: Option<Range<usize>>,
-}
-
-impl Slot {
-    fn new(cuda: &Cuda, capacity: usize) -> Result<Slot, Failure> {
-        let (device, shape) = (&cuda.device, cuda.shape(capacity));
-        Ok(Slot {
-            stream: device.stream()?,
-            capacity,
-            rows_here: device.pinned(capacity * shape.dim)?,
-            weights_here: device.pinned(capacity)?,
-            cluster_here: device.pinned(capacity)?,
-            distance_here: device.pinned(capacity)?,
-            looks_here: device.pinned(1)?,
-            rows: device.array(capacity * shape.dim)?,
-            weights: device.array(capacity)?,
-            proposed: Proposed {
-                rounded: device.array(capacity * shape.dim_padded())?,
-                row_norms: device.array(capacity)?,
-                windows: device.array(capacity)?,
-                counts: device.array(capacity)?,
-                ids: device.array(capacity * CANDIDATES)?,
-            },
-            found: Found { cluster: device.array(capacity)?, distance: device.array(capacity)? },
-            looks: device.array(1)?,
-            looks_before: 0,
-            pending: None,
-        })
-    }
-
-    /// Queues everything for a piece.
-    fn start(
-        &mut self,
-        cuda: &Cuda,
-        rows: &[f32],
-        weights: Option<&[u64]>,
-        range: Range<usize>,
-        sums: Option<&DeviceSums>,
-    ) -> Result<(), Failure> {
-        assert!(self.pending.is_none() && range.len() <= self.capacity);
-        let shape = cuda.shape(range.len());
-        self.pending = Some(range);
-        self.rows_here[..rows.len()].copy_from_slice(rows);
-        if let Some(weights) = weights {
-            self.weights_here[..weights.len()].copy_from_slice(weights);
-        }
-        let stream = &self.stream;
-        // SAFETY: what is queued on the slot's own arrays is waited for by `finish`, or by dropping the slot, before anyone else touches them.
-        // Centroids and sums are borrowed for the whole call, at the end of which every slot is finished or, after a failure, dropped.
-        unsafe {
-            stream.upload(&self.rows_here[..rows.len()], &mut self.rows)?;
-            kernels::prepare(stream, shape, &self.rows, &cuda.rounded, &self.proposed)?;
-            kernels::propose(stream, shape, &cuda.rounded, &self.proposed)?;
-            kernels::decide(stream, shape, &self.rows, &cuda.exact, &self.proposed, &self.found, &self.looks)?;
-            if let Some(sums) = sums {
-                let weights_here = &self.weights_here[..weights.map_or(0, <[_]>::len)];
-                stream.upload(weights_here, &mut self.weights)?;
-                let weights = weights.map(|_| &self.weights);
-                kernels::sums_add(
-                    stream,
-                    shape,
-                    &self.rows,
-                    &self.found,
-                    &self.proposed.row_norms,
-                    weights,
-                    &sums.sums,
-                )?;
-            }
-            stream.download(&self.found.cluster, &mut self.cluster_here[..shape.n])?;
-            stream.download(&self.found.distance, &mut self.distance_here[..shape.n])?;
-            stream.download(&self.looks, &mut self.looks_here)
-        }
-    }
-
-    /// Waits for the piece in flight, if there is one, and writes what was found. Returns how many rows had several candidates.
-    fn finish(&mut self, found: &mut [Nearest]) -> Result<usize, Failure> {
-        let Some(range) = self.pending.clone() else { return Ok(0) };
-        self.stream.wait()?;
-        self.pending = None;
-        let columns = self.cluster_here.iter().zip(self.distance_here.iter());
-        for (place, (&cluster, &distance)) in found[range].iter_mut().zip(columns) {
-            *place = Nearest { cluster, distance };
-        }
-        let looks = self.looks_here[0].wrapping_sub(self.looks_before);
-        self.looks_before = self.looks_here[0];
-        Ok(looks as usize)
-    }
 }
 
 /// Sums that stay on the GPU until they are asked for.
@@ -366,8 +257,9 @@ impl DeviceSums {
         &self.sums
     }
 
-    /// What all rows added so far come to. [`Outlier`]: a row was too far out, or one too many; [`Sums::add`] says which.
-    pub fn collect(&self) -> Result<Result<Sums, Outlier>, Failure> {
+    /// What all rows added so far come to ([`Outlier`]: one row too many for 64 bits), and how many rows could not be added, being too far
+    /// out: those that [`Sums::add`] refuses.
+    pub fn collect(&self) -> Result<(Result<Sums, Outlier>, u32), Failure> {
         let mut coordinates = vec![0; self.sums.coordinates.len()];
         let mut totals = vec![0; self.sums.totals.len()];
         let mut outliers = [0];
@@ -381,13 +273,14 @@ impl DeviceSums {
         }
         stream.wait()?;
         let totals: Option<Vec<_>> = totals.chunks_exact(TOTALS).map(totals_of).collect();
-        Ok(totals.filter(|_| outliers == [0]).ok_or(Outlier).map(|totals| Sums {
+        let sums = totals.ok_or(Outlier).map(|totals| Sums {
             metric: self.metric,
             dim: self.dim,
             exponent: self.sums.exponent,
             totals,
             coordinates: coordinates.into_iter().map(|sum: u64| sum as i64).collect(),
-        }))
+        });
+        Ok((sums, outliers[0]))
     }
 }
 

@@ -9,8 +9,11 @@
 pub mod device;
 #[cfg(test)]
 mod emulator;
+pub mod flow;
 mod kernels;
 pub mod kmeans;
+#[cfg(test)]
+mod races;
 pub mod resident;
 pub mod seeding;
 mod table;

@@ -5,6 +5,7 @@
 use crate::device::{Array, Failure, Stream};
 use crate::kernels::{self, CANDIDATES, Found, Proposed};
 use crate::kmeans::{Cuda, DeviceSums};
+use compute::kmeans::unit_exponent;
 
 /// A stage of an assignment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +51,7 @@ impl Cuda {
             },
             found: Found { cluster: device.array(n)?, distance: device.array(n)? },
             looks: device.array(1)?,
-            sums: self.sums()?,
+            sums: self.sums(unit_exponent(self.centroids()))?,
         })
     }
 }

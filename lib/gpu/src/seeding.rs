@@ -3,40 +3,76 @@
 //! Who draws, and by what rule, is not known here. Rows that do not fit one [`Seeding`] go into several: squares are of each row alone, and
 //! masses are whole numbers that add up.
 
-use crate::device::{Array, Device, Failure};
+use crate::device::{Array, Device, Failure, Stream};
 use crate::kernels::{self, SEED_CANDIDATES, Seeded, Shape};
 use compute::kmeans::{Centroids, Metric, exact};
 
 /// Rows in the memory of a GPU, and how far each is from the centroids so far.
 pub struct Seeding {
-    device: Device,
+    /// First, so that it is dropped first, and waits before the rest is freed. Every call waits, too.
+    stream: Stream,
     metric: Metric,
     dim: usize,
     rows: Seeded,
+    /// Places for a few candidates and what each would leave, so that no call needs more memory.
+    candidates: kernels::Centroids,
+    masses: Array<u64>,
 }
 
 impl Seeding {
     /// Brings rows onto the GPU, infinitely far from any centroid: all finite, none zero under [`Metric::Cosine`]; `weights` in units
-    /// of 2^-20.
+    /// of 2^-20. Up to `candidates` are to be tried at a time.
     ///
     /// # Panics
     /// Where there is not one weight a row.
-    pub fn new(device: &Device, metric: Metric, dim: usize, rows: &[f32], weights: &[u64]) -> Result<Seeding, Failure> {
-        let n = weights.len();
+    pub fn new(
+        device: &Device,
+        metric: Metric,
+        dim: usize,
+        rows: &[f32],
+        weights: &[u64],
+        candidates: usize,
+    ) -> Result<Seeding, Failure> {
+        let (n, candidates) = (weights.len(), candidates.clamp(1, SEED_CANDIDATES));
         assert_eq!(rows.len(), n * dim, "whole rows, a weight each");
-        let rows = Seeded {
-            rows: device.array_of(rows)?,
-            row_norms: device.array(n)?,
-            squares: device.array_of(&vec![f64::INFINITY; n])?,
-            weights: device.array_of(weights)?,
+        let norms = if metric == Metric::Cosine { candidates } else { 0 };
+        let seeding = Seeding {
+            stream: device.stream()?,
+            metric,
+            dim,
+            rows: Seeded {
+                rows: device.array_of(rows)?,
+                row_norms: device.array(n)?,
+                squares: device.array_of(&vec![f64::INFINITY; n])?,
+                weights: device.array_of(weights)?,
+            },
+            candidates: kernels::Centroids { values: device.array(candidates * dim)?, norms: device.array(norms)? },
+            masses: device.array(2 * candidates)?,
         };
-        let seeding = Seeding { device: device.clone(), metric, dim, rows };
-        let stream = device.stream()?;
-        // SAFETY: the rows live until `wait` has returned; `stream` is dropped before they are where a call fails.
-        unsafe { kernels::seed_norms(&stream, seeding.shape(1), &seeding.rows)? };
-        stream.wait()?;
-        drop(stream);
+        // SAFETY: the rows live until `wait` has returned.
+        let queued = unsafe { kernels::seed_norms(&seeding.stream, seeding.shape(1), &seeding.rows) };
+        seeding.stream.wait_after(queued)?;
         Ok(seeding)
+    }
+
+    /// Says how far the rows are from the centroids so far: what [`Seeding::nearer`] gave.
+    ///
+    /// # Panics
+    /// Where there is not one square a row.
+    pub fn set_squares(&mut self, squares: &[f64]) -> Result<(), Failure> {
+        assert_eq!(squares.len(), self.rows.squares.len(), "a square a row");
+        // SAFETY: both live until `wait` has returned.
+        let queued = unsafe { self.stream.upload(squares, &mut self.rows.squares) };
+        self.stream.wait_after(queued)
+    }
+
+    /// The values of a row.
+    pub fn row(&self, row: usize) -> Result<Vec<f32>, Failure> {
+        let mut values = vec![0.0; self.dim];
+        // SAFETY: both live until `wait` has returned.
+        let queued = unsafe { self.stream.download_at(&self.rows.rows, row * self.dim, &mut values) };
+        self.stream.wait_after(queued)?;
+        Ok(values)
     }
 
     /// Takes one more centroid in, and gives the squared distance of each row to the nearest so far: 1 - cosine, not below 0, or the square of
@@ -46,16 +82,14 @@ impl Seeding {
     /// Where this is not one centroid of the rows' kind.
     pub fn nearer(&mut self, centroid: &Centroids) -> Result<Vec<f64>, Failure> {
         assert_eq!((centroid.k(), centroid.dim, centroid.metric), (1, self.dim, self.metric), "one centroid");
-        let on_device = self.bring(centroid)?;
-        let mut squares = vec![0.0; self.rows.squares.len()];
-        let stream = self.device.stream()?;
-        // SAFETY: everything lives until `wait` has returned, or `stream` has been dropped where a call fails.
-        unsafe {
-            kernels::seed_nearer(&stream, self.shape(1), &self.rows, &on_device)?;
-            stream.download(&self.rows.squares, &mut squares)?;
-        }
-        stream.wait()?;
-        drop(stream);
+        let (norms, mut squares) = (exact::norms(centroid), vec![0.0; self.rows.squares.len()]);
+        // SAFETY: everything lives until `wait` has returned.
+        let queued = unsafe {
+            self.bring(&centroid.values, &norms)
+                .and_then(|()| kernels::seed_nearer(&self.stream, self.shape(1), &self.rows, &self.candidates))
+                .and_then(|()| self.stream.download(&self.rows.squares, &mut squares))
+        };
+        self.stream.wait_after(queued)?;
         Ok(squares)
     }
 
@@ -64,30 +98,40 @@ impl Seeding {
     ///
     /// # Panics
     /// Where the candidates are not of the rows' kind.
-    pub fn masses(&self, candidates: &Centroids, scale: f64) -> Result<Vec<u128>, Failure> {
+    pub fn masses(&mut self, candidates: &Centroids, scale: f64) -> Result<Vec<u128>, Failure> {
         assert_eq!((candidates.dim, candidates.metric), (self.dim, self.metric), "candidates of the rows' kind");
+        let (norms, at_once) = (exact::norms(candidates), self.masses.len() / 2);
         let mut masses = Vec::new();
-        for values in candidates.values.chunks(SEED_CANDIDATES * self.dim) {
-            let some = Centroids { metric: self.metric, dim: self.dim, values: values.to_vec() };
-            let on_device = self.bring(&some)?;
-            let sums: Array<u64> = self.device.array(2 * some.k())?;
-            let mut words = vec![0; 2 * some.k()];
-            let stream = self.device.stream()?;
-            // SAFETY: everything lives until `wait` has returned, or `stream` has been dropped where a call fails.
-            unsafe {
-                kernels::seed_masses(&stream, self.shape(some.k()), &self.rows, &on_device, scale, &sums)?;
-                stream.download(&sums, &mut words)?;
-            }
-            stream.wait()?;
-            drop(stream);
+        for (start, values) in (0..).step_by(at_once).zip(candidates.values.chunks(at_once * self.dim)) {
+            let count = values.len() / self.dim;
+            let norms = norms.get(start..start + count).unwrap_or_default();
+            let (zeros, mut words) = (vec![0; 2 * count], vec![0; 2 * count]);
+            // SAFETY: everything lives until `wait` has returned.
+            let queued = unsafe {
+                self.bring(values, norms)
+                    .and_then(|()| self.stream.upload(&zeros, &mut self.masses))
+                    .and_then(|()| {
+                        let shape = self.shape(count);
+                        kernels::seed_masses(&self.stream, shape, &self.rows, &self.candidates, scale, &self.masses)
+                    })
+                    .and_then(|()| self.stream.download(&self.masses, &mut words))
+            };
+            self.stream.wait_after(queued)?;
             masses.extend(words.chunks_exact(2).map(|words| (u128::from(words[1]) << 64) | u128::from(words[0])));
         }
         Ok(masses)
     }
 
-    fn bring(&self, centroids: &Centroids) -> Result<kernels::Centroids, Failure> {
-        let (values, norms) = (self.device.array_of(&centroids.values)?, exact::norms(centroids));
-        Ok(kernels::Centroids { values, norms: self.device.array_of(&norms)? })
+    /// Queues a copy of candidates into their places.
+    ///
+    /// # Safety
+    /// They live until the next `wait`.
+    unsafe fn bring(&mut self, values: &[f32], norms: &[f64]) -> Result<(), Failure> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.stream.upload(values, &mut self.candidates.values)?;
+            self.stream.upload(norms, &mut self.candidates.norms)
+        }
     }
 
     fn shape(&self, k: usize) -> Shape {
@@ -135,9 +179,14 @@ mod tests {
                 }
             }
             for device in machines() {
-                let mut seeding = Seeding::new(&device, metric, dim, &rows, &weights).unwrap();
+                let mut seeding = Seeding::new(&device, metric, dim, &rows, &weights, 3).unwrap();
                 assert_eq!(seeding.nearer(&first).unwrap(), squares, "{metric:?}, {device:?}, {n} x {dim}");
                 assert_eq!(seeding.masses(&trials, scale).unwrap(), masses, "{metric:?}, {device:?}, {n} x {dim}");
+                // The same, of rows that went and came again.
+                let mut again = Seeding::new(&device, metric, dim, &rows, &weights, 3).unwrap();
+                again.set_squares(&squares).unwrap();
+                assert_eq!(again.masses(&trials, scale).unwrap(), masses, "{metric:?}, {device:?}, {n} x {dim}");
+                assert_eq!(again.row(n / 2).unwrap(), rows[n / 2 * dim..][..dim]);
                 let nearer = seeding.nearer(&take(n / 3, 1)).unwrap();
                 assert!(nearer.iter().zip(&squares).all(|(after, before)| after <= before));
                 assert_eq!(nearer[n / 3], square(&rows[n / 3 * dim..][..dim], 0, &take(n / 3, 1)).min(squares[n / 3]));

@@ -37,6 +37,15 @@ pub struct Shard {
     pub count: u64,
 }
 
+/// GPUs that were asked for by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gpus {
+    /// What was said: `cuda:0,1`.
+    pub name: String,
+    /// Their numbers, as the driver counts; at least one, each once.
+    pub numbers: Vec<usize>,
+}
+
 /// The part of the options that all tools share.
 #[derive(Debug, Clone)]
 pub struct Common {
@@ -64,8 +73,8 @@ pub struct Common {
     pub seed: Option<u64>,
     /// How vectors without a header are stored; `None`: they are `.npy` arrays.
     pub raw: Option<Raw>,
-    /// The GPU that was asked for by name.
-    pub gpu: Option<String>,
+    /// The GPUs that were asked for; `None`: the CPU.
+    pub gpus: Option<Gpus>,
     /// When the run began.
     pub started: Instant,
 }
@@ -85,7 +94,7 @@ impl Default for Common {
             id_field: None,
             seed: None,
             raw: None,
-            gpu: None,
+            gpus: None,
             started: Instant::now(),
         }
     }
@@ -216,29 +225,44 @@ pub const fn on_error<A: Options>() -> Flag<A> {
 /// `--device auto|cpu|cuda[:I]` of a tool that computes on the CPU only.
 pub const fn device<A: Options>() -> Flag<A> {
     device_with_text(
+        "auto|cpu|cuda[:I]",
         "Where to compute. A GPU that is asked for and not there is an error. This version computes on the CPU only.",
     )
 }
 
-/// `--device auto|cpu|cuda[:I]` of a tool that computes on a GPU, too, where it is asked for.
+/// `--device auto|cpu|cuda[:I,J...]` of a tool that computes on GPUs, too, where they are asked for.
 pub const fn device_or_gpu<A: Options>() -> Flag<A> {
     device_with_text(
-        "Where to compute: on the CPU, or on an NVIDIA GPU, the one numbered I (0 where only `cuda` is said). A GPU that is asked for and not there is an error. `auto` is the CPU in this version: see GPU.",
+        "auto|cpu|cuda[:I,J...]",
+        "Where to compute: on the CPU, or on an NVIDIA GPU, the one numbered I (0 where only `cuda` is said), or on several that share the rows. A GPU that is asked for and not there is an error. `auto` is the CPU in this version: see GPU.",
     )
 }
 
-const fn device_with_text<A: Options>(text: &'static str) -> Flag<A> {
-    Flag::value("device", "auto|cpu|cuda[:I]", text, |args: &mut A, value| {
-        let text = value.text()?;
-        let gpu = text.strip_prefix("cuda").map(|rest| rest.strip_prefix(':').unwrap_or(rest));
-        args.common().gpu = match (text, gpu) {
-            ("auto" | "cpu", _) => None,
-            (_, Some(index)) if index.is_empty() || index.parse::<u32>().is_ok() => Some(text.to_string()),
-            _ => return Err("expected auto, cpu, cuda or cuda:I".to_string()),
-        };
+const fn device_with_text<A: Options>(values: &'static str, text: &'static str) -> Flag<A> {
+    Flag::value("device", values, text, |args: &mut A, value| {
+        args.common().gpus = gpus_of(value.text()?)?;
         Ok(())
     })
     .default(|_| "auto".to_string())
+}
+
+fn gpus_of(text: &str) -> Result<Option<Gpus>, String> {
+    let mut numbers = Vec::new();
+    match text {
+        "auto" | "cpu" => return Ok(None),
+        "cuda" => numbers.push(0),
+        _ => {
+            let list = text.strip_prefix("cuda:").ok_or("expected auto, cpu, cuda, cuda:I or cuda:I,J...")?;
+            for word in list.split(',') {
+                let number = word.parse::<u32>().map_err(|_| format!("{word:?}: expected the number of a GPU"))?;
+                if numbers.contains(&(number as usize)) {
+                    return Err(format!("{number}: expected each GPU once"));
+                }
+                numbers.push(number as usize);
+            }
+        }
+    }
+    Ok(Some(Gpus { name: text.to_string(), numbers }))
 }
 
 /// `--stats FILE`.
@@ -277,6 +301,18 @@ pub fn exclude(one: (&str, bool), other: (&str, bool)) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn gpus_are_named_once() {
+        for (text, numbers) in [("cuda", &[0][..]), ("cuda:3", &[3]), ("cuda:2,0,11", &[2, 0, 11])] {
+            let gpus = gpus_of(text).unwrap().unwrap();
+            assert_eq!((gpus.name.as_str(), &gpus.numbers[..]), (text, numbers));
+        }
+        assert_eq!((gpus_of("auto"), gpus_of("cpu")), (Ok(None), Ok(None)));
+        for wrong in ["", "gpu", "cuda:", "cuda0", "cuda:-1", "cuda:0,", "cuda:0,0", "cuda:4294967296", "cuda:0;1"] {
+            assert!(gpus_of(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_shard_is_below_its_count() {

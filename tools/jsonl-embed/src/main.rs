@@ -214,8 +214,8 @@ fn source(value: Value) -> Result<Source, String> {
 
 fn run(args: Args) -> Result<(), Failure> {
     exclude(("prefix", args.prefix.is_some()), ("prompt", args.prompt.is_some()))?;
-    if let Some(gpu) = &args.common.gpu {
-        return Err(Failure::work(format!("--device {gpu}: this version computes on the CPU only")));
+    if let Some(gpus) = &args.common.gpus {
+        return Err(Failure::work(format!("--device {}: this version computes on the CPU only", gpus.name)));
     }
     let reader = Reader::new(&args.common)?;
     let mut input = Input::open(&args.common)?;

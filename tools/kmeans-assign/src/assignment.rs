@@ -1,16 +1,16 @@
 //! What a thread does with a block of vectors.
 
-use cluster::rows::why_bad;
+use crate::table::{Looked, Table};
+use cluster::rows::{check, why_bad};
 use cluster::sums::Partial;
 use cluster::weights::Weights;
-use compute::kmeans::{Assigner, Metric, Nearest, WEIGHT_ONE};
+use compute::kmeans::{Metric, Nearest, Outlier, Sums, Totals, WEIGHT_ONE};
 use pipe::common::OnError;
 use pipe::crew::Hand;
 use pipe::failure::Failure;
 use pipe::lines::Tally;
 use pipe::vectors::{Place, Vectors};
 use std::io::Write;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Values of a block, about: 1 MB.
@@ -32,6 +32,19 @@ pub struct Job {
     /// Bytes of input up to its end.
     bytes: u64,
     spent: Sender<Vec<f32>>,
+}
+
+impl Job {
+    /// The weights for a table that adds up every row that has a cluster: rows without one become missing.
+    fn take_weights(&mut self, dim: usize, metric: Metric) -> Vec<u64> {
+        for (row, weight) in self.rows.chunks_exact_mut(dim).zip(&self.weights) {
+            // What is bad is said all the same.
+            if weight.is_none() && check(row, metric).is_ok() {
+                row.fill(f32::NAN);
+            }
+        }
+        self.weights.iter().map(|weight| weight.unwrap_or(0)).collect()
+    }
 }
 
 /// What becomes of it.
@@ -111,9 +124,8 @@ pub struct Column {
 }
 
 /// Assigns blocks on one thread.
-pub struct Assignment<A: Assigner> {
-    assigner: Arc<A>,
-    memory: A::Memory,
+pub struct Assignment {
+    table: Table,
     dim: usize,
     column: Column,
     partial: Option<Partial>,
@@ -121,11 +133,10 @@ pub struct Assignment<A: Assigner> {
     found: Vec<Nearest>,
 }
 
-impl<A: Assigner> Assignment<A> {
-    /// No rows yet; what they add up to goes into `partial`.
-    pub fn new(assigner: Arc<A>, dim: usize, column: Column, partial: Option<Partial>, on_error: OnError) -> Self {
-        let memory = A::Memory::default();
-        Assignment { assigner, memory, dim, column, partial, on_error, found: Vec::new() }
+impl Assignment {
+    /// No rows yet; what they add up to goes into `partial`, unless it stays with the table.
+    pub fn new(table: Table, dim: usize, column: Column, partial: Option<Partial>, on_error: OnError) -> Assignment {
+        Assignment { table, dim, column, partial, on_error, found: Vec::new() }
     }
 
     /// What all rows came to.
@@ -133,25 +144,35 @@ impl<A: Assigner> Assignment<A> {
         self.partial
     }
 
-    /// Finds the centroids, `top` a row; gives the number of rows that needed the second look.
-    fn find(&mut self, job: &Job) -> Result<usize, String> {
+    /// Finds the centroids, `top` a row.
+    fn find(&mut self, job: &mut Job) -> Result<Looked, String> {
         self.found.clear();
         self.found.resize(job.count * self.column.top, Nearest::MISSING);
-        match self.column.top {
-            1 => self.assigner.try_nearest(&job.rows, &mut self.found, &mut self.memory),
-            top => self.assigner.try_nearest_several(&job.rows, top, &mut self.found, &mut self.memory),
-        }
+        let summing = self.partial.as_ref().filter(|_| self.table.sums() && !job.weights.is_empty());
+        let weights = summing.map(|partial| job.take_weights(self.dim, partial.sums.metric));
+        let looked = self.table.find(&job.rows, weights.as_deref(), self.column.top, &mut self.found);
+        looked.map_err(|failure| failure.message)
     }
 
     /// Takes the row into account that has this for nearest. `false`: the row is missing. The error says why the row is bad.
-    fn take(&mut self, row: &[f32], found: Nearest, weight: Option<u64>) -> Result<bool, String> {
+    fn take(&mut self, row: &[f32], found: Nearest, weight: Option<u64>, looked: &Looked) -> Result<bool, String> {
         if found.cluster == Nearest::NONE {
             return why_bad(row).map_or(Ok(false), Err);
         }
         let Some(partial) = &mut self.partial else { return Ok(true) };
         let Some(weight) = weight else { return Ok(false) };
+        let added = if !self.table.sums() {
+            partial.add(row, found, weight)
+        } else if looked.outliers && !fits(row, weight, &partial.sums) {
+            Err(Outlier)
+        } else {
+            if weight > 0 {
+                partial.farthest.add(row, found);
+            }
+            Ok(())
+        };
         let too_far = |_| "too far out for sums: more than 2^19 times as far as any centroid".to_string();
-        partial.add(row, found, weight).map(|()| true).map_err(too_far)
+        added.map(|()| true).map_err(too_far)
     }
 
     fn write(&self, found: &[Nearest], out: &mut Vec<u8>) {
@@ -168,13 +189,19 @@ impl<A: Assigner> Assignment<A> {
     }
 }
 
-impl<A: Assigner + 'static> Hand for Assignment<A> {
+/// Whether such sums can take the row.
+fn fits(row: &[f32], weight: u64, sums: &Sums) -> bool {
+    let mut alone = Sums { totals: vec![Totals::default()], coordinates: vec![0; sums.dim], ..*sums };
+    alone.add(row, Nearest { cluster: 0, distance: 0.0 }, weight).is_ok()
+}
+
+impl Hand for Assignment {
     type Job = Job;
     type Done = Done;
 
-    fn work(&mut self, job: Job) -> Done {
-        let second_look = match self.find(&job) {
-            Ok(second_look) => second_look as u64,
+    fn work(&mut self, mut job: Job) -> Done {
+        let looked = match self.find(&mut job) {
+            Ok(looked) => looked,
             Err(why) => return Done { lost: Some(why), ..Done::default() },
         };
         let found = std::mem::take(&mut self.found);
@@ -182,7 +209,7 @@ impl<A: Assigner + 'static> Hand for Assignment<A> {
         let (mut rows, mut missing, mut bad) = (0, 0, 0);
         for (i, (row, found)) in job.rows.chunks_exact(self.dim).zip(found.chunks_exact(self.column.top)).enumerate() {
             let weight = if job.weights.is_empty() { Some(WEIGHT_ONE) } else { job.weights[i] };
-            match self.take(row, found[0], weight) {
+            match self.take(row, found[0], weight, &looked) {
                 Ok(true) => distances.push(found[0].distance),
                 Ok(false) => missing += 1,
                 Err(why) => {
@@ -201,7 +228,17 @@ impl<A: Assigner + 'static> Hand for Assignment<A> {
         self.found = found;
         // Nobody takes memory back once all is read.
         let _ = job.spent.send(job.rows);
-        Done { text, distances, rows, missing, bad, second_look, first_bad, lost: None, bytes: job.bytes }
+        Done {
+            text,
+            distances,
+            rows,
+            missing,
+            bad,
+            second_look: looked.second as u64,
+            first_bad,
+            lost: None,
+            bytes: job.bytes,
+        }
     }
 }
 

@@ -4,14 +4,14 @@
 //! a few blocks of about 1 MB a thread (with --sums the sums, too); it does not grow with the input.
 
 mod assignment;
+mod table;
 
 use assignment::{Assignment, Column, Jobs, Outcome};
 use cluster::model::{METRICS, Model, metric_name};
 use cluster::sums::Partial;
 use cluster::weights::Weights;
-use compute::kmeans::{Assigner, Cpu, Metric, WEIGHT_ONE};
+use compute::kmeans::{Metric, WEIGHT_ONE};
 use gpu::device::Device;
-use gpu::kmeans::Cuda;
 use pipe::common::{self, Common, exclude};
 use pipe::crew;
 use pipe::failure::Failure;
@@ -23,7 +23,7 @@ use pipe::vectors::Vectors;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use table::Tables;
 
 #[derive(Default)]
 struct Args {
@@ -127,8 +127,8 @@ const TOOL: Tool<Args> = Tool {
         (
             "GPU",
             &[
-                "With --device cuda the rows go over the tensor cores of an NVIDIA GPU of compute capability 8.0 (Ampere) or newer, with driver 550 or newer; nothing else need be installed. The bound on the error there follows published measurements of tensor cores (Fasi, Higham, Mikaitis and Pranesh, 2021, Numerical behavior of NVIDIA tensor cores; Khattak and Mikaitis, 2025, Accurate Models of NVIDIA Tensor Cores), and what it leaves open is decided in the order above, so the output has the same bytes. With --top above 1 all distances are computed in 64 bits; sums are added up on the CPU. Where the GPU's memory is short, fewer rows go at a time: `gpu_rows_max` of --stats is how many it came to at the most.",
-                "This code has never yet run on a GPU: its kernels were compiled for GPUs, and tested in an emulation on a processor only. Until it has, `auto` is the CPU. Compare with `--device cpu` before you rely on it, or on its speed.",
+                "With --device cuda the rows go over the tensor cores of an NVIDIA GPU of compute capability 8.0 (Ampere) or newer, with driver 550 or newer; nothing else need be installed. The bound on the error there follows published measurements of tensor cores (Fasi, Higham, Mikaitis and Pranesh, 2021, Numerical behavior of NVIDIA tensor cores; Khattak and Mikaitis, 2025, Accurate Models of NVIDIA Tensor Cores), and what it leaves open is decided in the order above, so the output has the same bytes. With --top above 1 all distances are computed in 64 bits. With --sums the vectors are added up there, too. Several GPUs (`cuda:0,1`) get blocks of vectors in turn; the output is in order, and the same. Where the GPU's memory is short, fewer rows go at a time: `gpu_rows_max` of --stats is how many it came to at the most.",
+                "This code has never yet run on a GPU: its kernels were compiled for GPUs, and tested in an emulation on a processor only, several GPUs likewise. Until it has, `auto` is the CPU. Compare with `--device cpu` before you rely on it, or on its speed.",
             ],
         ),
     ],
@@ -156,9 +156,6 @@ const TOOL: Tool<Args> = Tool {
 /// Beyond this, a line is no longer for people or programs.
 const TOP_MAX: usize = 1 << 16;
 
-/// Threads that feed a GPU: each holds blocks in pinned memory, and a few keep it busy.
-const HANDS_GPU: usize = 4;
-
 fn main() -> ExitCode {
     pipe::start(&TOOL, run)
 }
@@ -166,7 +163,7 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<(), Failure> {
     let path = args.centroids.as_deref().ok_or_else(|| Failure::usage("--centroids FILE is needed"))?;
     check_combinations(&args, path)?;
-    let device = args.common.gpu.as_deref().map(open_gpu).transpose()?;
+    let devices = open_gpus(&args.common)?;
     let model = Model::open(path, args.metric)?;
     if args.similarity && model.centroids.metric != Metric::Cosine {
         return Err(Failure::file(path, "--similarity is the cosine's, and the metric is euclidean"));
@@ -179,17 +176,9 @@ fn run(args: Args) -> Result<(), Failure> {
     let column = Column { similarity: args.similarity, top: args.top.unwrap_or(1), wanted: sums.is_none() };
     let centroids = &model.centroids;
     let partial = sums.is_some().then(|| Partial::new(centroids));
-    let jobs = Jobs::new(vectors, weights, centroids.dim, column.top, device.is_some());
-    let mut gpu = None;
-    let (outcome, partial) = match &device {
-        None => stream(&args.common, Arc::new(Cpu::new(centroids.clone())), column, partial, jobs)?,
-        Some(device) => {
-            let cuda = Arc::new(Cuda::new(device, centroids.clone()).map_err(Failure::work)?);
-            let done = stream(&args.common, cuda.clone(), column, partial, jobs)?;
-            gpu = Some((device.name(), cuda.piece()));
-            done
-        }
-    };
+    let jobs = Jobs::new(vectors, weights, centroids.dim, column.top, !devices.is_empty());
+    let tables = Tables::new(&devices, centroids, sums.is_some()).map_err(Failure::work)?;
+    let (outcome, partial) = stream(&args.common, &tables, column, partial, jobs)?;
     outcome.tally.report(&args.common);
     let (inertia, distance, weight) = match &partial {
         Some(partial) => (partial.sums.inertia(), partial.sums.distance(), weight(partial)),
@@ -199,10 +188,7 @@ fn run(args: Args) -> Result<(), Failure> {
         partial.write(output)?;
     }
     let stats = Stats::new(&args.common, &outcome.tally).with("rows_missing", outcome.rows_missing);
-    let stats = match gpu {
-        Some((name, rows)) => stats.with("device", name).with("gpu_rows_max", rows),
-        None => stats,
-    };
+    let stats = tables.report(stats);
     let stats = stats.with("k", centroids.k()).with("dim", centroids.dim);
     let stats = stats.with("metric", metric_name(centroids.metric)).with("inertia", inertia);
     let stats = stats.with("mean_distance", distance / weight).with("second_look_share", outcome.second_look_share());
@@ -210,16 +196,15 @@ fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Sends all vectors through the threads, writes the column, and brings together what the threads have added up.
-fn stream<A: Assigner + 'static>(
+fn stream(
     common: &Common,
-    assigner: Arc<A>,
+    tables: &Tables,
     column: Column,
     partial: Option<Partial>,
     jobs: Jobs,
 ) -> Result<(Outcome, Option<Partial>), Failure> {
-    let hand = || Assignment::new(assigner.clone(), jobs.dim(), column, partial.clone(), common.on_error);
-    let hands = if common.gpu.is_some() { common.threads.min(HANDS_GPU) } else { common.threads };
-    let hands = (0..hands).map(|_| hand()).collect();
+    let hand = |table| Assignment::new(table, jobs.dim(), column, partial.clone(), common.on_error);
+    let hands = tables.dealt(common.threads).into_iter().map(hand).collect();
     let mut meter = Meter::new(common, jobs.bytes_total());
     let (mut output, mut outcome) = (Output::stdout(), Outcome::default());
     let hands = crew::run(hands, jobs.dealt(), |done| {
@@ -232,6 +217,7 @@ fn stream<A: Assigner + 'static>(
     let mut partials = hands.into_iter().filter_map(Assignment::into_partial);
     let Some(mut whole) = partials.next() else { return Ok((outcome, None)) };
     partials.try_for_each(|partial| whole.merge(&partial)).map_err(Failure::work)?;
+    tables.add_sums(&mut whole).map_err(Failure::work)?;
     (whole.rows_missing, whole.rows_bad) = (outcome.rows_missing, outcome.tally.bad);
     Ok((outcome, Some(whole)))
 }
@@ -240,11 +226,10 @@ fn weight(partial: &Partial) -> f64 {
     partial.sums.totals.iter().map(|totals| u128::from(totals.weight)).sum::<u128>() as f64 / WEIGHT_ONE as f64
 }
 
-/// The GPU of `cuda` or `cuda:I`.
-fn open_gpu(name: &str) -> Result<Device, Failure> {
-    let index = name.strip_prefix("cuda:").map_or(Ok(0), str::parse);
-    let index = index.map_err(|_| Failure::usage(format!("--device {name}: expected a number after the colon")))?;
-    Device::open(index).map_err(|failure| Failure::work(format!("--device {name}: {failure}")))
+/// The GPUs that were asked for.
+fn open_gpus(common: &Common) -> Result<Vec<Device>, Failure> {
+    let Some(gpus) = &common.gpus else { return Ok(Vec::new()) };
+    Device::open_all(&gpus.numbers).map_err(|why| Failure::work(format!("--device {}: {why}", gpus.name)))
 }
 
 fn check_combinations(args: &Args, centroids: &Path) -> Result<(), Failure> {

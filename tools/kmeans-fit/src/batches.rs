@@ -14,6 +14,7 @@
 
 use crate::empties::{Empty, next};
 use crate::fit::{Adder, Measure, Rule, State, together};
+use crate::gpus::Gpus;
 use crate::rows::{Rows, View, block_rows};
 use cluster::sums::Partial;
 use compute::kmeans::{Centroids, Cpu, Metric, Totals, unit_exponent};
@@ -35,11 +36,12 @@ pub fn unit(metric: Metric, dim: usize, values: Vec<f32>) -> i32 {
 /// Goes over the rows in batches, once or more often. Gives what the rows of the last pass came to as they passed, and how many needed
 /// a second look in all.
 pub fn fit(rows: &mut Rows, state: &mut State, plan: &Plan) -> Result<(Partial, u64), Failure> {
-    let (mut all, mut looks, threads) = (nothing(&state.centroids, plan.exponent), 0, rows.threads);
+    let (mut all, mut looks) = (nothing(&state.centroids, plan.exponent), 0);
+    let (threads, gpus) = (rows.threads, rows.gpus.clone());
     loop {
         let before = all.sums.totals.clone();
         rows.in_order(plan.batch, |view| {
-            let (partial, more) = assign(view, &state.centroids, plan.exponent, threads)?;
+            let (partial, more) = assign(view, &state.centroids, plan.exponent, threads, gpus.as_deref())?;
             looks += more;
             all.merge(&partial).map_err(Failure::work)?;
             // Rows of earlier batches were far from where centroids were then.
@@ -82,9 +84,23 @@ fn nothing(centroids: &Centroids, exponent: i32) -> Partial {
     partial
 }
 
-/// What a batch comes to, on several threads.
-fn assign(view: View, centroids: &Centroids, exponent: i32, threads: usize) -> Result<(Partial, u64), Failure> {
-    let (table, empty, next) = (Cpu::new(centroids.clone()), nothing(centroids, exponent), AtomicUsize::new(0));
+/// What a batch comes to, on several threads, perhaps on GPUs.
+fn assign(
+    view: View,
+    centroids: &Centroids,
+    exponent: i32,
+    threads: usize,
+    gpus: Option<&Gpus>,
+) -> Result<(Partial, u64), Failure> {
+    let empty = nothing(centroids, exponent);
+    if let Some(gpus) = gpus {
+        let mut batch = Rows::in_memory(&view.to_block(), centroids.dim, threads);
+        if let Some(measured) = gpus.measure(&mut batch, centroids, &empty)? {
+            return Ok(measured);
+        }
+        // A row is too far out: below is said which.
+    }
+    let (table, next) = (Cpu::new(centroids.clone()), AtomicUsize::new(0));
     let (rows, part) = (view.numbers.len(), block_rows(centroids.dim));
     let work = || {
         let mut adder = Adder::new(&table, &empty.sums);

@@ -280,7 +280,25 @@ fn outlier(number: u64) -> Failure {
 
 /// What all rows come to with these centroids, and how many needed a second look.
 pub fn measure(rows: &mut Rows, centroids: &Centroids, before: &mut Before) -> Result<(Partial, u64), Failure> {
-    let (table, empty) = (Cpu::new(centroids.clone()), Partial::new(centroids));
+    let empty = Partial::new(centroids);
+    let (mut partial, looks) = match rows.gpus.clone().map(|gpus| gpus.measure(rows, centroids, &empty)).transpose()? {
+        Some(Some(measured)) => measured,
+        // Where a GPU has met a row that is too far out, the processor says which.
+        None | Some(None) => measure_here(rows, centroids, before, empty)?,
+    };
+    partial.rows_missing = rows.counts.missing;
+    partial.rows_bad = rows.counts.bad;
+    Ok((partial, looks))
+}
+
+/// The same on the processor, but for the rows that are missing.
+fn measure_here(
+    rows: &mut Rows,
+    centroids: &Centroids,
+    before: &mut Before,
+    empty: Partial,
+) -> Result<(Partial, u64), Failure> {
+    let table = Cpu::new(centroids.clone());
     let (sums, remember) = (before.sums(&empty.sums), rows.remember);
     let adders = rows.pass(
         || Adder::new(&table, &sums),
@@ -294,9 +312,7 @@ pub fn measure(rows: &mut Rows, centroids: &Centroids, before: &mut Before) -> R
             Ok(())
         },
     )?;
-    let (mut partial, looks) = together(adders, Partial { sums, ..empty })?;
-    partial.rows_missing = rows.counts.missing;
-    partial.rows_bad = rows.counts.bad;
+    let (partial, looks) = together(adders, Partial { sums, ..empty })?;
     before.sums = remember.then(|| partial.sums.clone());
     Ok((partial, looks))
 }

@@ -2,6 +2,7 @@
 
 use crate::empties::Repairs;
 use crate::fit::{self, Spread, State};
+use crate::gpus::Gpus;
 use crate::rows::Rows;
 use cluster::Model;
 use cluster::sums::Partial;
@@ -10,6 +11,7 @@ use pipe::failure::Failure;
 use pipe::lines::Tally;
 use pipe::note;
 use pipe::stats::Stats;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What is known of a run of the program.
@@ -17,6 +19,8 @@ use std::time::Instant;
 pub struct Report {
     /// What happened to empty clusters in the fit that is written.
     pub repairs: Repairs,
+    /// Where rows were assigned, if that was on GPUs.
+    pub gpus: Option<Arc<Gpus>>,
     tally: Tally,
     used: u64,
     missing: u64,
@@ -108,6 +112,9 @@ impl Report {
             .with("second_looks", self.looks as f64 / (self.assigned as f64).max(1.0))
             .with("rows_in", self.rows_in)
             .with("passes_read", self.passes_read);
+        if let Some(gpus) = &self.gpus {
+            stats = gpus.report(stats);
+        }
         if let Some(sizes) = &model.sizes {
             let Spread { min, median, max, imbalance } = Spread::of(sizes);
             let sizes = serde_json::json!({ "min": min, "median": median, "max": max, "imbalance": imbalance });

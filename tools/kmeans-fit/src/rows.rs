@@ -4,6 +4,7 @@
 //! order: so the answer depends neither on memory nor on threads.
 
 use crate::feed::{Counts, Feed};
+use crate::gpus::Gpus;
 use crate::spool::Spool;
 use compute::kmeans::GROUP;
 use half::f16;
@@ -12,7 +13,7 @@ use pipe::failure::Failure;
 use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 /// Some rows, in order of their numbers.
@@ -165,6 +166,8 @@ pub struct Rows {
     pub passes_read: u64,
     /// Bytes of the input.
     pub bytes: u64,
+    /// Where they are assigned; `None`: on the processor.
+    pub gpus: Option<Arc<Gpus>>,
     /// Whether there is memory for a number beside each row.
     pub remember: bool,
 }
@@ -193,6 +196,7 @@ impl Rows {
             counts: Counts::default(),
             passes_read: 0,
             bytes: 0,
+            gpus: None,
             remember: true,
         };
         if feed.rereadable() && bytes.is_some_and(|bytes| bytes > memory) {
@@ -247,7 +251,21 @@ impl Rows {
             Kept { first, numbers, weights, values: Values::Single(values) }
         });
         let counts = Counts { rows: rows as u64, used: rows as u64, ..Counts::default() };
-        Rows { place: Place::Memory(kept.collect()), dim, threads, counts, passes_read: 0, bytes: 0, remember: false }
+        Rows {
+            place: Place::Memory(kept.collect()),
+            dim,
+            threads,
+            counts,
+            passes_read: 0,
+            bytes: 0,
+            gpus: None,
+            remember: false,
+        }
+    }
+
+    /// Other rows that are in memory already, gone over as these are.
+    pub fn of(&self, block: &Block) -> Rows {
+        Rows { gpus: self.gpus.clone(), ..Rows::in_memory(block, self.dim, self.threads) }
     }
 
     /// Lets `step` see every row once, on several threads, each with a state of its own that `start` makes; gives the states.
@@ -256,7 +274,17 @@ impl Rows {
         start: impl Fn() -> S + Sync,
         step: impl Fn(&mut S, View) -> Result<(), Failure> + Sync,
     ) -> Result<Vec<S>, Failure> {
-        let (threads, dim) = (self.threads, self.dim);
+        self.pass_on(self.threads, start, step)
+    }
+
+    /// The same on so many threads.
+    pub fn pass_on<S: Send>(
+        &mut self,
+        threads: usize,
+        start: impl Fn() -> S + Sync,
+        step: impl Fn(&mut S, View) -> Result<(), Failure> + Sync,
+    ) -> Result<Vec<S>, Failure> {
+        let dim = self.dim;
         match &mut self.place {
             Place::Memory(kept) => pass_over(kept, threads, start, step),
             Place::Files(feed) => {
@@ -285,6 +313,7 @@ impl Rows {
             counts,
             passes_read: 0,
             bytes: 0,
+            gpus: None,
             remember: false,
         }
     }

@@ -23,7 +23,8 @@
 //! is at most 256), squared distances between candidates are rounded to 32-bit floats, and masses are added up in order of the rows in 64-bit floats. Elsewhere
 //! sums of masses are whole numbers of 2^-52 of a power of two above the largest mass, rounded to the nearest, halves to even.
 
-use crate::rows::{Block, Rows, View};
+use crate::held::Held;
+use crate::rows::{Block, Rows};
 use compute::kmeans::{Assigner, Centroids, Cpu, Metric, Nearest, exact};
 use pipe::failure::Failure;
 use pipe::key::{exponential, noise_bits, uniform};
@@ -86,7 +87,7 @@ pub fn seed(rows: &mut Rows, metric: Metric, k: usize, method: Method, draws: Dr
             if candidates.len() <= MATRIX {
                 plus_plus_in_matrix(candidates, metric, rows.dim, k, rows.threads, draws)
             } else {
-                plus_plus(&mut rows_of(&candidates, rows.dim, rows.threads), metric, k, draws)?
+                plus_plus(&mut rows_of(&candidates, rows), metric, k, draws)?
             }
         }
     };
@@ -143,14 +144,20 @@ impl PartialEq for Winner {
 
 impl Eq for Winner {}
 
-/// The best of a race so far, the worst of them on top.
+/// The best of a race so far, the worst of them on top, and the largest mass.
 struct Race {
     count: usize,
     heap: BinaryHeap<Winner>,
+    largest: f64,
 }
 
 impl Race {
+    fn new(count: usize) -> Race {
+        Race { count, heap: BinaryHeap::new(), largest: 0.0 }
+    }
+
     fn offer(&mut self, bits: u64, mass: f64, (number, weight, row): (u64, u64, &[f32])) {
+        self.largest = self.largest.max(mass);
         if mass <= 0.0 || mass.is_nan() {
             return;
         }
@@ -174,35 +181,24 @@ impl Race {
     }
 }
 
-/// The winners of a race over all rows, best first, and the largest mass. `masses` adds the mass of each row of a view.
-fn race(
-    rows: &mut Rows,
-    count: usize,
-    seed: u64,
-    purpose: &str,
-    masses: impl Fn(View, &mut Vec<f64>) + Sync,
-) -> Result<(Vec<Winner>, f64), Failure> {
-    let start = || (Race { count, heap: BinaryHeap::new() }, Vec::new(), 0.0_f64);
-    let races = rows.pass(start, |(race, mass, largest), view| {
-        mass.clear();
-        masses(view, mass);
-        for (row, &mass) in view.rows().zip(mass.iter()) {
-            *largest = largest.max(mass);
-            race.offer(noise_bits(seed, purpose, row.0), mass, row);
-        }
-        Ok(())
-    })?;
-    let mut all = Race { count, heap: BinaryHeap::new() };
-    let largest = races.iter().fold(0.0_f64, |most, race| most.max(race.2));
-    races.into_iter().flat_map(|(race, ..)| race.heap).for_each(|winner| all.push(winner));
-    Ok((all.heap.into_sorted_vec(), largest))
+/// The winners of races over parts of the rows, best first, and the largest mass.
+fn winners(races: Vec<Race>, count: usize) -> (Vec<Winner>, f64) {
+    let mut all = Race::new(count);
+    for race in races {
+        all.largest = all.largest.max(race.largest);
+        race.heap.into_iter().for_each(|winner| all.push(winner));
+    }
+    (all.heap.into_sorted_vec(), all.largest)
 }
 
 /// The winners where the mass is the weight, at least one. Fewer rows than `k` are refused.
 fn by_weight(rows: &mut Rows, k: usize, count: usize, seed: u64, purpose: &str) -> Result<Vec<Winner>, Failure> {
-    let (winners, _) = race(rows, count, seed, purpose, |view, mass| {
-        mass.extend(view.weights.iter().map(|&weight| weight as f64));
+    let start = || Race::new(count);
+    let races = rows.pass(start, |race, view| {
+        view.rows().for_each(|row| race.offer(noise_bits(seed, purpose, row.0), row.1 as f64, row));
+        Ok(())
     })?;
+    let (winners, _) = winners(races, count);
     enough(rows, k)?;
     if winners.is_empty() { Err(Failure::work("no row has a weight above 0")) } else { Ok(winners) }
 }
@@ -221,15 +217,15 @@ fn candidates(rows: &mut Rows, metric: Metric, k: usize, draws: Draws) -> Result
     let mut winners = by_weight(rows, k, count, draws.seed, &draws.purpose("a"))?;
     let table = |winners: &[Winner]| {
         let values = winners.iter().flat_map(|winner| winner.values.iter().copied()).collect();
-        Cpu::new(centroids(metric, dim, values))
+        centroids(metric, dim, values)
     };
-    let first = table(&winners);
-    let (more, _) = race(rows, count, draws.seed, &draws.purpose("b"), |view, mass| {
-        let mut found = vec![Nearest::MISSING; view.numbers.len()];
-        first.nearest(view.values, &mut found, &mut Default::default());
-        let squares = found.iter().map(|found| squared(metric, found.distance));
-        mass.extend(squares.zip(view.weights).map(|(square, &weight)| square * weight as f64));
+    let (first, purpose) = (table(&winners), draws.purpose("b"));
+    let start = || Race::new(count);
+    let races = assign(rows, &first, start, |race, row, found| {
+        let mass = squared(metric, found.distance) * row.1 as f64;
+        race.offer(noise_bits(draws.seed, &purpose, row.0), mass, row);
     })?;
+    let (more, _) = self::winners(races, count);
     winners.extend(more);
     winners.sort_by_key(|winner| winner.number);
     winners.dedup_by_key(|winner| winner.number);
@@ -237,29 +233,49 @@ fn candidates(rows: &mut Rows, metric: Metric, k: usize, draws: Draws) -> Result
     Ok(winners)
 }
 
+/// Lets states that `start` makes see every row (number, weight, values) with the nearest of some centroids.
+fn assign<S: Send>(
+    rows: &mut Rows,
+    centroids: &Centroids,
+    start: impl Fn() -> S + Sync,
+    see: impl Fn(&mut S, (u64, u64, &[f32]), Nearest) + Sync,
+) -> Result<Vec<S>, Failure> {
+    if let Some(gpus) = rows.gpus.clone() {
+        let see = |state: &mut S, number, weight, row: &[f32], found| see(state, (number, weight, row), found);
+        return Ok(gpus.assign(rows, centroids, None, start, see)?.states);
+    }
+    let table = Cpu::new(centroids.clone());
+    let states = rows.pass(
+        || (start(), Vec::new(), Default::default()),
+        |(state, found, memory), view| {
+            found.clear();
+            found.resize(view.numbers.len(), Nearest::MISSING);
+            table.nearest(view.values, found, memory);
+            view.rows().zip(&*found).for_each(|(row, &found)| see(state, row, found));
+            Ok(())
+        },
+    )?;
+    Ok(states.into_iter().map(|(state, ..)| state).collect())
+}
+
 /// Winners as rows.
-fn rows_of(winners: &[Winner], dim: usize, threads: usize) -> Rows {
+fn rows_of(winners: &[Winner], like: &Rows) -> Rows {
     let block = Block {
         numbers: winners.iter().map(|winner| winner.number).collect(),
         weights: winners.iter().map(|winner| winner.weight).collect(),
         values: winners.iter().flat_map(|winner| winner.values.iter().copied()).collect(),
     };
-    Rows::in_memory(&block, dim, threads)
+    like.of(&block)
 }
 
 /// Gives each winner the weight of the rows that it is nearest to.
-fn weigh(rows: &mut Rows, table: &Cpu, winners: &mut [Winner]) -> Result<(), Failure> {
-    let start = || (vec![0_u64; winners.len()], Vec::new(), Default::default());
-    let parts = rows.pass(start, |(weights, found, memory), view| {
-        found.resize(view.numbers.len(), Nearest::MISSING);
-        table.nearest(view.values, found, memory);
-        for (found, &weight) in found.iter().zip(view.weights) {
-            weights[found.cluster as usize] = weights[found.cluster as usize].saturating_add(weight);
-        }
-        Ok(())
+fn weigh(rows: &mut Rows, table: &Centroids, winners: &mut [Winner]) -> Result<(), Failure> {
+    let start = || vec![0_u64; winners.len()];
+    let parts = assign(rows, table, start, |weights, (_, weight, _), found| {
+        weights[found.cluster as usize] = weights[found.cluster as usize].saturating_add(weight);
     })?;
     for (place, winner) in winners.iter_mut().enumerate() {
-        winner.weight = parts.iter().fold(0, |sum: u64, (weights, ..)| sum.saturating_add(weights[place]));
+        winner.weight = parts.iter().fold(0, |sum: u64, weights| sum.saturating_add(weights[place]));
     }
     Ok(())
 }
@@ -268,27 +284,94 @@ fn weigh(rows: &mut Rows, table: &Cpu, winners: &mut [Winner]) -> Result<(), Fai
 fn plus_plus(rows: &mut Rows, metric: Metric, k: usize, draws: Draws) -> Result<Vec<Winner>, Failure> {
     let trials = trials(k);
     let mut chosen = by_weight(rows, k, 1, draws.seed, &draws.purpose(0))?;
-    // Of each row, what separates it from the nearest centroid so far.
-    let squares: Vec<AtomicU64> = (0..rows.counts.used).map(|_| AtomicU64::new(f64::INFINITY.to_bits())).collect();
+    let mut far = Far::new(rows, metric, trials)?;
     while chosen.len() < k {
         let last = Table::of(metric, rows.dim, &chosen[chosen.len() - 1..]);
-        let (trial, largest) = race(rows, trials, draws.seed, &draws.purpose(chosen.len()), |view, mass| {
-            let squares = &squares[view.first..][..view.numbers.len()];
-            for ((_, weight, row), known) in view.rows().zip(squares) {
-                // Each row is in one block, so nobody else writes here meanwhile.
-                let square = last.square(row, 0, last.norm(row)).min(f64::from_bits(known.load(Relaxed)));
-                known.store(square.to_bits(), Relaxed);
-                mass.push(square * weight as f64);
-            }
-        })?;
+        let (trial, largest) = far.draw(rows, &last, trials, draws.seed, &draws.purpose(chosen.len()))?;
         if trial.is_empty() {
             break;
         }
-        let left = masses_left(rows, &Table::of(metric, rows.dim, &trial), &squares, largest)?;
+        let left = far.left(rows, &Table::of(metric, rows.dim, &trial), largest)?;
         let best = (0..trial.len()).min_by_key(|&place| left[place]);
         chosen.extend(best.and_then(|best| trial.into_iter().nth(best)));
     }
     Ok(chosen)
+}
+
+/// Of each row, what separates it from the nearest centroid so far.
+enum Far {
+    Here(Vec<AtomicU64>),
+    Held(Held),
+}
+
+impl Far {
+    fn new(rows: &mut Rows, metric: Metric, trials: usize) -> Result<Far, Failure> {
+        let square = || AtomicU64::new(f64::INFINITY.to_bits());
+        Ok(match rows.gpus.clone() {
+            None => Far::Here((0..rows.counts.used).map(|_| square()).collect()),
+            Some(gpus) => Far::Held(Held::new(gpus, rows, metric, trials)?),
+        })
+    }
+
+    /// Takes the last centroid in, and draws candidates for the next one; with them, the largest mass of a row.
+    fn draw(
+        &mut self,
+        rows: &mut Rows,
+        last: &Table,
+        count: usize,
+        seed: u64,
+        purpose: &str,
+    ) -> Result<(Vec<Winner>, f64), Failure> {
+        let start = || Race::new(count);
+        let offer = |race: &mut Race, row: (u64, u64, &[f32]), square: f64| {
+            race.offer(noise_bits(seed, purpose, row.0), square * row.1 as f64, row);
+        };
+        let races = match self {
+            Far::Here(squares) => rows.pass(start, |race, view| {
+                for (row, known) in view.rows().zip(&squares[view.first..]) {
+                    // Each row is in one block, so nobody else writes here meanwhile.
+                    let square = last.square(row.2, 0, last.norm(row.2)).min(f64::from_bits(known.load(Relaxed)));
+                    known.store(square.to_bits(), Relaxed);
+                    offer(race, row, square);
+                }
+                Ok(())
+            })?,
+            Far::Held(held) => held.each(rows, start, |race, chunk| {
+                chunk.nearer(&last.centroids, |row, square| offer(race, row, square))
+            })?,
+        };
+        let (mut winners, largest) = winners(races, count);
+        if let Far::Held(held) = self {
+            for winner in winners.iter_mut().filter(|winner| winner.values.is_empty()) {
+                winner.values = held.row(winner.number)?.unwrap_or_default();
+            }
+        }
+        Ok((winners, largest))
+    }
+
+    /// The sum of the masses that each of some rows would leave as a centroid, in units of 2^-52 of a power of two above the largest.
+    fn left(&mut self, rows: &mut Rows, table: &Table, largest: f64) -> Result<Vec<u128>, Failure> {
+        let (count, scale) = (table.centroids.k(), 2_f64.powi(52 - exponent(largest)));
+        let start = || vec![0_u128; count];
+        let parts = match self {
+            Far::Here(squares) => rows.pass(start, |sums, view| {
+                for ((_, weight, row), known) in view.rows().zip(&squares[view.first..]) {
+                    let (known, norm) = (f64::from_bits(known.load(Relaxed)), table.norm(row));
+                    for (j, sum) in sums.iter_mut().enumerate() {
+                        let mass = table.square(row, j as u32, norm).min(known) * weight as f64;
+                        *sum += (mass * scale).round_ties_even() as u128;
+                    }
+                }
+                Ok(())
+            })?,
+            Far::Held(held) => held.each(rows, start, |sums, chunk| {
+                let masses = chunk.masses(&table.centroids, scale)?;
+                sums.iter_mut().zip(masses).for_each(|(sum, mass)| *sum += mass);
+                Ok(())
+            })?,
+        };
+        Ok((0..count).map(|j| parts.iter().map(|sums| sums[j]).sum()).collect())
+    }
 }
 
 /// The same over few rows, whose squared distances from each other are found first. There is time for more trials.
@@ -302,7 +385,7 @@ fn plus_plus_in_matrix(
 ) -> Vec<Winner> {
     let (count, matrix) = (rows.len(), matrix(&rows, metric, dim, threads));
     let draw = |trials: usize, chosen: usize, squares: &[f32]| -> Vec<usize> {
-        let (purpose, mut race) = (draws.purpose(chosen), Race { count: trials, heap: BinaryHeap::new() });
+        let (purpose, mut race) = (draws.purpose(chosen), Race::new(trials));
         for ((place, row), &square) in rows.iter().enumerate().zip(squares) {
             // The place stands for the row, which is in no hurry to be copied.
             let bits = noise_bits(draws.seed, &purpose, row.number);
@@ -358,26 +441,6 @@ fn matrix(rows: &[Winner], metric: Metric, dim: usize, threads: usize) -> Vec<f3
 /// How many draws are tried for the next centroid, as in scikit-learn.
 fn trials(k: usize) -> usize {
     2 + libm::log(k as f64) as usize
-}
-
-/// The sum of the masses that each of some rows would leave as a centroid, in units of 2^-52 of a power of two above the largest.
-fn masses_left(rows: &mut Rows, table: &Table, squares: &[AtomicU64], largest: f64) -> Result<Vec<u128>, Failure> {
-    let (count, scale) = (table.centroids.k(), 2_f64.powi(52 - exponent(largest)));
-    let parts = rows.pass(
-        || vec![0_u128; count],
-        |sums, view| {
-            let squares = &squares[view.first..][..view.numbers.len()];
-            for ((_, weight, row), known) in view.rows().zip(squares) {
-                let (known, norm) = (f64::from_bits(known.load(Relaxed)), table.norm(row));
-                for (j, sum) in sums.iter_mut().enumerate() {
-                    let mass = table.square(row, j as u32, norm).min(known) * weight as f64;
-                    *sum += (mass * scale).round_ties_even() as u128;
-                }
-            }
-            Ok(())
-        },
-    )?;
-    Ok((0..count).map(|j| parts.iter().map(|sums| sums[j]).sum()).collect())
 }
 
 /// The power of two above a positive number.

@@ -687,6 +687,22 @@ fn sums_of_parts_in_any_order_make_the_next_model() {
 }
 
 #[test]
+fn a_gpu_gives_the_bytes_of_the_cpu_or_is_refused() {
+    let folder = tool().folder_of(0, &array(&groups(3000, 40, 30)));
+    for way in WAYS {
+        let run = |device| tool().bare(&folder).args(way).args(["--device", device, INPUT]).outcome();
+        let outcome = run("cuda");
+        if outcome.code == Some(0) {
+            assert!(outcome.stdout == run("cpu").stdout, "{way:?}");
+        } else {
+            // Never a quiet run on the CPU.
+            assert!(std::env::var_os("REQUIRE_CUDA").is_none(), "REQUIRE_CUDA is set, and there is no GPU");
+            outcome.expect_refusal(1, &["--device cuda: GPU", "--device cpu"]);
+        }
+    }
+}
+
+#[test]
 fn what_does_not_go_together_is_refused() {
     let folder = tool().folder(20);
     folder.write("first.npy", array(&first(3)));
@@ -700,7 +716,9 @@ fn what_does_not_go_together_is_refused() {
         (&["-k", "3", "--batch", "9", "--iters", "0"], 2, "at least one pass"),
         (&["-k", "3", "--from-sums"], 2, "--from-sums needs --init MODEL"),
         (&["--init", "first.npy", "--from-sums", "--seed", "1"], 2, "--from-sums does not go with --seed"),
-        (&["-k", "3", "--device", "cuda"], 1, "--device cuda"),
+        (&["--init", "first.npy", "--from-sums", "--device", "cuda"], 2, "--from-sums does not go with --device cuda"),
+        (&["-k", "3", "--device", "cuda:0,4000000000"], 1, "--device cuda:0,4000000000: GPU"),
+        (&["-k", "3", "--device", "cuda:1,1"], 2, "expected each GPU once"),
     ] {
         tool().bare(&folder).args(args).args([INPUT]).outcome().expect_refusal(code, &[said]);
     }

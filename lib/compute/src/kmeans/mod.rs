@@ -103,22 +103,6 @@ pub trait Assigner: Send + Sync {
     /// # Panics
     /// Where `rows` is not `found.len() / count` rows.
     fn nearest_several(&self, rows: &[f32], count: usize, found: &mut [Nearest], memory: &mut Self::Memory) -> usize;
-
-    /// As [`Assigner::nearest`], for devices that may be lost on the way: then why, and what to do. `found` is worth nothing then.
-    fn try_nearest(&self, rows: &[f32], found: &mut [Nearest], memory: &mut Self::Memory) -> Result<usize, String> {
-        Ok(self.nearest(rows, found, memory))
-    }
-
-    /// As [`Assigner::nearest_several`], for devices that may be lost on the way.
-    fn try_nearest_several(
-        &self,
-        rows: &[f32],
-        count: usize,
-        found: &mut [Nearest],
-        memory: &mut Self::Memory,
-    ) -> Result<usize, String> {
-        Ok(self.nearest_several(rows, count, found, memory))
-    }
 }
 
 /// Every distance in 64-bit floats: slow, obviously right, what all others are held against.

@@ -1,7 +1,9 @@
 use super::*;
 use crate::emulator::{Emulator, machines};
+use crate::flow::Flow;
+use crate::kernels::Found;
 use compute::kmeans::trials::{self, METRICS, Random};
-use compute::kmeans::{Reference, WEIGHT_ONE};
+use compute::kmeans::{Reference, WEIGHT_ONE, unit_exponent};
 use half::f16;
 
 fn everywhere(centroids: &Centroids) -> Vec<(String, Cuda)> {
@@ -126,7 +128,12 @@ fn short_memory_halves_the_pieces() {
     assert!((TILE..2000).contains(&cuda.piece()), "{}", cuda.piece());
 
     let emulator = Emulator::new(false).unwrap();
-    let cuda = Cuda::new(&Device::emulated(emulator.with_limit(60_000)), centroids).unwrap();
+    let cuda = Cuda::new(&Device::emulated(emulator.with_limit(60_000)), centroids.clone()).unwrap();
+    let (mut several, mut expected) = (vec![Nearest::MISSING; 6000], vec![Nearest::MISSING; 6000]);
+    cuda.assign_several(&rows, 3, &mut several).unwrap();
+    Reference::new(centroids).nearest_several(&rows, 3, &mut expected, &mut ());
+    assert_same(&several, &expected, "several in short memory");
+    assert!((1..2000).contains(&cuda.piece()), "{}", cuda.piece());
     let failure = cuda.assign(&rows, &mut vec![Nearest::MISSING; 2000], &mut Memory::default()).unwrap_err();
     assert!(failure.out_of_memory);
 }
@@ -160,11 +167,10 @@ fn sums_are_those_of_the_cpu() {
                 cuda.piece.store(TILE, Ordering::Relaxed);
                 for weights in [None, Some(&weights[..])] {
                     let mut found = vec![Nearest::MISSING; n];
-                    let sums = cuda.sums().unwrap();
+                    let sums = cuda.sums(unit_exponent(&centroids)).unwrap();
                     cuda.assign_and_add(&rows, weights, &mut found, &mut Memory::default(), &sums).unwrap();
                     let expected = sums_on_cpu(&centroids, &rows, weights, &found);
-                    assert_eq!(sums.collect().unwrap(), expected, "{name}, {metric:?}, d {dim}");
-                    assert!(expected.is_ok());
+                    assert_eq!(sums.collect().unwrap(), (expected, 0), "{name}, {metric:?}, d {dim}");
                 }
             }
         }
@@ -185,13 +191,55 @@ fn sums_refuse_what_the_cpu_refuses() {
     for (rows, weights) in cases {
         for (name, cuda) in everywhere(&centroids) {
             let mut found = vec![Nearest::MISSING; 2];
-            let (sums, weights) = (cuda.sums().unwrap(), weights.as_ref().map(|weights| &weights[..]));
-            cuda.assign_and_add(&rows, weights, &mut found, &mut Memory::default(), &sums).unwrap();
-            assert_eq!(
-                sums.collect().unwrap(),
-                sums_on_cpu(&centroids, &rows, weights, &found),
-                "{name}, {rows:?}, {weights:?}"
-            );
+            let weights = weights.as_ref().map(|weights| &weights[..]);
+            let (sums, memory) = (cuda.sums(unit_exponent(&centroids)).unwrap(), &mut Memory::default());
+            let (_, refused) = cuda.assign_and_add(&rows, weights, &mut found, memory, &sums).unwrap();
+            let (all, outliers) = sums.collect().unwrap();
+            assert_eq!(refused, outliers > 0);
+            let all = all.and_then(|sums| if refused { Err(Outlier) } else { Ok(sums) });
+            assert_eq!(all, sums_on_cpu(&centroids, &rows, weights, &found), "{name}, {rows:?}, {weights:?}");
+        }
+    }
+}
+
+/// Rows that flow, in portions of all sizes, come out once each, in order, with what was found for them; and they are added up.
+#[test]
+fn rows_that_flow_are_those_of_one_call() {
+    let mut random = Random(21);
+    for (metric, n) in METRICS.into_iter().flat_map(|metric| [0, 1, 127, 128, 129, 700, 1024].map(|n| (metric, n))) {
+        let dim = 9;
+        let (centroids, _) = trials::nasty(&mut random, metric, dim, 30, 1);
+        let rows: Vec<f32> = random.vector(n * dim);
+        let weights: Vec<u64> = (0..n).map(|_| random.bits()).collect();
+        let numbers: Vec<u64> = (0..n as u64).map(|i| 3 * i + 1).collect();
+        let expected = reference(&centroids, &rows);
+        for device in machines() {
+            let cuda = Cuda::new(&device, centroids.clone()).unwrap();
+            let sums = cuda.sums(unit_exponent(&centroids) + 1).unwrap();
+            let (mut found, mut at, mut memory) = (Vec::new(), 0, Memory::new(&device, dim, 2 * TILE + 1).unwrap());
+            // The second flow takes the memory of the first.
+            for _ in 0..2 {
+                let mut see = |number: u64, weight: u64, row: &[f32], nearest| {
+                    let i = found.len() % n;
+                    assert_eq!((number, weight, row), (numbers[i], weights[i], &rows[i * dim..][..dim]));
+                    found.push(nearest);
+                };
+                let mut flow = Flow::new(&cuda, Some(&sums), memory);
+                while at < n {
+                    let to = n.min(at + random.below(600));
+                    flow.push(&numbers[at..to], &weights[at..to], &rows[at * dim..to * dim], &mut see).unwrap();
+                    at = to;
+                }
+                (memory, _) = flow.end().unwrap().finish(see).unwrap();
+                at = 0;
+            }
+            assert_same(&found[..n], &expected, &device.name());
+            assert_same(&found[n..], &expected, &device.name());
+            let mut twice = Sums { exponent: unit_exponent(&centroids) + 1, ..Sums::new(&centroids) };
+            for ((row, &nearest), &weight) in rows.chunks_exact(dim).zip(&expected).zip(&weights) {
+                (0..2).for_each(|_| twice.add(row, nearest, weight).unwrap());
+            }
+            assert_eq!(sums.collect().unwrap(), (Ok(twice), 0), "{device:?}, {metric:?}, n {n}");
         }
     }
 }
