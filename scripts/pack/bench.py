@@ -23,7 +23,8 @@ def cpu():
 
 
 def timed(work, *arguments):
-    """Seconds by the clock and by the processor."""
+    """Seconds by the clock and by the processor. Nobody writes to the disk what others left, and nobody waits for the disk."""
+    os.sync()
     started = time.perf_counter(), cpu()
     work(*arguments)
     return time.perf_counter() - started[0], cpu() - started[1]
@@ -42,10 +43,7 @@ def mosaic(sequences, out, encoding):
 
 
 def copy(source, out):
-    out.mkdir()
-    for path in source.iterdir():
-        with open(path, "rb") as one, open(out / path.name, "wb") as other:
-            shutil.copyfileobj(one, other, 1 << 20)
+    subprocess.run(["cp", "-r", str(source), str(out)], check=True)
 
 
 def same(one, other, encoding):
@@ -69,7 +67,7 @@ def main():
         sequences = run[: len(run) // LENGTH * LENGTH].reshape(-1, LENGTH)
         megabytes = sequences.nbytes / 1e6
         print(f"{len(sequences)} sequences of {LENGTH} tokens, 16 bits each: {megabytes:.0f} MB; the best of {ROUNDS} rounds")
-        print(f"{'':9} {'pack-tokens':>12} {'MDSWriter':>12} {'ratio':>7} {'by CPU time':>12} {'copying it':>12}")
+        print(f"{'':9} {'pack-tokens':>12} {'MDSWriter':>12} {'ratio':>7} {'by CPU time':>12} {'cp':>12} {'share of cp':>12}")
         for encoding in ["ndarray", "pkl"]:
             rounds = []
             for _ in range(ROUNDS):
@@ -81,7 +79,7 @@ def main():
                 sys.exit(f"{encoding}: pack-tokens and MDSWriter DIFFER")
             (a, b, c), (own, other, _) = np.array(rounds).min(axis=0).T
             speeds = [f"{megabytes / seconds:.0f} MB/s" for seconds in (a, b, c)]
-            print(f"{encoding:9} {speeds[0]:>12} {speeds[1]:>12} {b / a:>6.1f}x {other / own:>11.1f}x {speeds[2]:>12}", flush=True)
+            print(f"{encoding:9} {speeds[0]:>12} {speeds[1]:>12} {b / a:>6.1f}x {other / own:>11.1f}x {speeds[2]:>12} {c / a:>11.0%}", flush=True)
     finally:
         shutil.rmtree(root)
 

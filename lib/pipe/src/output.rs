@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// The flag of a file that is appended to, as Linux has it on every architecture that Rust runs on.
 const O_APPEND: i64 = 0o2000;
 
+/// Bytes that are moved at a time.
+const MOVED: u64 = 1 << 20;
+
 /// Where data goes: standard output, or a file that appears under its name when it is [finished](Output::finish).
 ///
 /// Nothing is buffered here: callers write whole batches.
@@ -65,7 +68,7 @@ impl Output {
         (is_file && !appends(flags)).then(|| self.file.stream_position().ok())?
     }
 
-    /// Writes over what was written at `position` of a regular file.
+    /// Writes at `position` of a regular file, over what was written there.
     pub fn rewrite(&mut self, position: u64, bytes: &[u8]) -> Result<(), Failure> {
         self.file.write_all_at(bytes, position).map_err(|why| self.failed(why))
     }
@@ -79,6 +82,26 @@ impl Output {
     /// Fills `bytes` with what was written at `position` of a regular file.
     pub fn read_at(&self, reader: &File, position: u64, bytes: &mut [u8]) -> Result<(), Failure> {
         reader.read_exact_at(bytes, position).map_err(|why| self.failed(why))
+    }
+
+    /// Moves `length` bytes of a regular file. The two places may overlap.
+    pub fn shift(&mut self, from: u64, to: u64, length: u64) -> Result<(), Failure> {
+        let reader = self.reader()?;
+        let mut bytes = vec![0; length.min(MOVED) as usize];
+        let pieces = length.div_ceil(MOVED);
+        for piece in 0..pieces {
+            // In the order in which none is written over before it is moved.
+            let start = MOVED * if to < from { piece } else { pieces - 1 - piece };
+            let bytes = &mut bytes[..(length - start).min(MOVED) as usize];
+            self.read_at(&reader, from + start, bytes)?;
+            self.rewrite(to + start, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a regular file after so many bytes.
+    pub fn truncate(&mut self, bytes: u64) -> Result<(), Failure> {
+        self.file.set_len(bytes).map_err(|why| self.failed(why))
     }
 
     /// Makes the file appear under its name. Standard output needs no finishing.
@@ -150,6 +173,22 @@ mod tests {
         output.write(b"half").unwrap();
         drop(output);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_is_moved_is_whole() {
+        let folder = folder("moved");
+        let bytes: Vec<u8> = (0..5 * MOVED / 2).map(|place| (place % 251) as u8).collect();
+        for (from, to) in [(7, 300), (300, 7), (MOVED * 2, 0), (5, 5)] {
+            let path = folder.join("a");
+            let mut output = Output::create(&path).unwrap();
+            output.rewrite(from, &bytes).unwrap();
+            output.shift(from, to, bytes.len() as u64).unwrap();
+            output.truncate(to + bytes.len() as u64).unwrap();
+            output.finish().unwrap();
+            assert!(fs::read(&path).unwrap()[to as usize..] == bytes, "{from} {to}");
+        }
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -186,6 +186,8 @@ fn run(args: Args) -> Result<(), Failure> {
     let mut input = Input::open(&args.common)?;
     input.read_size = BATCH;
     let tokens = Arc::new(Tokens::open(path).map_err(Failure::work)?);
+    // Some hundred thousand pieces of memory: the end of the process gives them back at once.
+    std::mem::forget(tokens.clone());
     let frame = frame(&args, &tokens)?;
     let dtype = dtype(&args, &tokens)?;
     let mut writer = TokenWriter::new(Output::stdout(), dtype, args.dtype.is_none())?;

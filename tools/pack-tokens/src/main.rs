@@ -2,11 +2,10 @@
 //!
 //! In: token streams, a document after the other. Out: sequences in input order, as rows, lines, record batches, or a dataset that
 //! trainers read. What is chosen is a function of seed and tokens, so shards and order change nothing. Memory: one document,
-//! and what the format holds back: a batch, the index, or shards of an MDS dataset.
+//! and what the format holds back: a batch, the index, or shards that are compressed.
 
 mod choice;
 mod corpus;
-mod dataset;
 mod flags;
 mod format;
 mod packing;
@@ -16,6 +15,7 @@ mod tokens;
 use choice::Packing;
 use corpus::Corpus;
 use flags::{Args, TOOL};
+use format::mds::{merge::merge, verify::verify};
 use pipe::failure::Failure;
 use pipe::lines::Tally;
 use pipe::note;
@@ -76,11 +76,11 @@ fn run(args: Args) -> Result<(), Failure> {
 fn look_at_datasets(args: &Args) -> Result<(), Failure> {
     plan::check_alone(args)?;
     if let Some(folder) = &args.verify {
-        let report = dataset::verify(folder, plan::expected(args))?;
+        let report = verify(folder, plan::expected(args))?;
         Output::stdout().write(format!("{report}\n").as_bytes())?;
         return Stats::new(&args.common, &Tally::default()).with("report", report).write(&args.common);
     }
     let root = args.out.as_deref().ok_or_else(|| Failure::usage("--merge-index: --out DIR is needed"))?;
-    let sequences = dataset::merge(root, &args.common.operands)?;
+    let sequences = merge(root, &args.common.operands)?;
     Stats::new(&args.common, &Tally::default()).with("sequences", sequences).write(&args.common)
 }

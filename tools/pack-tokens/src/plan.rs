@@ -2,11 +2,12 @@
 
 use crate::choice::{Amount, Split, Wanted};
 use crate::corpus::Domain;
-use crate::dataset::Expected;
 use crate::flags::{Args, Format};
 use crate::format::arrow::ArrowWriter;
 use crate::format::jsonl::JsonWriter;
-use crate::format::mds::{Encoding, MdsWriter, Settings};
+use crate::format::mds::verify::Expected;
+use crate::format::mds::writer::MdsWriter;
+use crate::format::mds::{Encoding, Settings};
 use crate::format::megatron::MegatronWriter;
 use crate::format::npy::NpyWriter;
 use crate::format::passages::PassageWriter;

@@ -24,6 +24,8 @@ pub struct Json {
     reference: Reference,
     added: Option<Added>,
     plan: Plan,
+    /// The largest id of its vocabulary, added tokens included.
+    pub id_max: u32,
 }
 
 /// Tokens that are found in texts before all else.
@@ -109,7 +111,7 @@ struct LetterBpe {
 /// Unigram, with what becomes of characters that no piece covers.
 struct WordUnigram {
     unigram: Unigram,
-    ids: HashMap<String, u32>,
+    ids: NumberMap<String, u32>,
     bytes: Option<[Option<u32>; 256]>,
     unknown: Option<u32>,
 }
@@ -135,8 +137,7 @@ impl Json {
     /// Looks for the parts that are known.
     pub fn new(reference: Reference) -> Result<Json, Failed> {
         // As the reference understood it: with every field, and nothing twice.
-        let file = reference.to_string(false).map_err(Failed::new)?;
-        let file: Value = serde_json::from_str(&file).map_err(Failed::new)?;
+        let file = serde_json::to_value(&reference).map_err(Failed::new)?;
         let known = |plan: &Plan| !matches!(plan, Plan::Whole);
         let plan = plan(&reference, &file).filter(known).unwrap_or(Plan::Whole);
         let steps_are_about_spaces = match &plan {
@@ -147,7 +148,7 @@ impl Json {
         // Such a token is looked for in the normalized text, where only spaces may have changed for it to be found here.
         let is_normalized = |token: &Value| token["normalized"] != false;
         let plan = if tokens.iter().any(is_normalized) && !steps_are_about_spaces { Plan::Whole } else { plan };
-        Ok(Json { added: added(tokens)?, reference, plan })
+        Ok(Json { added: added(tokens)?, id_max: id_max(&file["model"]["vocab"], tokens), reference, plan })
     }
 
     /// Whether it is the reference that tokenizes.
@@ -245,6 +246,14 @@ impl Json {
         memory.memo.insert(hash, word.as_bytes(), &ids[start..]);
         Ok(())
     }
+}
+
+/// The largest id of a vocabulary, which is a map or a list, and of tokens.
+fn id_max(vocabulary: &Value, tokens: &[Value]) -> u32 {
+    let last = vocabulary.as_array().and_then(|list| list.len().checked_sub(1)).map(|last| last as u64);
+    let ids = vocabulary.as_object().into_iter().flat_map(|map| map.values());
+    let ids = ids.chain(tokens.iter().map(|token| &token["id"])).filter_map(Value::as_u64);
+    ids.chain(last).max().unwrap_or(0) as u32
 }
 
 /// Everything that a text may have in it that is a token by itself.
@@ -506,7 +515,7 @@ impl Model {
     }
 }
 
-type Vocabulary<'f> = HashMap<&'f str, u32>;
+type Vocabulary<'f> = NumberMap<&'f str, u32>;
 type MergeList<'f> = Vec<(&'f str, &'f str)>;
 
 /// The vocabulary and the merges of a BPE model of which everything is known; `None`: something is not.
@@ -515,12 +524,14 @@ fn bpe<'f>(reference: &Reference, model: &'f Value) -> Option<(Vocabulary<'f>, M
     if !["dropout", "continuing_subword_prefix", "end_of_word_suffix"].iter().all(|name| is_unset(name)) {
         return None;
     }
-    let vocabulary: Option<HashMap<&str, u32>> = model["vocab"]
-        .as_object()?
-        .iter()
-        .map(|(token, id)| Some((token.as_str(), u32::try_from(id.as_u64()?).ok()?)))
-        .collect();
-    let vocabulary = vocabulary.filter(|known| known.len() == reference.get_vocab_size(false))?;
+    let tokens = model["vocab"].as_object()?;
+    let mut vocabulary = Vocabulary::with_capacity_and_hasher(tokens.len(), Default::default());
+    for (token, id) in tokens {
+        vocabulary.insert(token, u32::try_from(id.as_u64()?).ok()?);
+    }
+    if vocabulary.len() != reference.get_vocab_size(false) {
+        return None;
+    }
     let both = |merge: &'f Value| match merge {
         Value::String(both) => both.split_once(' '),
         merge => Some((merge[0].as_str()?, merge[1].as_str()?)),
@@ -529,10 +540,12 @@ fn bpe<'f>(reference: &Reference, model: &'f Value) -> Option<(Vocabulary<'f>, M
     Some((vocabulary, merges))
 }
 
-fn merges(vocabulary: &HashMap<&str, u32>, list: &[(&str, &str)]) -> Option<Merges> {
-    let mut merges = Merges::default();
+fn merges(vocabulary: &Vocabulary, list: &[(&str, &str)]) -> Option<Merges> {
+    let mut merges = Merges::with_capacity(list.len());
+    let mut whole = String::new();
     for (rank, &(left, right)) in (0..).zip(list) {
-        let whole = [left, right].concat();
+        whole.clear();
+        whole.extend([left, right]);
         merges.insert(*vocabulary.get(left)?, *vocabulary.get(right)?, rank, *vocabulary.get(whole.as_str())?);
     }
     Some(merges)
@@ -559,9 +572,10 @@ impl ByteBpe {
         for (byte, letter) in letters.iter().enumerate() {
             ids[byte] = *vocabulary.get(letter.to_string().as_str())?;
         }
-        let bytes: HashMap<char, u8> = letters.iter().zip(0..=255).map(|(&letter, byte)| (letter, byte)).collect();
-        let of_letters =
-            |token: &str| token.chars().map(|letter| bytes.get(&letter).copied()).collect::<Option<Vec<u8>>>();
+        let mut bytes = [None; 512];
+        letters.iter().zip(0..=255).for_each(|(&letter, byte)| bytes[letter as usize] = Some(byte));
+        let of_letter = |letter: char| bytes.get(letter as usize).copied().flatten();
+        let of_letters = |token: &str| token.chars().map(of_letter).collect::<Option<Vec<u8>>>();
         let whole = match model["ignore_merges"].as_bool()? {
             true => vocabulary.iter().filter_map(|(token, &id)| Some((of_letters(token)?, id))).collect(),
             false => HashMap::new(),
@@ -665,7 +679,7 @@ impl WordUnigram {
     fn new(model: &Value) -> Option<WordUnigram> {
         let pieces = model["vocab"].as_array()?.iter().map(|piece| Some((piece[0].as_str()?, piece[1].as_f64()?)));
         let pieces = pieces.collect::<Option<Vec<_>>>()?;
-        let ids: HashMap<String, u32> =
+        let ids: NumberMap<String, u32> =
             pieces.iter().zip(0..).map(|((piece, _), id)| (piece.to_string(), id)).collect();
         // Of a piece that comes twice, the reference takes the last id.
         let with_ids = pieces.iter().map(|(piece, _)| (piece.as_bytes(), ids[*piece], pieces[ids[*piece] as usize].1));

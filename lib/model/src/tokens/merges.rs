@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A hasher of numbers that are spread well enough by one multiplication.
+/// A hasher of numbers, and of short texts that nobody chooses to harm: one multiplication spreads eight bytes well enough.
 #[derive(Default, Clone)]
 pub struct NumberHasher(u64);
 
@@ -17,7 +17,11 @@ impl Hasher for NumberHasher {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
+        for part in bytes.chunks(8) {
+            let mut number = [0; 8];
+            number[..part.len()].copy_from_slice(part);
+            self.write_u64(u64::from_le_bytes(number));
+        }
     }
 
     fn write_u32(&mut self, number: u32) {
@@ -44,7 +48,7 @@ struct Merge {
 }
 
 /// The list of merges.
-#[derive(Default)]
+#[cfg_attr(test, derive(Default))]
 pub struct Merges(NumberMap<u64, Merge>);
 
 /// No pair that can be merged.
@@ -79,6 +83,11 @@ fn pair(left: u32, right: u32) -> u64 {
 }
 
 impl Merges {
+    /// None yet, but soon so many.
+    pub fn with_capacity(count: usize) -> Merges {
+        Merges(NumberMap::with_capacity_and_hasher(count, Default::default()))
+    }
+
     /// Adds a merge; a pair that is there gets the new rank.
     pub fn insert(&mut self, left: u32, right: u32, rank: u32, id: u32) {
         self.0.insert(pair(left, right), Merge { rank, id });

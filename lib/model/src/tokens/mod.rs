@@ -73,10 +73,9 @@ impl Tokens {
         reference.with_padding(None);
         reference.with_truncation(None).map_err(Failed::new)?;
         let (before, behind) = special_tokens(&reference)?;
-        let around = before.iter().chain(&behind).copied();
-        let id_max = reference.get_vocab(true).into_values().chain(around).max().unwrap_or(0);
-        let kind = Kind::Json(Box::new(Json::new(reference)?));
-        Ok(Tokens { kind, path: path.to_path_buf(), before, behind, id_max })
+        let json = Json::new(reference)?;
+        let id_max = before.iter().chain(&behind).copied().fold(json.id_max, u32::max);
+        Ok(Tokens { kind: Kind::Json(Box::new(json)), path: path.to_path_buf(), before, behind, id_max })
     }
 
     fn sentencepiece(path: &Path, bytes: &[u8]) -> Result<Tokens, Failed> {

@@ -4,6 +4,7 @@ pub mod arrow;
 pub mod jsonl;
 pub mod mds;
 pub mod megatron;
+pub mod ndarray;
 pub mod npy;
 pub mod passages;
 pub mod pickle;

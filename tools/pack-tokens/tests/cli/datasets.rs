@@ -182,6 +182,18 @@ fn a_killed_run_leaves_no_index_and_no_half_shard() {
 }
 
 #[test]
+fn a_run_that_fails_leaves_no_half_shard() {
+    let folder = Folder::new();
+    let document: Vec<i64> = [1, 4_000_000].into_iter().chain((0..4_000_000).map(|place| place % 50_021)).collect();
+    folder.write("t", [array(&document, "i4"), array(&document, "i4")[..200].to_vec()].concat());
+    for place in 0..5 {
+        let out = format!("mds{place}");
+        pack(&folder, &format!("--length 2000000 --mode within --format mds --out {out} t")).outcome().expect(1);
+        assert!(files(&folder.path().join(out)).is_empty());
+    }
+}
+
+#[test]
 fn threads_change_no_byte() {
     let folder = Folder::new();
     folder.write("t", array(&documents(60), "u2"));
@@ -192,6 +204,35 @@ fn threads_change_no_byte() {
     };
     let one = run(1);
     assert!(run(2) == one && run(7) == one);
+}
+
+#[test]
+fn a_shard_in_pieces_is_the_one_that_is_held_whole() {
+    // Samples as large as the first, larger ones, smaller ones, and of all sizes; the guess where they begin is right, or wrong.
+    let rising: Vec<i64> = (0..900).collect();
+    let falling: Vec<i64> = (0..900).rev().collect();
+    let lines =
+        ["--length 700 --prev 20", "--length 1000 --mode within --tail keep", "--length 1000 --mode best-fit --pad 0"];
+    for lengths in [rising, falling] {
+        let tokens = (0..lengths.iter().sum()).map(|place| place % 50_021);
+        let folder = Folder::new();
+        folder.write(
+            "t",
+            array(&[900].into_iter().chain(lengths.iter().copied()).chain(tokens).collect::<Vec<_>>(), "i4"),
+        );
+        for (place, (line, limit)) in lines.iter().flat_map(|line| [(line, "600000"), (line, "1mb")]).enumerate() {
+            let run = |out: String, more: &str| {
+                let line = format!("{line} --format mds --mds-encoding pkl --size-limit {limit} --out {out} {more} t");
+                pack(&folder, &line).output();
+                files(&folder.path().join(out))
+            };
+            let pieces = run(format!("pieces{place}"), "");
+            assert!(pieces.len() > 2, "the test must meet shards");
+            // What is compared with what was there before is held whole.
+            assert!(pieces == run(format!("whole{place}"), "--resume"), "{line} {limit}");
+            pack(&folder, &format!("--verify pieces{place}")).output();
+        }
+    }
 }
 
 #[test]

@@ -1,63 +1,12 @@
-//! Whole MDS datasets: joining them by their indexes, and looking at every byte of one.
+//! Looks at every byte of a dataset.
 
-use crate::format::mds::{Hash, INDEX, is_shard, names, python_json, write_index};
-use crate::format::{DOMAIN, LENGTHS, PREV, TOKENS, pickle};
+use super::{Hash, INDEX, is_shard, names, python_json, shards};
+use crate::format::{DOMAIN, LENGTHS, PREV, TOKENS, ndarray, pickle};
 use pipe::failure::{Failure, reason};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-
-/// Reads the shards of an index.
-fn shards(folder: &Path) -> Result<Vec<Value>, Failure> {
-    let path = folder.join(INDEX);
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(_) if folder.is_dir() && names(folder)?.iter().any(|name| is_shard(name)) => {
-            return Err(Failure::file(
-                folder,
-                "has no index.json: the run that wrote it did not finish; --resume finishes it",
-            ));
-        }
-        Err(why) => return Err(Failure::file(&path, why)),
-    };
-    let index: Value = serde_json::from_slice(&text).map_err(|why| Failure::file(&path, why))?;
-    match (index["version"].as_u64(), index["shards"].as_array()) {
-        (Some(2), Some(shards)) => Ok(shards.clone()),
-        (version, _) => Err(Failure::file(&path, format!("expected version 2 and shards, found version {version:?}"))),
-    }
-}
-
-/// Writes the index of a folder over the datasets in folders below it, in this order. Tokens stay where they are.
-pub fn merge(root: &Path, folders: &[PathBuf]) -> Result<u64, Failure> {
-    let absolute = |path: &Path| fs::canonicalize(path).map_err(|why| Failure::file(path, why));
-    let above = absolute(root)?;
-    let mut all: Vec<Value> = Vec::new();
-    for folder in folders {
-        let below = absolute(folder)?;
-        let below = below.strip_prefix(&above).ok().filter(|below| !below.as_os_str().is_empty());
-        let below =
-            below.ok_or_else(|| Failure::file(folder, format!("expected a folder below {}", root.display())))?;
-        let below = below.to_str().ok_or_else(|| Failure::file(folder, "expected a name in UTF-8"))?;
-        for mut shard in shards(folder)? {
-            for part in ["raw_data", "zip_data"] {
-                if let Some(name) = shard[part]["basename"].as_str() {
-                    shard[part]["basename"] = format!("{below}/{name}").into();
-                }
-            }
-            let columns = |shard: &Value| (shard["column_names"].clone(), shard["column_encodings"].clone());
-            if let Some(first) = all.first().filter(|first| columns(first) != columns(&shard)) {
-                let (found, expected) = (columns(&shard), columns(first));
-                let why = format!("columns {} {}: expected {} {}", found.0, found.1, expected.0, expected.1);
-                return Err(Failure::file(folder, why));
-            }
-            all.push(shard);
-        }
-    }
-    let samples = all.iter().filter_map(|shard| shard["samples"].as_u64()).sum();
-    write_index(root, all)?;
-    Ok(samples)
-}
+use std::path::Path;
 
 /// What every sample must be.
 #[derive(Debug, Clone, Copy, Default)]
@@ -237,8 +186,8 @@ impl Report {
                 }
                 return Ok((0, 0));
             }
-            "ndarray" => Some(ndarray(value).ok_or("its header and its values do not go together")?),
-            "pkl" => pickle::read_array(value).map(|(kind, values)| (kind.to_vec(), values)),
+            "ndarray" => Some(ndarray::read_array(value).ok_or("its header and its values do not go together")?),
+            "pkl" => pickle::read_array(value),
             _ => None,
         };
         let Some((kind, values)) = array else {
@@ -246,7 +195,7 @@ impl Report {
             return Ok((0, 0));
         };
         let numbers =
-            integers(&kind, values).ok_or_else(|| format!("values of type {:?}", String::from_utf8_lossy(&kind)))?;
+            integers(kind, values).ok_or_else(|| format!("values of type {:?}", String::from_utf8_lossy(kind)))?;
         let (least, most) = (numbers.iter().min().copied(), numbers.iter().max().copied());
         let lengths = self.lengths.entry(name.to_string()).or_insert((usize::MAX, 0));
         *lengths = (lengths.0.min(numbers.len()), lengths.1.max(numbers.len()));
@@ -281,22 +230,6 @@ impl Report {
             "values_not_looked_into": self.opaque,
         })
     }
-}
-
-/// Type and values of an array of one dimension, as the encoding `ndarray` stores it.
-fn ndarray(value: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let (&kind, rest) = value.split_first()?;
-    let (&shape, rest) = rest.split_first()?;
-    let kind = match kind {
-        16 => b"u2",
-        32 => b"u4",
-        33 => b"i4",
-        65 => b"i8",
-        _ => return None,
-    };
-    let (shape, values) = rest.split_at_checked(1 << (shape & 3)).filter(|_| shape >> 2 == 1)?;
-    let length = shape.iter().rev().fold(0, |length: u64, &byte| length << 8 | u64::from(byte));
-    (length.checked_mul(u64::from(kind[1] - b'0')) == Some(values.len() as u64)).then_some((kind.to_vec(), values))
 }
 
 /// Integers of any of the four types.

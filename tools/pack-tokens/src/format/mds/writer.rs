@@ -1,0 +1,215 @@
+//! Sequences to the shards of a dataset.
+//!
+//! A [thread](super::shard) takes what is full while the next is filled. The bytes do not depend on how many threads there are.
+
+use super::shard::{Done, Finisher, Head, Job};
+use super::{Encoding, INDEX, Settings, is_shard, names, python_json, write_index};
+use crate::format::{DOMAIN, LENGTHS, PREV, Writer, ndarray, pickle};
+use crate::packing::Sequence;
+use pipe::failure::Failure;
+use pipe::tokens::Dtype;
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// Bytes of a shard that are handed over together: few enough to be still in the processor's cache when they are written.
+const PIECE: usize = 512 << 10;
+
+/// Pieces that wait to be written.
+const QUEUE: usize = 4;
+
+/// Writes a dataset into a folder.
+pub struct MdsWriter {
+    folder: PathBuf,
+    settings: Settings,
+    config_text: Vec<u8>,
+    names: Vec<&'static str>,
+    /// Where the samples of the shard end, from the first of them.
+    ends: Vec<u64>,
+    /// Bytes of its samples that are handed over already.
+    sent: u64,
+    /// Those that are not.
+    samples: Vec<u8>,
+    /// So many bytes are a piece.
+    piece: usize,
+    shards: usize,
+    jobs: Option<SyncSender<Job>>,
+    done: Receiver<Done>,
+    threads: Vec<thread::JoinHandle<()>>,
+    spent: Receiver<Vec<u8>>,
+}
+
+impl MdsWriter {
+    /// Starts a dataset in a folder, which is made, or must have none.
+    pub fn new(folder: &Path, settings: Settings) -> Result<MdsWriter, Failure> {
+        fs::create_dir_all(folder).map_err(|why| Failure::file(folder, why))?;
+        let (mut finished, mut begun) = (false, false);
+        for name in names(folder)? {
+            finished |= name == INDEX;
+            begun |= is_shard(&name);
+            if settings.resume && name.starts_with(".shard.") && name.ends_with(".tmp") {
+                fs::remove_file(folder.join(&name)).map_err(|why| Failure::file(&folder.join(name), why))?;
+            }
+        }
+        match (settings.resume, finished, begun) {
+            (false, true, _) => return Err(Failure::file(folder, "holds a dataset already: expected a new folder")),
+            (false, _, true) => {
+                return Err(Failure::file(folder, "holds shards of a run that did not finish: --resume finishes it"));
+            }
+            _ => {}
+        }
+        let mut text = String::new();
+        python_json(&Value::Object(settings.config()), &mut text);
+        let (jobs, waiting) = sync_channel(if settings.holds() { 0 } else { QUEUE });
+        let (finished, done) = channel();
+        let (unused, spent) = channel();
+        let waiting = Arc::new(Mutex::new(waiting));
+        // Writing alone is not faster with more than one.
+        let alone = settings.compression.is_none() && settings.hashes.is_empty();
+        let threads = (0..if alone { 1 } else { settings.threads }).map(|_| {
+            let finisher = Finisher::new(folder, &settings);
+            let (waiting, finished, unused) = (waiting.clone(), finished.clone(), unused.clone());
+            thread::spawn(move || finisher.work(&waiting, &finished, &unused))
+        });
+        Ok(MdsWriter {
+            folder: folder.to_path_buf(),
+            names: settings.columns().into_iter().map(|column| column.0).collect(),
+            threads: threads.collect(),
+            piece: if settings.holds() { usize::MAX } else { PIECE },
+            settings,
+            config_text: text.into_bytes(),
+            ends: Vec::new(),
+            sent: 0,
+            samples: Vec::new(),
+            shards: 0,
+            jobs: Some(jobs),
+            done,
+            spent,
+        })
+    }
+
+    /// Bytes of the shard so far.
+    fn size(&self) -> u64 {
+        self.head_size(self.ends.len() as u64) + self.sent + self.samples.len() as u64
+    }
+
+    /// Bytes before the samples, for so many.
+    fn head_size(&self, count: u64) -> u64 {
+        8 + 4 * count + self.config_text.len() as u64
+    }
+
+    /// Where the samples of the shard begin, if all are as large as the first.
+    fn start(&self) -> u64 {
+        let room = self.settings.size_limit.saturating_sub(self.head_size(0));
+        self.head_size((room / (4 + self.ends[0])).max(1))
+    }
+
+    fn write_column(&mut self, name: &str, sequence: &Sequence, domain: &str) {
+        let (numbers, dtype) = match name {
+            DOMAIN => return self.samples.extend(domain.bytes()),
+            PREV => (sequence.context, self.settings.dtype),
+            LENGTHS => (sequence.lengths, Dtype::I32),
+            _ => (sequence.tokens, self.settings.dtype),
+        };
+        match self.settings.encoding {
+            Encoding::Ndarray => ndarray::write_array(numbers, dtype, &mut self.samples),
+            Encoding::Pickle => pickle::write_array(numbers, dtype, &mut self.samples),
+        }
+    }
+
+    /// Completes a shard of the first `count` samples.
+    fn close(&mut self, count: usize) -> Result<(), Failure> {
+        let end = self.ends[count - 1];
+        let size = self.head_size(count as u64);
+        let mut bytes = (count as u32).to_le_bytes().to_vec();
+        let places = std::iter::once(0).chain(self.ends.drain(..count));
+        bytes.extend(places.flat_map(|place| ((size + place) as u32).to_le_bytes()));
+        bytes.extend_from_slice(&self.config_text);
+        self.hand_over((end - self.sent) as usize, size, Some(Head { bytes, count }))?;
+        self.ends.iter_mut().for_each(|place| *place -= end);
+        self.sent = 0;
+        self.shards += 1;
+        Ok(())
+    }
+
+    /// Hands so many bytes of samples over. Of a shard of which none were before, samples begin at `start`.
+    fn hand_over(&mut self, bytes: usize, start: u64, head: Option<Head>) -> Result<(), Failure> {
+        let rest = self.samples.split_off(bytes);
+        let samples = std::mem::take(&mut self.samples);
+        let job = Job { number: self.shards, start, samples, head };
+        if self.jobs.as_ref().is_none_or(|jobs| jobs.send(job).is_err()) {
+            // A thread that failed is gone, and has said why.
+            return Err(self.collect().err().unwrap_or(Failure::work("a thread panicked")));
+        }
+        self.sent += bytes as u64;
+        // Who took this one has given the one before back.
+        self.samples = self.spent.try_recv().unwrap_or_default();
+        self.samples.clear();
+        self.samples.extend_from_slice(&rest);
+        Ok(())
+    }
+
+    /// Waits for all shards; gives what the index says of them.
+    fn collect(&mut self) -> Result<Vec<Value>, Failure> {
+        self.jobs = None;
+        let panicked = self.threads.drain(..).map(|thread| thread.join().is_err()).fold(false, |any, one| any | one);
+        let mut done: Vec<_> = self.done.try_iter().collect();
+        done.sort_by_key(|done| done.number);
+        let failed = panicked || done.iter().any(|done| done.shard.is_err());
+        // A run that is not the one to be resumed leaves nothing of its own.
+        if failed && self.settings.resume {
+            done.iter().filter_map(|done| done.written.as_ref()).for_each(|path| drop(fs::remove_file(path)));
+        }
+        let shards: Vec<_> = done.into_iter().map(|done| done.shard.map(Value::Object)).collect::<Result<_, _>>()?;
+        if panicked { Err(Failure::work("a thread panicked")) } else { Ok(shards) }
+    }
+}
+
+impl Drop for MdsWriter {
+    /// A run that failed does not end before its threads took away what they had begun.
+    fn drop(&mut self) {
+        self.jobs = None;
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
+    }
+}
+
+impl Writer for MdsWriter {
+    fn write(&mut self, sequence: &Sequence, domain: &str) -> Result<(), Failure> {
+        let start = self.samples.len();
+        let names = std::mem::take(&mut self.names);
+        self.samples.resize(start + 4 * names.len(), 0);
+        for (place, name) in names.iter().enumerate() {
+            let before = self.samples.len();
+            self.write_column(name, sequence, domain);
+            let size = ((self.samples.len() - before) as u32).to_le_bytes();
+            self.samples[start + 4 * place..][..4].copy_from_slice(&size);
+        }
+        self.names = names;
+        self.ends.push(self.sent + self.samples.len() as u64);
+        if self.size() > self.settings.size_limit && self.ends.len() > 1 {
+            self.close(self.ends.len() - 1)?;
+        }
+        if self.size() > u64::from(u32::MAX) {
+            return Err(Failure::work("a sequence of more than 4 GiB does not fit into a shard"));
+        }
+        if self.samples.len() >= self.piece { self.hand_over(self.samples.len(), self.start(), None) } else { Ok(()) }
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), Failure> {
+        if !self.ends.is_empty() {
+            self.close(self.ends.len())?;
+        }
+        let shards = self.collect()?;
+        for name in names(&self.folder)? {
+            let number = name.strip_prefix("shard.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+            if is_shard(&name) && number.is_none_or(|number| number >= self.shards) {
+                let why = "is not of this run: expected no shard behind the last one";
+                return Err(Failure::file(&self.folder.join(name), why));
+            }
+        }
+        write_index(&self.folder, shards)
+    }
+}
