@@ -1,7 +1,6 @@
 //! Checked writing: a full disk is an error, a reader that went away is a quiet end, a file appears whole or not at all.
 
 use crate::failure::{Failure, reason};
-use crate::tokens::not_readable;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd};
@@ -75,8 +74,12 @@ impl Output {
 
     /// Opens a regular file that is being written, to read it back.
     pub fn reader(&self) -> Result<File, Failure> {
-        File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
-            .map_err(|why| Failure::work(format!("{}: {}", self.name, not_readable(&why))))
+        File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd())).map_err(|why| {
+            let (name, why) = (&self.name, reason(&why));
+            Failure::work(format!(
+                "{name}: cannot be read back, which putting in front what is known at the end needs ({why}); a pipe does without"
+            ))
+        })
     }
 
     /// Fills `bytes` with what was written at `position` of a regular file.

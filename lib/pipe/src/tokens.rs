@@ -7,7 +7,6 @@
 
 use crate::failure::Failure;
 use crate::output::Output;
-use std::io;
 
 /// How a number is stored, little endian, narrowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -282,14 +281,6 @@ fn header(numbers: u64, dtype: Dtype) -> Vec<u8> {
     bytes.resize(HEADER - 1, b' ');
     bytes.push(b'\n');
     bytes
-}
-
-/// Why a file that was written cannot be read.
-pub(crate) fn not_readable(why: &io::Error) -> String {
-    format!(
-        "cannot be read back, which putting the lengths in front needs ({}); a pipe takes blocks instead",
-        crate::failure::reason(why)
-    )
 }
 
 #[cfg(test)]

@@ -12,10 +12,11 @@
 //! where its sum says again after the next batch. What is written of sizes, inertia and distances is of the rows as they passed, in the last
 //! pass, each with the centroids of its moment: one pass cannot know more.
 
+use crate::block::{View, block_rows};
 use crate::empties::{Empty, next};
 use crate::fit::{Adder, Measure, Rule, State, together};
 use crate::gpus::Gpus;
-use crate::rows::{Rows, View, block_rows};
+use crate::rows::Rows;
 use cluster::sums::Partial;
 use compute::kmeans::{Centroids, Cpu, Metric, Totals, unit_exponent};
 use pipe::failure::Failure;

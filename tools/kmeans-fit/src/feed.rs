@@ -1,6 +1,6 @@
 //! Rows as they come in: read, checked, counted, and those left out that do not take part.
 
-use crate::rows::Block;
+use crate::block::Block;
 use cluster::rows::check;
 use cluster::weights::Weights;
 use compute::kmeans::{Metric, WEIGHT_ONE};

@@ -2,8 +2,9 @@
 //!
 //! One iteration is the same whether the rows are here or their sums come from files: [`State::step`].
 
+use crate::block::{View, block_rows};
 use crate::empties::{Empty, Repairs, next};
-use crate::rows::{Rows, View, block_rows};
+use crate::rows::Rows;
 use cluster::Model;
 use cluster::model::metric_name;
 use cluster::sums::{Farthest, Partial, TOO_MANY};

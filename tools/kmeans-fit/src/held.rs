@@ -1,7 +1,8 @@
 //! The rows that k-means++ draws from, on GPUs: they stay there where they fit, and else come again in each of its passes.
 
+use crate::block::{Block, View};
 use crate::gpus::Gpus;
-use crate::rows::{Block, Rows, View};
+use crate::rows::Rows;
 use compute::kmeans::{Centroids, Metric};
 use gpu::device::Failure as Lost;
 use gpu::seeding::Seeding;

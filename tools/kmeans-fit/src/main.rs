@@ -5,6 +5,7 @@
 //! centroids, and sums of their size for each thread.
 
 mod batches;
+mod block;
 mod checkpoint;
 mod empties;
 mod feed;

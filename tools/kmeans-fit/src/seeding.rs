@@ -23,8 +23,9 @@
 //! is at most 256), squared distances between candidates are rounded to 32-bit floats, and masses are added up in order of the rows in 64-bit floats. Elsewhere
 //! sums of masses are whole numbers of 2^-52 of a power of two above the largest mass, rounded to the nearest, halves to even.
 
+use crate::block::Block;
 use crate::held::Held;
-use crate::rows::{Block, Rows};
+use crate::rows::Rows;
 use compute::kmeans::{Assigner, Centroids, Cpu, Metric, Nearest, exact};
 use pipe::failure::Failure;
 use pipe::key::{exponential, noise_bits, uniform};

@@ -1,6 +1,6 @@
 //! A temporary file for rows of a pipe that memory does not hold. It has no name, so it is gone with the process, however that ends.
 
-use crate::rows::{Block, Values};
+use crate::block::{Block, Values};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use pipe::failure::{Failure, reason};
