@@ -3,14 +3,29 @@
 //! # Stability
 //!
 //! Things to choose from are ordered: larger score, then smaller key, then earlier row. A bound is the last one that is
-//! chosen, as text `score<TAB>key<TAB>row`. The row is `any` unless the next one has the same score and key.
+//! chosen, as text `score<TAB>key<TAB>row`. The row is `any` unless the next one has the same score and key. A cut file is text:
+//! a header line of `name=value` fields behind what kind it is, then lines that end with a bound each.
 
 use crate::column::write_number;
 use crate::common::Common;
 use crate::failure::Failure;
-use crate::input::{Input, lines_before};
+use crate::input::{Input, lines_before, read_whole};
 use crate::key::{read_key, write_key};
 use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Reads a cut file. `read` says which line is wrong, from 1, and why.
+pub fn open<T>(path: &Path, read: impl FnOnce(&[u8]) -> Result<T, (usize, String)>) -> Result<T, Failure> {
+    let text = read_whole(path)?;
+    read(&text).map_err(|(line, why)| Failure::work(format!("{}:{line}: {why}", path.display())))
+}
+
+/// The fields of a header line that begins with `kind`.
+pub fn header<'h>(line: &'h [u8], kind: &str) -> Option<HashMap<&'h str, &'h str>> {
+    let fields = str::from_utf8(line).ok()?.strip_prefix(kind)?;
+    Some(fields.split(' ').filter_map(|field| field.split_once('=')).collect())
+}
 
 /// What decides whether a thing is chosen. The row is counted from the start of the shard.
 #[derive(Debug, Clone, Copy, PartialEq)]

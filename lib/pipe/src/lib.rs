@@ -4,6 +4,7 @@
 //! A tool is a table of [`flags::Flag`]s, a run function, and a [`lines::Worker`] that turns lines into output:
 //! [`start`] does the rest.
 
+pub mod array;
 pub mod column;
 pub mod common;
 pub mod crew;

@@ -8,6 +8,10 @@ use std::io::{self, ErrorKind, Read};
 /// Bytes of a header as it is written here: enough for any shape, and a multiple of 64 as NumPy has it.
 pub const HEADER: usize = 128;
 
+/// What the first dimension of an array claims until the run that writes it is done: more than any file has, so that what a killed run
+/// leaves does not load.
+pub const UNFINISHED: u64 = 1 << 40;
+
 /// More than this is no header: NumPy itself reads 10,000 bytes at the most.
 const LENGTH_MAX: usize = 1 << 16;
 

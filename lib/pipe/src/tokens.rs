@@ -6,6 +6,7 @@
 //! on the documents alone.
 
 use crate::failure::Failure;
+use crate::npy::{HEADER, Header, UNFINISHED};
 use crate::output::Output;
 
 /// How a number is stored, little endian, narrowest first.
@@ -120,12 +121,6 @@ impl Dtype {
 fn narrow(id: u32) -> u16 {
     (id.wrapping_sub(0x8000) as i32).clamp(-0x8000, 0x7fff) as u16 ^ 0x8000
 }
-
-/// Bytes of a header: enough for any shape, and a multiple of 64 as NumPy has it.
-pub const HEADER: usize = 128;
-
-/// Numbers of an array that is not complete.
-const UNFINISHED: u64 = 1 << 40;
 
 /// A block ends with the document with which it has so many tokens.
 const BLOCK_TOKENS: usize = 512 << 10;
@@ -272,15 +267,8 @@ impl TokenWriter {
     }
 }
 
-/// A header of format version 1.0, padded to [`HEADER`] bytes whatever the shape.
 fn header(numbers: u64, dtype: Dtype) -> Vec<u8> {
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((HEADER as u16 - 10).to_le_bytes());
-    let descr = dtype.descr();
-    bytes.extend(format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({numbers},), }}").bytes());
-    bytes.resize(HEADER - 1, b' ');
-    bytes.push(b'\n');
-    bytes
+    Header::write(dtype.descr(), &[numbers])
 }
 
 #[cfg(test)]

@@ -1,15 +1,11 @@
-//! Streams of vectors: `.npy` arrays back to back, each `(rows, dim)` in C order.
-//!
-//! Into a regular file goes one array, whose shape is filled in at the end; until then it claims more rows than any file has, so
-//! that a run that was killed leaves nothing that loads. Into a pipe, or behind what a file holds already, go blocks, each a
-//! complete array; all blocks but the last have the same number of rows, so that the bytes depend on the rows alone.
+//! Streams of vectors: `.npy` arrays back to back, each `(rows, dim)` in C order, written as [`crate::array`] says.
 
 mod reading;
 
 pub use reading::{Place, Raw, Vectors};
 
+use crate::array::RowWriter;
 use crate::failure::Failure;
-use crate::npy::Header;
 use crate::output::Output;
 use half::f16;
 
@@ -49,83 +45,41 @@ pub fn widen_f16(bits: u16) -> f32 {
     f32::from_bits(sign | whole)
 }
 
-/// Rows of an array that is not complete.
-const UNFINISHED: u64 = 1 << 40;
-
 /// The values of a block have at most this many bytes, unless one vector has more.
 const BLOCK: usize = 1 << 20;
 
 /// Writes vectors of one dimension.
 pub struct VectorWriter {
-    output: Output,
+    rows: RowWriter,
     dim: usize,
     dtype: Dtype,
-    /// Where the header of the one array is; `None`: blocks.
-    header_at: Option<u64>,
-    /// Values that are not written yet; less than a block between calls.
-    waiting: Vec<u8>,
-    rows: u64,
 }
 
 impl VectorWriter {
     /// Starts a stream. Writes nothing yet into a pipe.
-    pub fn new(mut output: Output, dim: usize, dtype: Dtype) -> Result<VectorWriter, Failure> {
-        let header_at = output.position();
-        if header_at.is_some() {
-            output.write(&Header::write(dtype.descr(), &[UNFINISHED, dim as u64]))?;
-        }
-        Ok(VectorWriter { output, dim, dtype, header_at, waiting: Vec::new(), rows: 0 })
+    pub fn new(output: Output, dim: usize, dtype: Dtype) -> Result<VectorWriter, Failure> {
+        Ok(VectorWriter { rows: RowWriter::new(output, dtype.descr(), dtype.size(), dim, BLOCK)?, dim, dtype })
     }
 
     /// Writes whole vectors, one after the other.
     pub fn write(&mut self, values: &[f32]) -> Result<(), Failure> {
         assert_eq!(values.len() % self.dim, 0, "whole vectors");
-        match self.dtype {
-            Dtype::F32 => self.waiting.extend(values.iter().flat_map(|value| value.to_le_bytes())),
-            Dtype::F16 => self.waiting.extend(values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes())),
-        }
-        let block = (BLOCK / self.row_size()).max(1) * self.row_size();
-        let waiting = std::mem::take(&mut self.waiting);
-        let mut blocks = waiting.chunks_exact(block);
-        self.waiting.extend(blocks.remainder());
-        blocks.try_for_each(|block| self.write_block(block))
-    }
-
-    /// Bytes of a vector.
-    fn row_size(&self) -> usize {
-        self.dim * self.dtype.size()
-    }
-
-    fn header(&self, rows: u64) -> Vec<u8> {
-        Header::write(self.dtype.descr(), &[rows, self.dim as u64])
-    }
-
-    fn write_block(&mut self, values: &[u8]) -> Result<(), Failure> {
-        let rows = (values.len() / self.row_size()) as u64;
-        if self.header_at.is_none() {
-            self.output.write(&self.header(rows))?;
-        }
-        self.rows += rows;
-        self.output.write(values)
+        self.rows.write(|bytes| match self.dtype {
+            Dtype::F32 => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+            Dtype::F16 => bytes.extend(values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes())),
+        })
     }
 
     /// Writes what is left and fills in the shape. A stream without rows is one array without rows.
-    pub fn finish(mut self) -> Result<(), Failure> {
-        let waiting = std::mem::take(&mut self.waiting);
-        if !waiting.is_empty() || self.rows == 0 {
-            self.write_block(&waiting)?;
-        }
-        if let Some(at) = self.header_at {
-            self.output.rewrite(at, &self.header(self.rows))?;
-        }
-        self.output.finish()
+    pub fn finish(self) -> Result<(), Failure> {
+        self.rows.finish()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::npy::HEADER;
+    use crate::npy::{HEADER, Header};
     use std::fs;
 
     #[test]

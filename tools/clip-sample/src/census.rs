@@ -1,6 +1,6 @@
 //! What is known of the clusters: sizes, distances, and values that shares may go by.
 
-use pipe::column::{fields, read_number};
+use pipe::column::{self, fields, read_number};
 use pipe::failure::Failure;
 use pipe::input::read_whole;
 use pipe::lines::split;
@@ -32,12 +32,9 @@ pub struct Cluster {
 
 /// Reads a cluster's number; `None` for -1 and `nan`, which are no cluster.
 pub fn read_cluster(text: &[u8], field: usize) -> Result<Option<u32>, String> {
-    if matches!(text, b"-1" | b"nan") {
-        return Ok(None);
-    }
-    let id = str::from_utf8(text).ok().and_then(|text| text.parse().ok()).filter(|&id: &u32| id < CLUSTERS_MAX);
     let expected = "a cluster (a whole number below 16777216, or -1 for none)";
-    id.map(Some).ok_or_else(|| pipe::column::unexpected(text, field, expected))
+    let id = column::read_cluster(text, field).ok().filter(|id| id.is_none_or(|id| id < CLUSTERS_MAX));
+    id.ok_or_else(|| column::unexpected(text, field, expected))
 }
 
 /// Reads a table of clusters: the JSON Lines of cluster-stats, or TAB-separated text with a header. In order of the ids.

@@ -8,11 +8,9 @@
 
 use crate::census::read_cluster;
 use crate::draws::Parts;
-use pipe::cut::Bound;
+use pipe::cut::{self, Bound};
 use pipe::failure::Failure;
-use pipe::input::read_whole;
 use pipe::lines::split;
-use std::collections::HashMap;
 use std::path::Path;
 
 /// What decides how often a document is taken.
@@ -66,8 +64,7 @@ impl Cut {
 
     /// Reads a cut file.
     pub fn open(path: &Path) -> Result<Cut, Failure> {
-        let text = read_whole(path)?;
-        Cut::read(&text).map_err(|(line, why)| Failure::work(format!("{}:{line}: {why}", path.display())))
+        cut::open(path, Cut::read)
     }
 
     fn read(text: &[u8]) -> Result<Cut, (usize, String)> {
@@ -88,8 +85,7 @@ impl Cut {
 }
 
 fn header(header: &[u8]) -> Option<Cut> {
-    let fields = str::from_utf8(header).ok()?.strip_prefix("# clip-sample-cut 1 ")?;
-    let values: HashMap<&str, &str> = fields.split(' ').filter_map(|field| field.split_once('=')).collect();
+    let values = cut::header(header, "# clip-sample-cut 1 ")?;
     let seed = values.get("seed")?.parse().ok()?;
     let clip = values.get("clip")?.parse().ok().filter(|&clip| clip > 0)?;
     let part = |part: &str| {

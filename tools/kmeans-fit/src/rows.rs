@@ -74,20 +74,13 @@ impl Rows {
     /// are, where it is known before), and else goes through a temporary file.
     pub fn open(mut feed: Feed, memory: u64, bytes: Option<u64>, threads: usize) -> Result<Rows, Failure> {
         let dim = feed.dim();
-        let mut rows = Rows {
-            place: Place::Memory(Vec::new()),
-            dim,
-            threads,
-            counts: Counts::default(),
-            passes_read: 0,
-            bytes: 0,
-            gpus: None,
-            remember: true,
+        let mut rows = Rows { remember: true, ..Rows::new(Place::Memory(Vec::new()), dim, threads) };
+        let files = |feed: Feed| {
+            let remember = feed.rows_total().is_some_and(|rows| BESIDE * rows <= memory);
+            Rows { remember, ..Rows::new(Place::Files(Box::new(feed)), dim, threads) }
         };
         if feed.rereadable() && bytes.is_some_and(|bytes| bytes > memory) {
-            rows.remember = feed.rows_total().is_some_and(|rows| BESIDE * rows <= memory);
-            rows.place = Place::Files(Box::new(feed));
-            return Ok(rows);
+            return Ok(files(feed));
         }
         let (mut block, mut kept, mut kept_bytes, mut first) = (Block::default(), Vec::new(), 0, 0);
         while feed.fill(&mut block, block_rows(dim))? {
@@ -102,30 +95,33 @@ impl Rows {
             kept.push(next);
             block.clear();
             if kept_bytes > memory {
-                rows.place = if feed.rereadable() {
-                    kept.clear();
+                if feed.rereadable() {
                     feed.rewind()?;
-                    rows.remember = feed.rows_total().is_some_and(|rows| BESIDE * rows <= memory);
-                    Place::Files(Box::new(feed))
-                } else {
-                    let mut spool = Spool::create(dim)?;
-                    for Kept { numbers, weights, values, .. } in kept {
-                        spool.write(&numbers, &weights, &values)?;
-                    }
-                    while feed.fill(&mut block, block_rows(dim))? {
-                        spool.write(&block.numbers, &block.weights, &Values::of(&block.values))?;
-                        block.clear();
-                    }
-                    (rows.bytes, rows.counts) = (feed.bytes(), feed.counts);
-                    rows.remember = BESIDE * rows.counts.used <= memory;
-                    Place::Spool(spool)
-                };
+                    return Ok(files(feed));
+                }
+                let mut spool = Spool::create(dim)?;
+                for Kept { numbers, weights, values, .. } in kept {
+                    spool.write(&numbers, &weights, &values)?;
+                }
+                while feed.fill(&mut block, block_rows(dim))? {
+                    spool.write(&block.numbers, &block.weights, &Values::of(&block.values))?;
+                    block.clear();
+                }
+                (rows.bytes, rows.counts) = (feed.bytes(), feed.counts);
+                rows.remember = BESIDE * rows.counts.used <= memory;
+                rows.place = Place::Spool(spool);
                 return Ok(rows);
             }
         }
         (rows.bytes, rows.counts) = (feed.bytes(), feed.counts);
         rows.place = Place::Memory(kept);
         Ok(rows)
+    }
+
+    /// Nothing known of them yet.
+    fn new(place: Place, dim: usize, threads: usize) -> Rows {
+        let counts = Counts::default();
+        Rows { place, dim, threads, counts, passes_read: 0, bytes: 0, gpus: None, remember: false }
     }
 
     /// Rows that are in memory already.
@@ -136,16 +132,7 @@ impl Rows {
             Kept { first, numbers, weights, values: Values::Single(values) }
         });
         let counts = Counts { rows: rows as u64, used: rows as u64, ..Counts::default() };
-        Rows {
-            place: Place::Memory(kept.collect()),
-            dim,
-            threads,
-            counts,
-            passes_read: 0,
-            bytes: 0,
-            gpus: None,
-            remember: false,
-        }
+        Rows { counts, ..Rows::new(Place::Memory(kept.collect()), dim, threads) }
     }
 
     /// Other rows that are in memory already, gone over as these are.
@@ -190,17 +177,8 @@ impl Rows {
 
     /// Rows that are gone over once, [in order](Rows::in_order), and kept nowhere.
     pub fn once(feed: Feed, threads: usize) -> Rows {
-        let (dim, counts) = (feed.dim(), Counts::default());
-        Rows {
-            place: Place::Once(Box::new(feed), Block::default()),
-            dim,
-            threads,
-            counts,
-            passes_read: 0,
-            bytes: 0,
-            gpus: None,
-            remember: false,
-        }
+        let dim = feed.dim();
+        Rows::new(Place::Once(Box::new(feed), Block::default()), dim, threads)
     }
 
     /// The first rows, so many or all there are. The next pass begins with them again.

@@ -6,15 +6,13 @@
 
 use pipe::failure::Failure;
 use pipe::input::Bytes;
+use pipe::npy::{MAGIC, UNFINISHED};
 use pipe::tokens::Dtype;
 use std::ops::Range;
 use std::path::Path;
 
 /// Bytes asked for in one read.
 const READ: usize = 256 << 10;
-
-/// What an array claims to hold until the run that writes it is done.
-const UNFINISHED: u64 = 1 << 40;
 
 /// The documents of one file, or of standard input, in order.
 pub struct Documents {
@@ -227,7 +225,7 @@ impl Documents {
 
     /// The type of the values and their number.
     fn header(&mut self) -> Result<(Dtype, u64), Failure> {
-        if !self.fill(12)? || self.buffer[self.at..self.at + 6] != *b"\x93NUMPY" {
+        if !self.fill(12)? || self.buffer[self.at..self.at + 6] != *MAGIC {
             return Err(self.wrong_array("expected a .npy array, found other bytes"));
         }
         let start = &self.buffer[self.at..self.at + 12];

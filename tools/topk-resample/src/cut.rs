@@ -6,10 +6,10 @@
 //! anything was chosen: `weight<TAB>group<TAB>` and its [`Bound`].
 
 use crate::candidates::{Candidate, Method, Scoring};
-use pipe::cut::Bound;
+use pipe::cut::{self, Bound};
 use pipe::failure::Failure;
-use pipe::input::read_whole;
-use std::collections::{BTreeMap, HashMap};
+use pipe::lines::split;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The bound of a list whose first `chosen` are the best; `None` where nothing is chosen.
@@ -80,12 +80,11 @@ impl Cut {
 
     /// Reads a cut file.
     pub fn open(path: &Path) -> Result<Cut, Failure> {
-        let text = read_whole(path)?;
-        Cut::read(&text).map_err(|(line, why)| Failure::work(format!("{}:{line}: {why}", path.display())))
+        cut::open(path, Cut::read)
     }
 
     fn read(text: &[u8]) -> Result<Cut, (usize, String)> {
-        let mut lines = text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n');
+        let mut lines = split(text);
         let header = lines.next().and_then(header);
         let mut cut = header.ok_or((1, "expected the header of a cut file".to_string()))?;
         for (number, line) in lines.enumerate() {
@@ -101,8 +100,7 @@ impl Cut {
 }
 
 fn header(header: &[u8]) -> Option<Cut> {
-    let fields = str::from_utf8(header).ok()?.strip_prefix("# topk-resample-cut 1 ")?;
-    let values: HashMap<&str, &str> = fields.split(' ').filter_map(|field| field.split_once('=')).collect();
+    let values = cut::header(header, "# topk-resample-cut 1 ")?;
     let method = METHODS.iter().find(|(name, _)| values.get("method") == Some(name))?.1;
     let scoring = Scoring {
         method,

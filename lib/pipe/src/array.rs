@@ -1,0 +1,83 @@
+//! Rows of numbers as `.npy` arrays.
+//!
+//! Into a regular file goes one array, whose shape is filled in at the end; until then it claims more rows than any file has, so
+//! that a run that was killed leaves nothing that loads. Into a pipe, or behind what a file holds already, go blocks, each a
+//! complete array; all blocks but the last have the same number of rows, so that the bytes depend on the rows alone.
+
+use crate::failure::Failure;
+use crate::npy::{Header, UNFINISHED};
+use crate::output::Output;
+
+/// Writes rows of one length.
+pub struct RowWriter {
+    output: Output,
+    descr: &'static str,
+    columns: usize,
+    /// Bytes of a row, and of a block.
+    row: usize,
+    block: usize,
+    /// Where the header of the one array is; `None`: blocks.
+    header_at: Option<u64>,
+    /// Rows that are not written yet; less than a block between calls.
+    waiting: Vec<u8>,
+    rows: u64,
+}
+
+impl RowWriter {
+    /// Starts a stream of rows of so many numbers of this type and size. A block has at most `block` bytes of them, unless one row has
+    /// more. Writes nothing yet into a pipe.
+    pub fn new(
+        mut output: Output,
+        descr: &'static str,
+        size: usize,
+        columns: usize,
+        block: usize,
+    ) -> Result<RowWriter, Failure> {
+        let (row, header_at) = (columns * size, output.position());
+        if header_at.is_some() {
+            output.write(&Header::write(descr, &[UNFINISHED, columns as u64]))?;
+        }
+        let block = (block / row).max(1) * row;
+        Ok(RowWriter { output, descr, columns, row, block, header_at, waiting: Vec::new(), rows: 0 })
+    }
+
+    /// Writes the whole rows that `append` puts behind what waits.
+    pub fn write(&mut self, append: impl FnOnce(&mut Vec<u8>)) -> Result<(), Failure> {
+        append(&mut self.waiting);
+        assert_eq!(self.waiting.len() % self.row, 0, "whole rows");
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let blocks = waiting.chunks_exact(self.block);
+        let rest = blocks.remainder().len();
+        for block in blocks {
+            self.write_block(block)?;
+        }
+        waiting.drain(..waiting.len() - rest);
+        self.waiting = waiting;
+        Ok(())
+    }
+
+    fn header(&self, rows: u64) -> Vec<u8> {
+        Header::write(self.descr, &[rows, self.columns as u64])
+    }
+
+    fn write_block(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let rows = (bytes.len() / self.row) as u64;
+        if self.header_at.is_none() {
+            self.output.write(&self.header(rows))?;
+        }
+        self.rows += rows;
+        self.output.write(bytes)
+    }
+
+    /// Writes what is left and fills in the shape. A stream without rows is one array without rows.
+    pub fn finish(mut self) -> Result<(), Failure> {
+        let waiting = std::mem::take(&mut self.waiting);
+        if !waiting.is_empty() || self.rows == 0 {
+            self.write_block(&waiting)?;
+        }
+        if let Some(at) = self.header_at {
+            self.output.rewrite(at, &self.header(self.rows))?;
+        }
+        self.output.finish()
+    }
+}
