@@ -56,6 +56,13 @@ pub struct Shape {
     pub window: usize,
 }
 
+impl Shape {
+    /// Whether a sequence is of one document.
+    pub fn by_document(&self) -> bool {
+        matches!(self.mode, Mode::Within | Mode::Passages)
+    }
+}
+
 /// One sequence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sequence<'a> {
@@ -127,6 +134,9 @@ impl Packer {
     }
 
     /// Takes a document, the `number`-th of all.
+    ///
+    /// # Errors
+    /// Those of `emit`.
     pub fn add<E>(
         &mut self,
         tokens: &[u32],
@@ -164,6 +174,9 @@ impl Packer {
     }
 
     /// Ends the stream.
+    ///
+    /// # Errors
+    /// Those of `emit`.
     pub fn finish<E>(&mut self, mut emit: impl FnMut(&Sequence) -> Result<(), E>) -> Result<(), E> {
         match self.shape.mode {
             Mode::Concat if !self.stream.is_empty() => {
