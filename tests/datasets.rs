@@ -24,7 +24,9 @@ fn documents(count: u16) -> Vec<u8> {
 /// The files of a folder, by name.
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
-    let file = |entry: fs::DirEntry| (entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path()).expect("a file"));
+    let file = |entry: fs::DirEntry| {
+        (entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path()).expect("a file"))
+    };
     let mut files: Vec<_> = entries.map(file).collect();
     files.sort();
     files
@@ -107,8 +109,12 @@ fn datasets_are_joined_by_their_indexes() {
     folder.write("t", documents(40));
     run("pack-tokens", &folder, &format!("{MDS} --out whole t")).output();
     for part in 0..3 {
-        run("pack-tokens", &folder, &format!("{MDS} --compression zstd --hashes sha256 --shard {part}/3 --out all/{part}/x t"))
-            .output();
+        run(
+            "pack-tokens",
+            &folder,
+            &format!("{MDS} --compression zstd --hashes sha256 --shard {part}/3 --out all/{part}/x t"),
+        )
+        .output();
     }
     run("mds-merge", &folder, "--out all all/0/x all/1/x all/2/x").output();
     let all = folder.path().join("all");

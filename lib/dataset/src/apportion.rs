@@ -2,8 +2,9 @@
 
 /// Shares of a whole number, in proportion to whole numbers.
 ///
-/// Webster's method (Sainte-Laguë): one by one, to whom most is due by w / (2a + 1), of equals to the first. Where the exact shares
-/// are whole numbers it gives these; and nobody's share of a larger whole is smaller, so that larger samples contain smaller ones.
+/// Webster's method (Sainte-Laguë): one by one, to whom most is due by w / (2a + 1), of equals to the first. Where the
+/// exact shares are whole numbers it gives these; and nobody's share of a larger whole is smaller, so that larger
+/// samples contain smaller ones.
 pub fn apportion(whole: u64, weights: &[u64]) -> Vec<u64> {
     let sum: u64 = weights.iter().sum();
     let mut shares: Vec<u64> = weights.iter().map(|&weight| whole / sum * weight).collect();

@@ -1,13 +1,14 @@
 //! Which documents go to which split, and which sequences are taken.
 //!
-//! There is no text here, so the key of a document is made of its tokens: XXH3-64 (seed 0) of the tokens as little-endian 32-bit
-//! integers, whatever the type they are stored in. The key of a sequence is that of its own T tokens, context left aside. The
-//! noise is that of corpus-utils(7), with the purposes `pack-split` for documents and `pack` for sequences. So documents that
-//! are equal go to one side, wherever they stand, and a sequence that was chosen stays chosen with a larger number, in another
-//! order, or beside other documents.
+//! There is no text here, so the key of a document is made of its tokens: XXH3-64 (seed 0) of the tokens as
+//! little-endian 32-bit integers, whatever the type they are stored in. The key of a sequence is that of its own T
+//! tokens, context left aside. The noise is that of corpus-utils(7), with the purposes `pack-split` for documents and
+//! `pack` for sequences. So documents that are equal go to one side, wherever they stand, and a sequence that was
+//! chosen stays chosen with a larger number, in another order, or beside other documents.
 //!
-//! What is to be taken is the front of all in the order of their noise bits, smallest first; of equal ones, the earlier. What
-//! is kept in memory is that front: 24 bytes for each sequence (each document, for `--split` by counts) of those wanted.
+//! What is to be taken is the front of all in the order of their noise bits, smallest first; of equal ones, the
+//! earlier. What is kept in memory is that front: 24 bytes for each sequence (each document, for `--split` by counts)
+//! of those wanted.
 //!
 //! # Stability
 //!
@@ -192,8 +193,8 @@ impl Packing<'_> {
         counts.map(|count| apportion(count, mix)).collect()
     }
 
-    /// Splits by count: the first documents in the order of their noise, until they have enough; then the next split. Also how
-    /// many sequences each finds: exactly, where sequences are of one document.
+    /// Splits by count: the first documents in the order of their noise, until they have enough; then the next split.
+    /// Also how many sequences each finds: exactly, where sequences are of one document.
     fn ends(&self) -> Result<(Vec<Vec<End>>, Vec<u64>), Failure> {
         let targets = self.targets();
         let Shape { length, prev, .. } = *self.shape;
@@ -357,7 +358,8 @@ impl Packing<'_> {
         Ok((cuts, found, shortfalls))
     }
 
-    /// Packs the documents, and gives every sequence that is chosen with its split and domain. `shard`: of this shard only.
+    /// Packs the documents, and gives every sequence that is chosen with its split and domain. `shard`: of this shard
+    /// only.
     ///
     /// # Errors
     /// Documents that cannot be read, and those of `emit`.
@@ -462,7 +464,8 @@ pub fn key(tokens: &[u32], bytes: &mut Vec<u8>) -> u64 {
     document_key(bytes)
 }
 
-/// The ends of the splits of one domain, for targets in sequences and in weight; how much each weighs; and which lacks how much.
+/// The ends of the splits of one domain, for targets in sequences and in weight; how much each weighs; and which lacks
+/// how much.
 fn ends_of(
     sample: BottomK,
     by_window: bool,

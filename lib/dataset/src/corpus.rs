@@ -145,8 +145,8 @@ impl<'a> Corpus<'a> {
         Ok(())
     }
 
-    /// Whether every file that can be looked into before its turn begins with an array of 16-bit integers. Gives the documents
-    /// of the first file back, since standard input cannot be opened twice.
+    /// Whether every file that can be looked into before its turn begins with an array of 16-bit integers. Gives the
+    /// documents of the first file back, since standard input cannot be opened twice.
     ///
     /// # Errors
     /// A file that cannot be read, or holds no tokens.
@@ -179,10 +179,12 @@ impl<'a> Corpus<'a> {
         ))
     }
 
-    /// Visits the shard's documents, or those of all shards. `first`: the documents of the first file, where they are open already.
+    /// Visits the shard's documents, or those of all shards. `first`: the documents of the first file, where they are
+    /// open already.
     ///
     /// # Errors
-    /// A file that cannot be read or has changed since the run began, what is no token or too large a one, and those of `visit`.
+    /// A file that cannot be read or has changed since the run began, what is no token or too large a one, and those of
+    /// `visit`.
     pub fn each(
         &self,
         shard: bool,

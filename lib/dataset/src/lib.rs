@@ -1,9 +1,9 @@
-//! Training sequences out of tokens, and the index of the folders that hold them: what pack-tokens, tokens-passages, mds-verify and
-//! mds-merge share.
+//! Training sequences out of tokens, and the index of the folders that hold them: what pack-tokens, tokens-passages,
+//! mds-verify and mds-merge share.
 //!
-//! A program opens the [`corpus`], says which sequences it wants ([`choice`], which the flags of [`selection`] describe) and of which
-//! shape ([`packing`]), and gives [`writing`] a writer a part. [`mds`] is the index of Mosaic's folders, [`ndarray`] and [`pickle`]
-//! how these store integers.
+//! A program opens the [`corpus`], says which sequences it wants ([`choice`], which the flags of [`selection`]
+//! describe) and of which shape ([`packing`]), and gives [`writing`] a writer a part. [`mds`] is the index of Mosaic's
+//! folders, [`ndarray`] and [`pickle`] how these store integers.
 
 #![deny(missing_docs)]
 

@@ -1,7 +1,7 @@
 //! The index of Mosaic's streaming dataset (MDS, version 2): `index.json` beside `shard.00000.mds`, ...
 //!
-//! An index may come from anywhere, so it is checked like a command line: a shard's name stays below its folder, and sizes are those
-//! that a shard can have (its places are 32-bit numbers).
+//! An index may come from anywhere, so it is checked like a command line: a shard's name stays below its folder, and
+//! sizes are those that a shard can have (its places are 32-bit numbers).
 
 use pipe::failure::{Failure, reason};
 use pipe::output::Output;

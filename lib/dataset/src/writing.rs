@@ -33,11 +33,12 @@ pub struct Written {
 }
 
 impl Packing<'_> {
-    /// Makes the choice, and writes what is chosen: a writer a part. `first`: the documents of the first file, which is open already.
-    /// Tells the user wherever there was less than wanted.
+    /// Makes the choice, and writes what is chosen: a writer a part. `first`: the documents of the first file, which is
+    /// open already. Tells the user wherever there was less than wanted.
     ///
     /// # Errors
-    /// Tokens that cannot be read, sequences that cannot be written, a mixture that cannot be had, a part that got nothing.
+    /// Tokens that cannot be read, sequences that cannot be written, a mixture that cannot be had, a part that got
+    /// nothing.
     pub fn write(&self, first: TokenReader, mut writers: Vec<Box<dyn Writer>>) -> Result<Written, Failure> {
         let (choice, shortfalls) = self.choose()?;
         let (mut sequences, mut tokens) = (vec![0_u64; writers.len()], 0);

@@ -1,7 +1,7 @@
 //! `mds-merge`: Mosaic datasets below one folder in, one dataset out.
 //!
-//! In: folders with an index each. Out: an index of all their shards in the folder above them. Tokens are neither read nor moved.
-//! Memory: the indexes.
+//! In: folders with an index each. Out: an index of all their shards in the folder above them. Tokens are neither read
+//! nor moved. Memory: the indexes.
 
 use dataset::mds::{shards, write_index};
 use pipe::failure::Failure;

@@ -1,5 +1,5 @@
-//! `mds-merge` keeps the contract of all tools; an index from anywhere neither ends it in a panic nor leads out of its folder. What it
-//! joins: tests/datasets.rs of the workspace.
+//! `mds-merge` keeps the contract of all tools; an index from anywhere neither ends it in a panic nor leads out of its
+//! folder. What it joins: tests/datasets.rs of the workspace.
 
 use contract::folder::Folder;
 use contract::tool::Tool;

@@ -1,6 +1,7 @@
 //! `mds-verify`: Mosaic datasets in, what is in each out, after a look at every byte.
 //!
-//! In: folders. Out: a JSON object a folder; the first thing that is wrong ends the run. Memory: a shard, and its numbers as 64-bit ones.
+//! In: folders. Out: a JSON object a folder; the first thing that is wrong ends the run. Memory: a shard, and its
+//! numbers as 64-bit ones.
 
 mod verification;
 

@@ -95,16 +95,18 @@ fn check_sums(part: &Part, bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Name, encoding and fixed size of each column.
-fn columns(entry: &Value) -> Result<Vec<(&str, &str, Option<u64>)>, String> {
+/// Name, encoding and fixed size of a column.
+type Column<'a> = (&'a str, &'a str, Option<u64>);
+
+/// The columns of a shard.
+fn columns(entry: &Value) -> Result<Vec<Column<'_>>, String> {
     let list = |key: &str| entry[key].as_array().map(Vec::as_slice).unwrap_or_default();
     let (names, encodings, sizes) = (list("column_names"), list("column_encodings"), list("column_sizes"));
     if names.len() != encodings.len() || names.len() != sizes.len() {
         let counts = format!("{} names, {} encodings and {} sizes", names.len(), encodings.len(), sizes.len());
         return Err(format!("the index has {counts} of columns: expected as many of each"));
     }
-    let text = |value: &'_ Value| value.as_str().map(str::len);
-    if names.iter().chain(encodings).any(|value| text(value).is_none()) {
+    if !names.iter().chain(encodings).all(Value::is_string) {
         return Err("the index has a column without a name or an encoding".to_string());
     }
     let column = |place: usize| {
@@ -160,12 +162,7 @@ impl Report {
         Ok(())
     }
 
-    fn sample(
-        &mut self,
-        columns: &[(&str, &str, Option<u64>)],
-        bytes: &[u8],
-        expected: Expected,
-    ) -> Result<(), String> {
+    fn sample(&mut self, columns: &[Column], bytes: &[u8], expected: Expected) -> Result<(), String> {
         let mut at = 0;
         let mut sizes = Vec::new();
         for &(name, _, size) in columns {

@@ -1,5 +1,5 @@
-//! `mds-verify` keeps the contract of all tools; an index from anywhere neither ends it in a panic nor makes it open what it should not.
-//! What it finds in whole and damaged datasets: tests/datasets.rs of the workspace.
+//! `mds-verify` keeps the contract of all tools; an index from anywhere neither ends it in a panic nor makes it open
+//! what it should not. What it finds in whole and damaged datasets: tests/datasets.rs of the workspace.
 
 use contract::folder::Folder;
 use contract::run::Run;

@@ -1,8 +1,8 @@
 //! `pack-tokens`: documents as tokens in, training sequences of one length out.
 //!
-//! In: token streams, a document after the other. Out: sequences in input order, as rows, lines, record batches, or a dataset that
-//! trainers read. What is chosen is a function of seed and tokens, so shards and order change nothing. Memory: one document,
-//! and what the format holds back: a batch, the index, or shards that are compressed.
+//! In: token streams, a document after the other. Out: sequences in input order, as rows, lines, record batches, or a
+//! dataset that trainers read. What is chosen is a function of seed and tokens, so shards and order change nothing.
+//! Memory: one document, and what the format holds back: a batch, the index, or shards that are compressed.
 
 mod flags;
 mod format;

@@ -1,7 +1,7 @@
 //! `tokens-passages`: documents as tokens in, passages of them as text out, for retrieval.
 //!
-//! In: token streams. Out: a JSON object a passage, in input order, each with what follows it. What is chosen is a function of seed
-//! and tokens, as in pack-tokens. Memory: one document, and a few thousand passages.
+//! In: token streams. Out: a JSON object a passage, in input order, each with what follows it. What is chosen is a
+//! function of seed and tokens, as in pack-tokens. Memory: one document, and a few thousand passages.
 
 mod passages;
 

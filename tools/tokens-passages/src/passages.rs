@@ -1,7 +1,7 @@
 //! Passages for retrieval, as text: one JSON object a line.
 //!
-//! `id` is the label, the document's place in the input from 0 and the passage's place in the document, so that it is the same in
-//! every shard and every choice. `neighbor` is what follows the passage in its document.
+//! `id` is the label, the document's place in the input from 0 and the passage's place in the document, so that it is
+//! the same in every shard and every choice. `neighbor` is what follows the passage in its document.
 
 use dataset::json::{write_list, write_text};
 use dataset::packing::Sequence;

@@ -1,8 +1,8 @@
 //! The Arrow IPC stream: a schema, record batches, and a mark for the end.
 //!
-//! A message is a continuation mark, the size of its metadata, the metadata (a FlatBuffer), and a body of buffers. Columns of
-//! integers are lists, the label is UTF-8; nothing is null. Only these few kinds of message are ever written, so they are laid out
-//! here and not by the crate arrow-ipc.
+//! A message is a continuation mark, the size of its metadata, the metadata (a FlatBuffer), and a body of buffers.
+//! Columns of integers are lists, the label is UTF-8; nothing is null. Only these few kinds of message are ever
+//! written, so they are laid out here and not by the crate arrow-ipc.
 
 use super::Opening;
 use dataset::packing::Sequence;

@@ -1,13 +1,14 @@
 //! Megatron-LM's indexed dataset: PREFIX.bin with the tokens, PREFIX.idx with where they are.
 //!
-//! The index: `MMIDIDX\0\0`; the version, 1, in 8 bytes; the type of a token, a byte; the number of sequences and the number of
-//! document boundaries, 8 bytes each; the length of each sequence, 4 bytes; where each begins in the .bin, in bytes, 8 bytes; the
-//! boundaries, 8 bytes each: 0, then the number of sequences up to the end of each document. Little endian.
+//! The index: `MMIDIDX\0\0`; the version, 1, in 8 bytes; the type of a token, a byte; the number of sequences and the
+//! number of document boundaries, 8 bytes each; the length of each sequence, 4 bytes; where each begins in the .bin, in
+//! bytes, 8 bytes; the boundaries, 8 bytes each: 0, then the number of sequences up to the end of each document. Little
+//! endian.
 //!
-//! Windows of one document are one document there; sequences that go over documents are a document each. A sequence has its
-//! context in front. An index that was there before goes first and the new one appears last, so that a .bin without one is a run
-//! that did not finish, and an .idx is never beside the .bin of another run. 12 bytes of memory a
-//! sequence at the most.
+//! Windows of one document are one document there; sequences that go over documents are a document each. A sequence has
+//! its context in front. An index that was there before goes first and the new one appears last, so that a .bin without
+//! one is a run that did not finish, and an .idx is never beside the .bin of another run. 12 bytes of memory a sequence
+//! at the most.
 
 use super::Opening;
 use dataset::packing::{Mode, Sequence};

@@ -1,4 +1,5 @@
-//! What is damaged is named, what was interrupted is seen and finished, and nothing is written between what others write.
+//! What is damaged is named, what was interrupted is seen and finished, and nothing is written between what others
+//! write.
 
 use crate::{array, array_of_shape};
 use contract::folder::Folder;
@@ -210,7 +211,8 @@ fn threads_change_no_byte() {
 
 #[test]
 fn a_shard_in_pieces_is_the_one_that_is_held_whole() {
-    // Samples as large as the first, larger ones, smaller ones, and of all sizes; the guess where they begin is right, or wrong.
+    // Samples as large as the first, larger ones, smaller ones, and of all sizes; the guess where they begin is right,
+    // or wrong.
     let rising: Vec<i64> = (0..900).collect();
     let falling: Vec<i64> = (0..900).rev().collect();
     let lines =
@@ -272,7 +274,8 @@ fn two_runs_do_not_write_into_one_folder() {
     pack(&folder, &format!("{MDS} --out alone t")).output();
     for more in ["", "--resume", "--hashes sha256"] {
         let out = folder.path().join("mds");
-        // The reader says what it found in the first array before the folder is made, so half of an array must be there.
+        // The reader says what it found in the first array before the folder is made, so half of an array must be
+        // there.
         let first = Waiting::new(&folder, &format!("{MDS} --out mds"), &tokens, || out.exists());
         let second = pack(&folder, &format!("{MDS} {more} --out mds t")).outcome();
         second.expect_refusal(1, &["mds: another run writes there: expected a new folder"]);

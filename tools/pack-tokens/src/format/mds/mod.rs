@@ -1,9 +1,9 @@
 //! Mosaic's streaming dataset (MDS, version 2): `shard.00000.mds`, ... and, written last, `index.json`.
 //!
-//! A shard is the number of its samples n, n + 1 places where samples begin and the last ends (32-bit, from the start of the
-//! file), the JSON text of its configuration, and the samples. A sample is the size of each column (32-bit) and the columns, in the
-//! order of their names. A shard is full when another sample would take it over the size limit. All as Mosaic's MDSWriter has
-//! it: without compression and with `ndarray` columns, the same bytes.
+//! A shard is the number of its samples n, n + 1 places where samples begin and the last ends (32-bit, from the start
+//! of the file), the JSON text of its configuration, and the samples. A sample is the size of each column (32-bit) and
+//! the columns, in the order of their names. A shard is full when another sample would take it over the size limit. All
+//! as Mosaic's MDSWriter has it: without compression and with `ndarray` columns, the same bytes.
 
 mod shard;
 mod writer;

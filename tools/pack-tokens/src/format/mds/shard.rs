@@ -1,9 +1,10 @@
 //! Shards on their way to the disk, on threads beside the one that fills them.
 //!
-//! A shard begins with the places of its samples, which are known when it is full. A plain one does not wait for that: it is
-//! written in pieces, behind the room that its head takes if all samples are as large as the first, which is the rule; where they
-//! are not, and in the last shard, they are moved in the file at the end. So what is written is in the processor's cache, and
-//! memory does not depend on the size limit. What is to be compressed, summed up, or compared is held whole.
+//! A shard begins with the places of its samples, which are known when it is full. A plain one does not wait for that:
+//! it is written in pieces, behind the room that its head takes if all samples are as large as the first, which is the
+//! rule; where they are not, and in the last shard, they are moved in the file at the end. So what is written is in the
+//! processor's cache, and memory does not depend on the size limit. What is to be compressed, summed up, or compared is
+//! held whole.
 //!
 //! Memory: some pieces; of shards that are held whole, the size limit up to three times for each thread, and once more.
 

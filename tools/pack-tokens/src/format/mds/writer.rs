@@ -1,6 +1,7 @@
 //! Sequences to the shards of a dataset.
 //!
-//! A [thread](super::shard) takes what is full while the next is filled. The bytes do not depend on how many threads there are.
+//! A [thread](super::shard) takes what is full while the next is filled. The bytes do not depend on how many threads
+//! there are.
 
 use super::shard::{Done, Finisher, Head, Job};
 use super::{Encoding, Settings};
@@ -20,7 +21,8 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Bytes of a shard that are handed over together: few enough to be still in the processor's cache when they are written.
+/// Bytes of a shard that are handed over together: few enough to be still in the processor's cache when they are
+/// written.
 const PIECE: usize = 512 << 10;
 
 /// Pieces that wait to be written.
@@ -49,8 +51,8 @@ pub struct MdsWriter {
     spent: Receiver<Vec<u8>>,
 }
 
-/// Makes the folder, and keeps other runs out of it as long as the handle lives. What is there already must be nothing, or with
-/// `resume` what an earlier run left.
+/// Makes the folder, and keeps other runs out of it as long as the handle lives. What is there already must be nothing,
+/// or with `resume` what an earlier run left.
 ///
 /// # Errors
 /// The folder cannot be made, holds something else, or another run writes there.
