@@ -10,9 +10,9 @@ use std::process::Command;
 fn folder() -> Option<Folder> {
     let folder = Folder::new();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("close_fails.c");
-    let compiled =
-        Command::new("cc").args(["-shared", "-fPIC", "-o", "close.so"]).arg(source).current_dir(folder.path());
-    let Ok(done) = compiled.status() else {
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o", "close.so"]).arg(source).current_dir(folder.path());
+    let Ok(done) = compiler.status() else {
         assert!(std::env::var_os("REQUIRE_EMULATION").is_none(), "REQUIRE_EMULATION is set, and there is no cc");
         eprintln!("skipped: no cc here to compile a stand-in for close with");
         return None;

@@ -3,6 +3,7 @@
 use contract::corpus::{self, Numbers};
 use contract::files::killed_at_512_bytes;
 use contract::folder::Folder;
+use contract::run::Run;
 use contract::tool::{INPUT, Tool, lines};
 
 fn tool() -> Tool {
@@ -45,7 +46,7 @@ fn weights(rows: usize) -> String {
 contract::holds!(tool: manual, files, documents);
 
 /// A run on the input with only these arguments and the weights.
-fn choose(folder: &Folder, args: &[&str]) -> contract::run::Run {
+fn choose(folder: &Folder, args: &[&str]) -> Run {
     tool().bare(folder).args(["--weights", "weights.tsv"]).args(args)
 }
 
