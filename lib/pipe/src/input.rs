@@ -382,29 +382,25 @@ impl Bytes {
         matches!(self.reader, Unpacked::File(_))
     }
 
-    /// Reads what is there, into a buffer that is not empty: 0 at the end only.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+    /// Leaves out this many bytes of a plain file.
+    pub(crate) fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        let Unpacked::File(file) = &mut self.reader else { panic!("only plain files can be cut") };
+        file.seek(SeekFrom::Current(i64::try_from(bytes).unwrap_or(i64::MAX))).map(drop)
+    }
+}
+
+impl Read for Bytes {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = match &mut self.reader {
                 Unpacked::File(file) => file.read(buffer),
                 Unpacked::Stream(stream) => stream.read(buffer),
             };
             match read {
-                Err(why) if why.kind() == io::ErrorKind::Interrupted => continue,
-                Err(why) if why.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Err(Failure::work(format!("{}: truncated", self.name)));
-                }
-                read => return read.map_err(|why| Failure::work(format!("{}: {}", self.name, reason(why)))),
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
             }
         }
-    }
-
-    /// Leaves out this many bytes of a plain file.
-    pub fn skip(&mut self, bytes: u64) -> Result<(), Failure> {
-        let Unpacked::File(file) = &mut self.reader else { panic!("only plain files can be cut") };
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        let moved = file.seek(SeekFrom::Current(bytes));
-        moved.map(|_| ()).map_err(|why| Failure::work(format!("{}: {}", self.name, reason(why))))
     }
 }
 

@@ -3,7 +3,11 @@
 //! Into a regular file goes one array. Lengths stand in front of the tokens but are known after them, so the tokens are written
 //! first and moved back at the end; until then the header claims more numbers than any file has, so that what a killed run leaves
 //! does not load. Into a pipe, or behind what a file holds already, go blocks, each a complete array; where they are cut depends
-//! on the documents alone.
+//! on the documents alone. [`TokenReader`] reads both.
+
+mod reading;
+
+pub use reading::TokenReader;
 
 use crate::failure::Failure;
 use crate::npy::{HEADER, Header, UNFINISHED};
@@ -62,7 +66,20 @@ impl Dtype {
         u32::try_from(self.number_max()).unwrap_or(u32::MAX)
     }
 
-    /// Appends the ids that little-endian bytes are; the error is the place and the value of the first number that is no id.
+    /// The number that says how many tokens a document has.
+    ///
+    /// # Errors
+    /// More than an array of this type can say.
+    pub fn length(self, tokens: usize) -> Result<u32, String> {
+        let most = self.number_max().min(u32::MAX.into());
+        let length = u32::try_from(tokens).ok().filter(|&length| u64::from(length) <= most);
+        length.ok_or_else(|| format!("{tokens} tokens: expected {most} at the most in an array of {}", self.descr()))
+    }
+
+    /// Appends the ids that little-endian bytes are.
+    ///
+    /// # Errors
+    /// The place and the value of the first number that is no id.
     pub fn read(self, bytes: &[u8], ids: &mut Vec<u32>) -> Result<(), (usize, i64)> {
         let start = ids.len();
         let wide = || bytes.as_chunks().0.iter().map(|&number| i64::from_le_bytes(number));
@@ -152,6 +169,9 @@ pub struct TokenWriter {
 impl TokenWriter {
     /// Starts a stream of arrays of this type. With `may_widen`, an array whose number of documents or longest document does not
     /// fit is wider.
+    ///
+    /// # Errors
+    /// The file cannot be written, or not be read back.
     pub fn new(mut output: Output, dtype: Dtype, may_widen: bool) -> Result<TokenWriter, Failure> {
         let header_at = output.position();
         if header_at.is_some() {
@@ -164,6 +184,9 @@ impl TokenWriter {
     }
 
     /// Writes whole documents: the length of each, and their tokens one after the other.
+    ///
+    /// # Errors
+    /// The output cannot be written; more documents than one array of a fixed type can say.
     pub fn write(&mut self, lengths: &[u32], ids: &[u32]) -> Result<(), Failure> {
         debug_assert_eq!(lengths.iter().map(|&length| length as usize).sum::<usize>(), ids.len());
         match self.header_at {
@@ -219,6 +242,9 @@ impl TokenWriter {
     }
 
     /// Writes what is left, or puts the lengths in front. A stream without documents is one array that says 0.
+    ///
+    /// # Errors
+    /// The output cannot be written, or not be read back.
     pub fn finish(mut self) -> Result<(), Failure> {
         match self.header_at {
             Some(at) => self.complete(at)?,

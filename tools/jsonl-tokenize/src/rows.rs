@@ -25,12 +25,12 @@ pub struct TokenRows {
     encoder: Encoder,
     reader: Reader,
     frame: Frame,
-    rows: Rows,
+    rows: Tokenized,
 }
 
 /// The documents of a batch.
 #[derive(Default)]
-pub struct Rows {
+pub struct Tokenized {
     /// Tokens of each.
     pub lengths: Vec<u32>,
     /// The tokens, one after the other.
@@ -44,12 +44,12 @@ pub struct Rows {
 impl TokenRows {
     /// No rows yet.
     pub fn new(tokens: Arc<Tokens>, reader: Reader, frame: Frame) -> TokenRows {
-        TokenRows { encoder: Encoder::new(tokens), reader, frame, rows: Rows::default() }
+        TokenRows { encoder: Encoder::new(tokens), reader, frame, rows: Tokenized::default() }
     }
 }
 
 impl Worker for TokenRows {
-    type Out = Rows;
+    type Out = Tokenized;
 
     fn line(&mut self, line: &[u8]) -> Result<(), String> {
         let TokenRows { encoder, reader, frame, rows } = self;
@@ -62,7 +62,7 @@ impl Worker for TokenRows {
             rows.ids.truncate(start.saturating_add(room));
             rows.ids.extend_from_slice(&frame.behind);
             let length = rows.ids.len() - start;
-            fitting(length, frame.dtype).map(|length| (length, is_cut))
+            frame.dtype.unwrap_or(Dtype::U32).length(length).map(|length| (length, is_cut))
         });
         let (length, is_cut) = done.inspect_err(|_| rows.ids.truncate(start))?;
         rows.lengths.push(length);
@@ -75,17 +75,8 @@ impl Worker for TokenRows {
         self.rows.lengths.push(0);
     }
 
-    fn take(&mut self) -> Rows {
+    fn take(&mut self) -> Tokenized {
         std::mem::take(&mut self.rows)
-    }
-}
-
-fn fitting(length: usize, dtype: Option<Dtype>) -> Result<u32, String> {
-    let dtype = dtype.unwrap_or(Dtype::U32);
-    let most = dtype.number_max().min(u32::MAX.into());
-    match u32::try_from(length) {
-        Ok(length) if u64::from(length) <= most => Ok(length),
-        _ => Err(format!("{length} tokens: expected {most} at the most in an array of {}", dtype.descr())),
     }
 }
 

@@ -15,10 +15,9 @@
 
 use crate::corpus::{Corpus, Document, Seen, Step};
 use crate::packing::{Mode, Packer, Sequence, Shape, Waste};
-use crate::tokens::Documents;
 use pipe::failure::Failure;
 use pipe::key::{document_key, noise_bits, uniform};
-use pipe::tokens::Dtype;
+use pipe::tokens::{Dtype, TokenReader};
 use std::collections::BinaryHeap;
 
 /// How much a split gets.
@@ -296,7 +295,7 @@ impl Packing<'_> {
         &self,
         choice: &Choice,
         shard: bool,
-        first: Option<Documents>,
+        first: Option<TokenReader>,
         mut emit: impl FnMut(usize, usize, &Sequence) -> Result<(), Failure>,
     ) -> Result<Packed, Failure> {
         let splits = self.wanted.splits.len().max(1);

@@ -1,12 +1,11 @@
 //! The documents of a run: token files by domain, in order, and which of them qualify.
 
-use crate::tokens::Documents;
 use pipe::common::{Common, Shard};
 use pipe::failure::Failure;
 use pipe::input::Bytes;
 use pipe::lines::Tally;
 use pipe::progress::Meter;
-use pipe::tokens::Dtype;
+use pipe::tokens::{Dtype, TokenReader};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -93,7 +92,7 @@ impl<'a> Corpus<'a> {
             bytes_total,
         };
         if let Some(shard) = common.shard {
-            let files = corpus.files().map(|(_, file)| Documents::count(file));
+            let files = corpus.files().map(|(_, file)| TokenReader::count(file));
             corpus.counts = files.collect::<Result<_, _>>()?;
             corpus.ranges = corpus.counts.iter().map(|&count| part(count, shard)).collect();
         }
@@ -118,11 +117,11 @@ impl<'a> Corpus<'a> {
 
     /// Whether every file that can be looked into before its turn begins with an array of 16-bit integers. Gives the documents
     /// of the first file back, since standard input cannot be opened twice.
-    pub fn first(&self) -> Result<(Documents, bool), Failure> {
+    pub fn first(&self) -> Result<(TokenReader, bool), Failure> {
         let mut narrow = true;
         for (_, file) in self.files().skip(1) {
             if file != Path::new("-") && Bytes::check(file)?.is_some() {
-                narrow &= Documents::open(file)?.first_dtype.is_none_or(|dtype| dtype == Dtype::U16);
+                narrow &= TokenReader::open(file)?.first_dtype.is_none_or(|dtype| dtype == Dtype::U16);
             }
         }
         let first = self.documents(0)?;
@@ -130,16 +129,16 @@ impl<'a> Corpus<'a> {
         Ok((first, narrow))
     }
 
-    fn documents(&self, file: usize) -> Result<Documents, Failure> {
+    fn documents(&self, file: usize) -> Result<TokenReader, Failure> {
         let path = self.files().nth(file).map_or(Path::new("-"), |(_, path)| path);
-        Documents::open_range(path, self.ranges.get(file).cloned().unwrap_or(0..u64::MAX))
+        TokenReader::open_range(path, self.ranges.get(file).cloned().unwrap_or(0..u64::MAX))
     }
 
     /// Visits the shard's documents, or those of all shards. `first`: the documents of the first file, where they are open already.
     pub fn each(
         &self,
         shard: bool,
-        mut first: Option<Documents>,
+        mut first: Option<TokenReader>,
         mut visit: impl FnMut(Step) -> Result<(), Failure>,
     ) -> Result<Seen, Failure> {
         let mut seen = Seen::default();
@@ -151,7 +150,7 @@ impl<'a> Corpus<'a> {
             let mut documents = match first.take() {
                 Some(documents) => documents,
                 None if shard => self.documents(place)?,
-                None => Documents::open(path)?,
+                None => TokenReader::open(path)?,
             };
             let mut told = 0;
             while documents.next(&mut tokens)? {
@@ -166,12 +165,12 @@ impl<'a> Corpus<'a> {
                     seen.tokens += tokens.len() as u64;
                     visit(Step::Document(Document { tokens: &tokens, number, domain }))?;
                 }
-                if documents.bytes_read != told {
-                    told = documents.bytes_read;
+                if documents.bytes_read() != told {
+                    told = documents.bytes_read();
                     meter.show(seen.tally.bytes + told, seen.tally.rows);
                 }
             }
-            seen.tally.bytes += documents.bytes_read;
+            seen.tally.bytes += documents.bytes_read();
             before += self.counts.get(place).copied().unwrap_or(documents.number());
             if files.get(place + 1).is_none_or(|next| next.0 != domain) {
                 visit(Step::End(domain))?;
@@ -180,7 +179,7 @@ impl<'a> Corpus<'a> {
         Ok(seen)
     }
 
-    fn check(&self, tokens: &[u32], documents: &Documents) -> Result<(), Failure> {
+    fn check(&self, tokens: &[u32], documents: &TokenReader) -> Result<(), Failure> {
         let max = self.token_max;
         // All bits together are at least the largest: a quick look that mostly is enough, where one is needed at all.
         if documents.dtype.id_max() <= max {

@@ -10,7 +10,6 @@ mod flags;
 mod format;
 mod packing;
 mod plan;
-mod tokens;
 
 use choice::Packing;
 use corpus::Corpus;

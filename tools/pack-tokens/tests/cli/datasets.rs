@@ -26,15 +26,19 @@ fn damage_is_named_by_its_document() {
         values[place] = value;
         array(&values, "i4")
     };
+    let header = |byte: usize, value: &[u8]| [&good[..byte], value, &good[byte + value.len()..]].concat();
     let behind = |bytes: Vec<u8>| [array(&documents(3), "u2"), bytes].concat();
     for (bytes, said) in [
         (cut(&good, 1), "document 9: expected 8 tokens, found 7: the file ends there"),
         (cut(&good, 4 * 9), "document 8: expected 7 tokens, found 6: the file ends there"),
         (behind(cut(&good, 4 * 9)), "document 11: expected 7 tokens, found 6: the file ends there"),
         (cut(&good, 4 * 38), "the first array: the file ends behind 0 of its lengths"),
-        (good[..100].to_vec(), "the first array: its header is not whole"),
-        (good[..9].to_vec(), "the first array: expected a .npy array, found other bytes"),
-        ([&good[..], b"\n"].concat(), "the array behind document 9: expected a .npy array, found other bytes"),
+        (good[..100].to_vec(), "truncated"),
+        (good[..9].to_vec(), "truncated"),
+        (header(7, &[9]), "the first array: version 1.9 of .npy: expected 1.0, 2.0 or 3.0"),
+        (header(11, b"'shape': (9,), "), "the first array: header: \"shape\" twice"),
+        (header(100, b"x"), "the first array: header: expected nothing behind the dictionary"),
+        ([&good[..], b"\n"].concat(), "the array behind document 9: expected a .npy array, which begins"),
         (b"{\"text\": \"a document\"}\n".to_vec(), "the first array: expected a .npy array"),
         (changed(0, -1), "the first array: number 1 of its lengths: expected 0 to 4294967295, found -1"),
         (changed(0, 46), "the first array: 46 documents: expected at most 45 in 46 values"),
@@ -45,8 +49,8 @@ fn damage_is_named_by_its_document() {
         (behind(changed(45, -7)), "document 12: token 8: expected 0 to 4294967295, found -7"),
         (array(&[1, 1, 1 << 40], "i8"), "document 1: token 1: expected 0 to 4294967295, found 1099511627776"),
         (array(&[1, 1, i64::MIN], "i8"), "document 1: token 1: expected 0 to"),
-        (array(&[1, 1, 2], "f4"), "the first array: expected <u2, <u4, <i4 or <i8, found '<f4'"),
-        (array_of_shape(&[1, 1, 2], "u2", "(3, 1)"), "expected one dimension, found the shape (3, 1)"),
+        (array(&[1, 1, 2], "f4"), "the first array: type \"<f4\": expected integers"),
+        (array_of_shape(&[1, 1, 2], "u2", "(3, 1)"), "the first array: shape [3, 1]: expected one dimension"),
         (
             array_of_shape(&[1, 1, 2], "u2", "(1099511627776,)"),
             "the first array: not complete: the run that wrote it was killed",

@@ -4,10 +4,11 @@
 //! the array that it is in. Whatever is wrong is said with the number of the document, counted from 1 through all arrays of a
 //! file.
 
-use pipe::failure::Failure;
-use pipe::input::Bytes;
-use pipe::npy::{MAGIC, UNFINISHED};
-use pipe::tokens::Dtype;
+use super::Dtype;
+use crate::failure::{Failure, reading_reason};
+use crate::input::Bytes;
+use crate::npy::{Header, UNFINISHED};
+use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 use std::path::Path;
 
@@ -15,12 +16,8 @@ use std::path::Path;
 const READ: usize = 256 << 10;
 
 /// The documents of one file, or of standard input, in order.
-pub struct Documents {
-    bytes: Bytes,
-    /// What is read and not yet used is `buffer[at..end]`.
-    buffer: Vec<u8>,
-    at: usize,
-    end: usize,
+pub struct TokenReader {
+    bytes: Buffered,
     /// The type of the array that the last document is in.
     pub dtype: Dtype,
     /// Lengths of the documents of the array; those before `next` are done.
@@ -30,43 +27,49 @@ pub struct Documents {
     before: u64,
     /// The documents to give, from 0.
     range: Range<u64>,
-    /// Bytes read so far.
-    pub bytes_read: u64,
     /// The type of the first array.
     pub first_dtype: Option<Dtype>,
 }
 
-impl Documents {
+/// What is read and not yet used is `buffer[at..end]`.
+struct Buffered {
+    bytes: Bytes,
+    buffer: Vec<u8>,
+    at: usize,
+    end: usize,
+    /// Bytes read so far.
+    read: u64,
+}
+
+impl TokenReader {
     /// All documents of a file (`-`: standard input).
-    pub fn open(path: &Path) -> Result<Documents, Failure> {
-        Documents::open_range(path, 0..u64::MAX)
+    ///
+    /// # Errors
+    /// The file cannot be read, or its first array is none of tokens.
+    pub fn open(path: &Path) -> Result<TokenReader, Failure> {
+        TokenReader::open_range(path, 0..u64::MAX)
     }
 
     /// Some documents of a plain file, counted from 0.
-    pub fn open_range(path: &Path, range: Range<u64>) -> Result<Documents, Failure> {
-        let bytes = Bytes::open(path)?;
-        let mut documents = Documents {
-            bytes,
-            buffer: Vec::new(),
-            at: 0,
-            end: 0,
-            dtype: Dtype::U16,
-            lengths: Vec::new(),
-            next: 0,
-            before: 0,
-            range,
-            bytes_read: 0,
-            first_dtype: None,
-        };
+    ///
+    /// # Errors
+    /// As those of [`TokenReader::open`].
+    pub fn open_range(path: &Path, range: Range<u64>) -> Result<TokenReader, Failure> {
+        let bytes = Buffered { bytes: Bytes::open(path)?, buffer: Vec::new(), at: 0, end: 0, read: 0 };
+        let (lengths, dtype) = (Vec::new(), Dtype::U16);
+        let mut documents = TokenReader { bytes, dtype, lengths, next: 0, before: 0, range, first_dtype: None };
         documents.array()?;
         Ok(documents)
     }
 
     /// How many documents a plain file holds. Reads the lengths and leaves out the rest.
+    ///
+    /// # Errors
+    /// As those of [`TokenReader::open`]; a file that cannot be cut, for `--shard`; an array that is damaged.
     pub fn count(path: &Path) -> Result<u64, Failure> {
-        let mut documents = Documents::open(path)?;
-        if !documents.bytes.is_plain_file() {
-            let name = &documents.bytes.name;
+        let mut documents = TokenReader::open(path)?;
+        if !documents.bytes.bytes.is_plain_file() {
+            let name = documents.name();
             return Err(Failure::usage(format!("--shard cannot cut compressed input, which {name} is")));
         }
         loop {
@@ -78,12 +81,20 @@ impl Documents {
         Ok(documents.before)
     }
 
+    /// Bytes read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes.read
+    }
+
     /// The number of the document that was given last, from 1.
     pub fn number(&self) -> u64 {
         self.before + self.next as u64
     }
 
     /// Puts the next document into `tokens`, which is emptied before; false at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read, ends too early, or holds what is no token: named by file and document.
     pub fn next(&mut self, tokens: &mut Vec<u32>) -> Result<bool, Failure> {
         tokens.clear();
         while self.next == self.lengths.len() {
@@ -103,12 +114,10 @@ impl Documents {
         self.next += 1;
         let size = length as usize * self.dtype.size();
         if !self.fill(size)? {
-            let found = (self.end - self.at) / self.dtype.size();
+            let found = self.bytes.waiting() / self.dtype.size();
             return Err(self.wrong(&format!("expected {length} tokens, found {found}: the file ends there")));
         }
-        let read = self.dtype.read(&self.buffer[self.at..self.at + size], tokens);
-        self.at += size;
-        match read {
+        match self.dtype.read(self.bytes.use_up(size), tokens) {
             Ok(()) => Ok(true),
             Err((place, value)) => {
                 Err(self.wrong(&format!("token {}: expected 0 to {}, found {value}", place + 1, u32::MAX)))
@@ -120,39 +129,26 @@ impl Documents {
     fn leave_out(&mut self, documents: usize) -> Result<(), Failure> {
         let lengths = &self.lengths[self.next..self.next + documents];
         let size = lengths.iter().map(|&length| u64::from(length)).sum::<u64>() * self.dtype.size() as u64;
-        let here = size.min((self.end - self.at) as u64);
-        self.at += here as usize;
-        self.bytes.skip(size - here)?;
+        self.bytes.skip(size).map_err(|why| self.failed(why))?;
         self.next += documents;
         Ok(())
     }
 
-    /// Makes sure that so many bytes are in the buffer; false where the file ends before.
     fn fill(&mut self, wanted: usize) -> Result<bool, Failure> {
-        if self.end - self.at >= wanted {
-            return Ok(true);
-        }
-        self.buffer.copy_within(self.at..self.end, 0);
-        (self.at, self.end) = (0, self.end - self.at);
-        while self.end < wanted {
-            // What is asked for doubles with what has come, so that a length that is wrong takes no memory.
-            let room = self.end + READ.max(self.end);
-            if self.buffer.len() < room {
-                self.buffer.resize(room, 0);
-            }
-            let read = self.bytes.read(&mut self.buffer[self.end..room])?;
-            self.end += read;
-            self.bytes_read += read as u64;
-            if read == 0 {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        self.bytes.fill(wanted).map_err(|why| self.failed(why))
+    }
+
+    fn name(&self) -> &str {
+        &self.bytes.bytes.name
+    }
+
+    fn failed(&self, why: io::Error) -> Failure {
+        Failure::work(format!("{}: {}", self.name(), reading_reason(why)))
     }
 
     /// Something is wrong with the document that was given last.
     pub fn wrong(&self, why: &str) -> Failure {
-        Failure::work(format!("{}: document {}: {why}", self.bytes.name, self.number()))
+        Failure::work(format!("{}: document {}: {why}", self.name(), self.number()))
     }
 
     fn wrong_array(&self, why: &str) -> Failure {
@@ -160,7 +156,7 @@ impl Documents {
             0 => "the first array".to_string(),
             documents => format!("the array behind document {documents}"),
         };
-        Failure::work(format!("{}: {place}: {why}", self.bytes.name))
+        Failure::work(format!("{}: {place}: {why}", self.name()))
     }
 
     /// Reads the header and the lengths of the next array; false at the end of the file.
@@ -168,10 +164,8 @@ impl Documents {
         self.before += self.lengths.len() as u64;
         self.lengths.clear();
         self.next = 0;
-        if !self.fill(1)? {
-            return Ok(false);
-        }
-        let (dtype, total) = self.header()?;
+        let Some(header) = self.header()? else { return Ok(false) };
+        let (dtype, total) = array(&header).map_err(|why| self.wrong_array(&why))?;
         self.dtype = dtype;
         self.first_dtype.get_or_insert(dtype);
         if total == UNFINISHED {
@@ -211,9 +205,7 @@ impl Documents {
             return Err(self.wrong_array(&format!("the file ends behind {found} of its lengths")));
         }
         let mut values = Vec::with_capacity(count);
-        let read = self.dtype.read(&self.buffer[self.at..self.at + size], &mut values);
-        self.at += size;
-        match read {
+        match self.dtype.read(self.bytes.use_up(size), &mut values) {
             Ok(()) => Ok(values),
             Err((place, value)) => {
                 let place = self.lengths.len() + place + 1;
@@ -223,33 +215,73 @@ impl Documents {
         }
     }
 
-    /// The type of the values and their number.
-    fn header(&mut self) -> Result<(Dtype, u64), Failure> {
-        if !self.fill(12)? || self.buffer[self.at..self.at + 6] != *MAGIC {
-            return Err(self.wrong_array("expected a .npy array, found other bytes"));
+    /// The next header; none at the end of the file.
+    fn header(&mut self) -> Result<Option<Header>, Failure> {
+        Header::read(&mut self.bytes).map_err(|why| match why.kind() {
+            ErrorKind::InvalidData => self.wrong_array(&reading_reason(why)),
+            _ => self.failed(why),
+        })
+    }
+}
+
+/// The type of an array's values and their number.
+fn array(header: &Header) -> Result<(Dtype, u64), String> {
+    let dtype = Dtype::of_descr(&header.descr)
+        .ok_or_else(|| format!("type {:?}: expected integers, \"<u2\", \"<u4\", \"<i4\" or \"<i8\"", header.descr))?;
+    match header.shape[..] {
+        [total] => Ok((dtype, total)),
+        _ => Err(format!("shape {:?}: expected one dimension", header.shape)),
+    }
+}
+
+impl Buffered {
+    /// Makes sure that so many bytes wait; false where the file ends before.
+    fn fill(&mut self, wanted: usize) -> io::Result<bool> {
+        if self.waiting() >= wanted {
+            return Ok(true);
         }
-        let start = &self.buffer[self.at..self.at + 12];
-        let (before, length) = match start[6] {
-            1 => (10, usize::from(u16::from_le_bytes([start[8], start[9]]))),
-            2 | 3 => (12, u32::from_le_bytes([start[8], start[9], start[10], start[11]]) as usize),
-            version => return Err(self.wrong_array(&format!(".npy version {version}: expected 1, 2 or 3"))),
-        };
-        if length > 1 << 16 || !self.fill(before + length)? {
-            return Err(self.wrong_array("its header is not whole"));
+        self.buffer.copy_within(self.at..self.end, 0);
+        (self.at, self.end) = (0, self.waiting());
+        while self.end < wanted {
+            // What is asked for doubles with what has come, so that a length that is wrong takes no memory.
+            let room = self.end + READ.max(self.end);
+            if self.buffer.len() < room {
+                self.buffer.resize(room, 0);
+            }
+            let read = self.bytes.read(&mut self.buffer[self.end..room])?;
+            self.end += read;
+            self.read += read as u64;
+            if read == 0 {
+                return Ok(false);
+            }
         }
-        let header = String::from_utf8_lossy(&self.buffer[self.at + before..self.at + before + length]).into_owned();
-        self.at += before + length;
-        let value = |name: &str, end: char| {
-            let rest = header.split(&format!("'{name}':")).nth(1)?;
-            Some(rest.trim_start().split(end).next()?.trim().to_string())
-        };
-        let descr = value("descr", ',').unwrap_or_default();
-        let dtype = Dtype::of_descr(descr.trim_matches('\''));
-        let dtype = dtype.ok_or_else(|| self.wrong_array(&format!("expected <u2, <u4, <i4 or <i8, found {descr}")))?;
-        let shape = value("shape", ')').unwrap_or_default();
-        let total = shape.strip_prefix('(').and_then(|shape| shape.strip_suffix(',')?.trim().parse().ok());
-        let total =
-            total.ok_or_else(|| self.wrong_array(&format!("expected one dimension, found the shape {shape})")))?;
-        Ok((dtype, total))
+        Ok(true)
+    }
+
+    /// Bytes that are read and not yet used.
+    fn waiting(&self) -> usize {
+        self.end - self.at
+    }
+
+    /// Uses so many of the bytes that wait.
+    fn use_up(&mut self, size: usize) -> &[u8] {
+        self.at += size;
+        &self.buffer[self.at - size..self.at]
+    }
+
+    /// Passes over bytes; those of a plain file are not even read.
+    fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        let here = bytes.min(self.waiting() as u64);
+        self.at += here as usize;
+        self.bytes.skip(bytes - here)
+    }
+}
+
+impl Read for Buffered {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.fill(1)?;
+        let some = bytes.len().min(self.waiting());
+        bytes[..some].copy_from_slice(self.use_up(some));
+        Ok(some)
     }
 }
