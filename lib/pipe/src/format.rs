@@ -62,8 +62,8 @@ const FORMATS: &[(&[u8], Format)] = &[
     (b"\xff\xfe\x00\x00", foreign("UTF-32", "iconv -f UTF-32 -t UTF-8 FILE")),
     (b"\xff\xfe", foreign("UTF-16", "iconv -f UTF-16 -t UTF-8 FILE")),
     (b"\xfe\xff", foreign("UTF-16", "iconv -f UTF-16 -t UTF-8 FILE")),
-    (b"{\x00", foreign("UTF-16", "iconv -f UTF-16LE -t UTF-8 FILE")),
-    (b"\x00{", foreign("UTF-16", "iconv -f UTF-16BE -t UTF-8 FILE")),
+    (b"{\x00\"\x00", foreign("UTF-16", "iconv -f UTF-16LE -t UTF-8 FILE")),
+    (b"\x00{\x00\"", foreign("UTF-16", "iconv -f UTF-16BE -t UTF-8 FILE")),
 ];
 
 /// The first bytes, as few as it takes to tell what it is, so that a slow pipe is not waited for.
@@ -157,7 +157,7 @@ mod tests {
             (b"PAR1\x15\x04", of(b"PAR1\x15")),
             (b"BZh11AY&SY\x00", of(b"BZh91AY&SY")),
             (b"\xff\xfe{\x00", of(b"\xff\xfe")),
-            (b"{\x00\"\x00", of(b"{\x00")),
+            (b"{\x00\"\x00t\x00", of(b"{\x00\"\x00")),
         ] {
             let (quick, slow) = (first_bytes(&mut &bytes[..]).unwrap(), first_bytes(&mut Slow(bytes)).unwrap());
             assert_eq!((of(&quick), of(&slow)), (expected, expected), "{bytes:?}");
@@ -176,6 +176,7 @@ mod tests {
             b"\x1f\x8b\x08\x3c",
             b"{",
             b"{}\n",
+            b"{\x00\x00",
             b"1\n",
             b"PAR1\n",
             b"BZh\n",

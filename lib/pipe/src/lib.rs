@@ -50,7 +50,7 @@ fn name() -> &'static str {
 pub fn start<A: Options>(tool: &Tool<A>, run: fn(A) -> Result<(), Failure>) -> ExitCode {
     let _ = NAME.set(tool.name);
     let outcome = flags::parse(tool, lexopt::Parser::from_env()).and_then(|parsed| match parsed {
-        Parsed::Run(options) => run(options),
+        Parsed::Run(mut options) => check_threads(options.common().threads).and_then(|()| run(options)),
         Parsed::Print(text) => output::Output::stdout().write(text.as_bytes()),
     });
     let outcome = outcome.and_then(|()| output::finish_stdout());
@@ -66,6 +66,14 @@ pub fn start<A: Options>(tool: &Tool<A>, run: fn(A) -> Result<(), Failure>) -> E
             ExitCode::from(1)
         }
     }
+}
+
+/// More threads than this are a slip of the pen, and would run out of something else.
+const THREADS_MAX: usize = 1024;
+
+fn check_threads(threads: usize) -> Result<(), Failure> {
+    let message = format!("--threads {threads}: expected a whole number from 1 to {THREADS_MAX}");
+    if threads <= THREADS_MAX { Ok(()) } else { Err(Failure::Usage(message)) }
 }
 
 /// Tells the user something that is not an error, on stderr.
