@@ -20,14 +20,15 @@ pub fn closed_output_is_an_error(tool: &Tool) {
 
 /// Standard input that was closed (`<&-`) is not an empty one.
 pub fn closed_input_is_an_error(tool: &Tool) {
-    shell(tool, "<&-", &tool.folder(20)).expect_refusal(1, &["<stdin>: Bad file descriptor"]);
+    shell(tool, "- <&-", &tool.folder(20)).expect_refusal(1, &["<stdin>: Bad file descriptor"]);
 }
 
 /// Messages that cannot be written change neither data nor exit codes.
 pub fn full_or_closed_stderr_changes_nothing(tool: &Tool) {
     let (folder, expected) = (tool.folder(20), tool.output(20));
+    let progress = if tool.has("--progress") { "--progress always" } else { "" };
     for stderr in ["2>/dev/full", "2>&-"] {
-        let outcome = shell(tool, &format!("{INPUT} --progress always {stderr}"), &folder);
+        let outcome = shell(tool, &format!("{INPUT} {progress} {stderr}"), &folder);
         outcome.expect(0);
         assert!(outcome.stdout == expected, "{stderr}");
         shell(tool, &format!("not-there {stderr}"), &folder).expect(1);
@@ -98,7 +99,10 @@ pub fn scarcity_is_no_crash(tool: &Tool) {
 /// A named pipe is opened once: whoever writes into it has a reader until all is read.
 pub fn named_pipes_are_read_whole(tool: &Tool) {
     let (folder, expected) = (tool.folder(20), tool.output(20));
-    let command = format!("mkfifo f; cat {INPUT} > f & timeout 20 {} f; wait; rm f", tool.command());
+    let command = format!(
+        "mv {INPUT} f; mkfifo {INPUT}; cat f > {INPUT} & timeout 20 {} {INPUT}; wait; mv f {INPUT}",
+        tool.command()
+    );
     for _ in 0..TIMES {
         let outcome = Run::shell(&command, &folder).outcome();
         outcome.expect(0);
