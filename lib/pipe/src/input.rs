@@ -3,10 +3,10 @@
 //! A batch is what one read gave, cut after its last newline, so a slow pipe is passed on as it comes. Lines never span
 //! batches, batches never span files, and a last line without a newline counts as a line.
 
-use crate::common::{Common, Shard};
 use crate::descriptor;
 use crate::failure::{Failure, reading_reason, reason};
 use crate::format::{BOM, Packing, first_bytes, packing, without_lines};
+use crate::settings::{Common, Shard};
 use flate2::read::MultiGzDecoder;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Cursor, Read, Seek, SeekFrom};

@@ -6,14 +6,17 @@
 
 pub mod array;
 pub mod column;
-pub mod common;
+pub mod command;
+mod completion;
 pub mod crew;
 pub mod cut;
 mod descriptor;
+mod entries;
 pub mod failure;
 pub mod flags;
 pub mod folder;
 mod format;
+mod help;
 pub mod input;
 mod interruption;
 pub mod key;
@@ -25,15 +28,20 @@ pub mod output;
 pub mod progress;
 pub mod record;
 pub mod rows;
+pub mod rules;
 pub mod safetensors;
+pub mod settings;
+pub mod shared;
 pub mod stats;
 mod temporary;
 pub mod tokens;
+pub mod value;
 pub mod vectors;
 
-use common::Common;
+use command::Parsed;
 use failure::Failure;
-use flags::{Options, Parsed, Tool};
+use flags::{Options, Tool};
+use settings::Common;
 use std::fmt::Display;
 use std::io::Write;
 use std::process::ExitCode;
@@ -49,8 +57,8 @@ fn name() -> &'static str {
 /// Parses the command line, answers `--help` and its kin, runs the tool, and turns its failure into a message and an exit code.
 pub fn start<A: Options>(tool: &Tool<A>, run: fn(A) -> Result<(), Failure>) -> ExitCode {
     let _ = NAME.set(tool.name);
-    let outcome = flags::parse(tool, lexopt::Parser::from_env()).and_then(|parsed| match parsed {
-        Parsed::Run(mut options) => check_threads(options.common().threads).and_then(|()| run(options)),
+    let outcome = command::parse(tool, lexopt::Parser::from_env()).and_then(|parsed| match parsed {
+        Parsed::Run(options) => run(options),
         Parsed::Print(text) => output::Output::stdout().write(text.as_bytes()),
     });
     let outcome = outcome.and_then(|()| output::finish_stdout());
@@ -66,14 +74,6 @@ pub fn start<A: Options>(tool: &Tool<A>, run: fn(A) -> Result<(), Failure>) -> E
             ExitCode::from(1)
         }
     }
-}
-
-/// More threads than this are a slip of the pen, and would run out of something else.
-const THREADS_MAX: usize = 1024;
-
-fn check_threads(threads: usize) -> Result<(), Failure> {
-    let message = format!("--threads {threads}: expected a whole number from 1 to {THREADS_MAX}");
-    if threads <= THREADS_MAX { Ok(()) } else { Err(Failure::Usage(message)) }
 }
 
 /// Tells the user something that is not an error, on stderr.
