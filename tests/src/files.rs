@@ -103,8 +103,7 @@ pub fn stats_survive_a_kill_whole_or_not_at_all(tool: &Tool) {
     }
     let folder = tool.folder(3);
     // Long arguments make long statistics, which do not fit under the limit.
-    let operands = INPUT.to_string() + &format!(" --progress never{}", " --threads 1".repeat(60));
-    let command = format!("{} {operands} --stats stats", tool.command());
+    let command = format!("{} {INPUT}{}", tool.command(), " --stats stats".repeat(60));
     killed_at_512_bytes(&command, &folder);
     assert!(!folder.has("stats"), "half a file under the final name");
     folder.write("stats", "before");

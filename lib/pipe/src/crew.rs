@@ -90,6 +90,20 @@ pub fn start_scoped<'scope, T: Send + 'scope>(
     thread::Builder::new().spawn_scoped(scope, work).map_err(|why| refused(threads, why))
 }
 
+/// What becomes of each job, in order, each on a thread of its own; on this one where the system gives no more.
+///
+/// # Panics
+/// Where `work` does.
+pub fn all_at_once<J: Copy + Send, T: Send>(jobs: impl Iterator<Item = J>, work: impl Fn(J) -> T + Sync) -> Vec<T> {
+    let work = &work;
+    thread::scope(|scope| {
+        let start = |job| thread::Builder::new().spawn_scoped(scope, move || work(job)).map_err(|_| work(job));
+        let hands: Vec<_> = jobs.map(start).collect();
+        let join = |hand: ScopedJoinHandle<T>| hand.join().expect("the work does not panic");
+        hands.into_iter().map(|hand| hand.map_or_else(|done| done, join)).collect()
+    })
+}
+
 fn refused(threads: usize, why: std::io::Error) -> Failure {
     Failure::work(format!("{threads} threads cannot be started: {} (--threads N: with fewer)", reason(why)))
 }

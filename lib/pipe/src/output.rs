@@ -4,7 +4,7 @@ use crate::descriptor;
 use crate::failure::{Failure, reason};
 use crate::temporary::Temporary;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, IsTerminal, Seek, Write};
+use std::io::{self, ErrorKind, IsTerminal, Seek, SeekFrom, Write};
 use std::mem::{self, ManuallyDrop};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
@@ -29,6 +29,8 @@ pub struct Output {
     lost: bool,
     name: String,
     place: Option<Place>,
+    /// Where what was written over or moved ends, which the next byte may have to come behind.
+    end: u64,
 }
 
 /// A file on its way: written beside its place, renamed when complete, removed when given up.
@@ -41,7 +43,7 @@ impl Output {
     /// Standard output. Not line-buffered, unlike [`std::io::stdout`].
     pub fn stdout() -> Output {
         let lost = descriptor::was_closed(1);
-        Output { file: descriptor::stdout(), closes: false, lost, name: "<stdout>".to_string(), place: None }
+        Output { file: descriptor::stdout(), closes: false, lost, name: "<stdout>".to_string(), place: None, end: 0 }
     }
 
     /// A file that appears under `path` when it is finished. A device, a pipe or a descriptor of this process at `path` is written to
@@ -54,7 +56,7 @@ impl Output {
         let name = path.display().to_string();
         if let Some(file) = existing(path) {
             let file = ManuallyDrop::new(file.map_err(failed)?);
-            return Ok(Output { file, closes: true, lost: false, name, place: None });
+            return Ok(Output { file, closes: true, lost: false, name, place: None, end: 0 });
         }
         // A link keeps pointing where it points: the file behind it is replaced.
         let final_name = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
@@ -63,7 +65,7 @@ impl Output {
         }
         let (file, temporary) = Temporary::file(&final_name).map_err(failed)?;
         let place = Some(Place { temporary, final_name });
-        Ok(Output { file: ManuallyDrop::new(file), closes: true, lost: false, name, place })
+        Ok(Output { file: ManuallyDrop::new(file), closes: true, lost: false, name, place, end: 0 })
     }
 
     /// Refuses a terminal, on which `what` would be noise.
@@ -102,6 +104,7 @@ impl Output {
 
     /// Writes at `position` of a regular file, over what was written there.
     pub fn rewrite(&mut self, position: u64, bytes: &[u8]) -> Result<(), Failure> {
+        self.end = self.end.max(position + bytes.len() as u64);
         self.file.write_all_at(bytes, position).map_err(|why| self.failed(why))
     }
 
@@ -137,14 +140,18 @@ impl Output {
 
     /// Ends a regular file after so many bytes.
     pub fn truncate(&mut self, bytes: u64) -> Result<(), Failure> {
+        self.end = self.end.min(bytes);
         self.file.set_len(bytes).map_err(|why| self.failed(why))
     }
 
-    /// Makes the file appear under its name. Standard output needs no finishing.
+    /// Makes the file appear under its name. What others write to standard output next comes behind what was moved.
     ///
     /// # Errors
     /// What a file system has put off until a file is closed, and those of renaming; nothing appears then.
     pub fn finish(mut self) -> Result<(), Failure> {
+        if self.end > 0 && self.file.stream_position().is_ok_and(|position| position < self.end) {
+            self.file.seek(SeekFrom::Start(self.end)).map_err(|why| self.failed(why))?;
+        }
         self.close().map_err(|why| self.failed(why))?;
         let Some(place) = self.place.take() else { return Ok(()) };
         place.temporary.appear(&place.final_name).map_err(|why| self.failed(why))
