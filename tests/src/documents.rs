@@ -43,8 +43,7 @@ pub fn standard_input_is_a_file(tool: &Tool) {
     let input = (tool.input)(300);
     assert!(tool.run(&folder).stdin(input.clone()).output() == expected, "a pipe");
     assert!(tool.run(&folder).args(["-"]).stdin(input).output() == expected, "-");
-    let args = tool.args.iter().map(|arg| format!("'{arg}'")).collect::<Vec<_>>().join(" ");
-    assert!(Run::shell(&format!("{} {args} < {INPUT}", tool.name), &folder).output() == expected, "a file");
+    assert!(Run::shell(&format!("{} < {INPUT}", tool.command()), &folder).output() == expected, "a file");
 }
 
 /// Several operands are one input; a last line without a newline does not run into the next file.
@@ -108,4 +107,43 @@ pub fn progress_is_not_data(tool: &Tool) {
     outcome.expect(0);
     assert!(outcome.stdout == tool.output(50));
     assert!(outcome.stderr.contains("rows"), "{:?}", outcome.stderr);
+}
+
+/// The mark that Windows' programs put in front of a text is not part of its first line; neither in each of several files, packed or
+/// not, nor in a shard.
+pub fn byte_order_mark_is_no_part_of_a_line(tool: &Tool) {
+    let (input, expected) = ((tool.input)(300), tool.output(300));
+    let marked = [b"\xef\xbb\xbf", &input[..]].concat();
+    for form in [marked.clone(), packed::gzip(&marked), packed::zstd(&marked)] {
+        assert!(tool.run_on_input(&tool.folder_of(300, &form)).output() == expected);
+    }
+    let folder = tool.folder(300);
+    let cut = input.iter().position(|&byte| byte == b'\n').expect("there is a newline") + 1;
+    folder.write("a", &marked[..cut + 3]);
+    folder.write("b", [b"\xef\xbb\xbf", &input[cut..]].concat());
+    assert!(tool.run(&folder).args(["a", "b"]).output() == expected, "in each file");
+}
+
+/// What has no lines is named, with the command that makes some, before anything is written.
+pub fn formats_without_lines_are_named(tool: &Tool) {
+    for (first, said) in [
+        (
+            &b"PAR1\x15\x04"[..],
+            "is Parquet, which has no lines of text; this makes some: duckdb -c \"COPY (FROM 'docs.jsonl')",
+        ),
+        (b"ARROW1\0\0", "Arrow"),
+        (b"\xff\xff\xff\xff\x10", "an Arrow stream"),
+        (b"BZh91AY&SY\0", "bzip2, which has no lines of text; this makes some: bzcat docs.jsonl\n"),
+        (b"\xfd7zXZ\0\0", "xzcat docs.jsonl\n"),
+        (b"PK\x03\x04\x14", "unzip -p docs.jsonl\n"),
+        (b"\xff\xfe{\0", "UTF-16, which has no lines of text; this makes some: iconv -f UTF-16 -t UTF-8 docs.jsonl\n"),
+        (b"\xfe\xff\0{", "iconv -f UTF-16 "),
+        (b"{\0\"\0", "iconv -f UTF-16LE "),
+    ] {
+        let bytes = [first, &[0; 100]].concat();
+        let outcome = tool.run_on_input(&tool.folder_of(20, &bytes)).outcome();
+        outcome.expect_refusal(1, &[&format!("{}: {INPUT}: is ", tool.name), said]);
+        let piped = tool.run(&tool.folder(20)).stdin(bytes).outcome();
+        piped.expect_refusal(1, &["<stdin>: is "]);
+    }
 }

@@ -1,5 +1,6 @@
 //! Files come in whole or not at all, and go out in the same way.
 
+use crate::folder::Folder;
 use crate::packed;
 use crate::run::Run;
 use crate::tool::{INPUT, Tool};
@@ -12,10 +13,11 @@ pub fn missing_file_is_named(tool: &Tool) {
     tool.run_on_input(&folder).args(["not-there"]).outcome().expect_refusal(1, &["not-there: No such file"]);
 }
 
-/// A folder for an operand is exit 1 with its name.
+/// A folder for an operand is exit 1 with its name, and how to read its files.
 pub fn folder_is_refused(tool: &Tool) {
     let folder = tool.folder(3);
-    tool.run(&folder).args(["/"]).outcome().expect_refusal(1, &["/: is a directory"]);
+    let said = format!("find / -type f -print0 | sort -z | xargs -0 {} ", tool.name);
+    tool.run(&folder).args(["/"]).outcome().expect_refusal(1, &["/: is a directory", &said]);
 }
 
 /// A side file that is missing is exit 1 with its name though standard input never ends; so is one that is a folder.
@@ -100,9 +102,8 @@ pub fn stats_survive_a_kill_whole_or_not_at_all(tool: &Tool) {
         return;
     }
     let folder = tool.folder(3);
-    let args = tool.args.iter().map(|arg| format!("'{arg}'")).collect::<Vec<_>>().join(" ");
     // Long arguments make long statistics, which do not fit under the limit.
-    let command = format!("{} {args} {INPUT}{}", tool.name, " --stats stats".repeat(60));
+    let command = format!("{} {INPUT}{}", tool.command(), " --stats stats".repeat(60));
     killed_at_512_bytes(&command, &folder);
     assert!(!folder.has("stats"), "half a file under the final name");
     folder.write("stats", "before");
@@ -111,7 +112,23 @@ pub fn stats_survive_a_kill_whole_or_not_at_all(tool: &Tool) {
 }
 
 /// Runs a command that writes a file of more than 512 bytes, and gets a signal there. Standard output is a pipe, which has no limit.
-pub fn killed_at_512_bytes(command: &str, folder: &crate::folder::Folder) {
+pub fn killed_at_512_bytes(command: &str, folder: &Folder) {
     let outcome = Run::shell(&format!("ulimit -f 1; exec {command}"), folder).outcome();
     assert_eq!(outcome.code, None, "{command} was to be killed by SIGXFSZ: {}", outcome.stderr);
+}
+
+/// A run that is told to end while it writes with these arguments more leaves nothing, and ends by the signal.
+pub fn signals_leave_nothing(tool: &Tool, args: &[&str]) {
+    let names = |folder: &Folder| {
+        let entries = std::fs::read_dir(folder.path()).expect("a folder").flatten();
+        entries.map(|entry| entry.file_name()).collect::<std::collections::BTreeSet<_>>()
+    };
+    for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+        let folder = tool.folder(2000);
+        let before = names(&folder);
+        let run = tool.run(&folder).args(args).stdin((tool.input)(2000)).waiting();
+        let outcome = run.signalled(name, &folder).outcome();
+        assert_eq!((outcome.code, outcome.signal), (None, Some(number)), "{}", outcome.stderr);
+        assert_eq!(names(&folder), before, "after {name}");
+    }
 }

@@ -4,6 +4,7 @@
 //! of the contract is then a test of its own. Clauses about a flag ask the tool whether it has that flag.
 
 pub mod corpus;
+pub mod descriptors;
 pub mod documents;
 pub mod driver;
 pub mod files;
@@ -17,7 +18,7 @@ pub mod tool;
 pub mod vectors;
 
 /// Tests that a tool keeps groups of clauses: `holds!(tool: manual, files, documents, records, rows)`, where `tool` is a
-/// function that gives the [`tool::Tool`]. `manual` and `files` are for every tool; `documents` for those that read one line a
+/// function that gives the [`tool::Tool`]. `manual` and `files` (with `descriptors`) are for every tool; `documents` for those that read one line a
 /// document; `records` for those that look into the line; `rows` for those that write one row a document. `vectors` is for those
 /// that read vectors, whose input is that of [`vectors::input`], and `vector_rows` for those that also write one row a vector.
 #[macro_export]
@@ -33,12 +34,16 @@ macro_rules! holds {
             missing_file_is_named, folder_is_refused, packed_input_is_the_same, truncated_input_is_an_error,
             full_disk_is_an_error, same_input_twice_is_the_same, side_files_are_checked_before_input_is_read,
             stats_are_one_object, stats_survive_a_kill_whole_or_not_at_all);
+        $crate::holds!(@tests $tool descriptors:
+            closed_output_is_an_error, closed_input_is_an_error, full_or_closed_stderr_changes_nothing,
+            descriptors_are_written_to, links_in_wait_are_not_followed, scarcity_is_no_crash, named_pipes_are_read_whole);
     };
     (@documents $tool:ident) => {
         $crate::holds!(@tests $tool documents:
             no_documents_are_no_rows, last_line_needs_no_newline, carriage_returns_change_no_row, standard_input_is_a_file,
             operands_are_read_in_order, threads_change_nothing, reader_may_leave, reader_may_leave_while_input_waits,
-            very_long_line_is_a_line, shards_of_what_cannot_be_cut_are_refused, progress_is_not_data);
+            very_long_line_is_a_line, shards_of_what_cannot_be_cut_are_refused, progress_is_not_data,
+            byte_order_mark_is_no_part_of_a_line, formats_without_lines_are_named);
     };
     (@records $tool:ident) => {
         $crate::holds!(@tests $tool records:

@@ -24,6 +24,8 @@ pub struct Run {
     stdout: Option<File>,
     /// Bytes of standard output to read before the reader goes away.
     reader_leaves_after: Option<u64>,
+    /// The folder, and the signal that is sent once something hidden is in it.
+    signalled: Option<(PathBuf, &'static str)>,
 }
 
 /// How it ended.
@@ -49,7 +51,15 @@ impl Run {
         let mut command = Command::new(&program);
         command.current_dir(folder.path());
         let shown = Path::new(program.as_ref()).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Run { command, shown, stdin: Vec::new(), waiting: false, stdout: None, reader_leaves_after: None }
+        Run {
+            command,
+            shown,
+            stdin: Vec::new(),
+            waiting: false,
+            stdout: None,
+            reader_leaves_after: None,
+            signalled: None,
+        }
     }
 
     /// A run of a shell script that finds the built programs by name, and ends at the first command that fails.
@@ -96,6 +106,12 @@ impl Run {
         self
     }
 
+    /// The same, sent this signal (`INT`) once something with a hidden name is in the folder.
+    pub fn signalled(mut self, signal: &'static str, folder: &Folder) -> Run {
+        self.signalled = Some((folder.path().to_path_buf(), signal));
+        self
+    }
+
     /// Runs it to its end. A run over the limit is killed and fails the test.
     pub fn outcome(mut self) -> Outcome {
         let stdout = self.stdout.take().map_or_else(Stdio::piped, Stdio::from);
@@ -107,6 +123,7 @@ impl Run {
         let feeder = thread::spawn(move || feed(input, &stdin, waiting.then_some(&ended)));
         let stdout = child.stdout.take().map(|pipe| collected(pipe.take(self.reader_leaves_after.unwrap_or(u64::MAX))));
         let stderr = child.stderr.take().map(collected);
+        self.signalled.iter().for_each(|(folder, signal)| send_when_hidden(signal, child.id(), folder));
         let (status, resident_max_kib) = ended_in_time(&mut child, &self.shown);
         drop(still_running);
         feeder.join().expect("the feeder does not panic");
@@ -178,6 +195,18 @@ fn collected(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
         let _ = sender.send(bytes);
     });
     receiver
+}
+
+/// Sends a signal once something with a hidden name is in the folder.
+fn send_when_hidden(signal: &str, process: u32, folder: &Path) {
+    let started = Instant::now();
+    let is_hidden = |entry: fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(b".");
+    while !fs::read_dir(folder).expect("a folder").flatten().any(is_hidden) {
+        assert!(started.elapsed() < LIMIT, "nothing hidden in {}", folder.display());
+        thread::sleep(Duration::from_millis(2));
+    }
+    let sent = Command::new("sh").args(["-c", &format!("kill -s {signal} {process}")]).status();
+    assert!(sent.expect("there is a shell").success(), "{signal} cannot be sent");
 }
 
 /// Waits for the end, looking at the memory meanwhile.

@@ -62,6 +62,12 @@ impl Tool {
         self.bare(folder).args(self.args)
     }
 
+    /// The command line of a run on what comes after, for a shell that finds the built programs.
+    pub fn command(&self) -> String {
+        let args = self.args.iter().map(|arg| format!(" '{arg}'")).collect::<String>();
+        self.name.to_string() + &args
+    }
+
     /// A run on the input file.
     pub fn run_on_input(&self, folder: &Folder) -> Run {
         self.run(folder).args([INPUT])

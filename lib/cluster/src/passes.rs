@@ -4,6 +4,7 @@
 //! depends on chance: what is made of them must not. Of several failures it is the one of the first block.
 
 use compute::kmeans::{Block, BlockView, block_rows};
+use pipe::crew::start_scoped;
 use pipe::failure::Failure;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel, sync_channel};
@@ -70,7 +71,11 @@ pub fn share<S: Send, T: Send>(
         }
     };
     let work = &work;
-    thread::scope(|scope| together(states.into_iter().map(|state| scope.spawn(move || work(state))).collect()))
+    let count = states.len();
+    thread::scope(|scope| {
+        let start = |state: S| start_scoped(scope, count, move || work(state));
+        together(states.into_iter().map(start).collect::<Result<_, _>>()?)
+    })
 }
 
 /// What became of the states, or the failure of the first block that has one. Blocks are taken in order, so nobody has
@@ -125,12 +130,13 @@ pub fn pass_through<S: Send, T: Send>(
             let _ = spent.send(block);
         }
     };
+    let count = states.len();
     thread::scope(|scope| {
         let start = |state: S| {
             let (work, spent) = (&work, spent.clone());
-            scope.spawn(move || work(state, spent))
+            start_scoped(scope, count, move || work(state, spent))
         };
-        let threads: Vec<_> = states.into_iter().map(start).collect();
+        let threads = states.into_iter().map(start).collect::<Result<Vec<_>, _>>()?;
         let (mut outcome, mut first) = (Ok(()), 0);
         while !failed.load(Relaxed) {
             let mut block = unused.try_recv().unwrap_or_default();

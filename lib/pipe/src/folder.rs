@@ -1,6 +1,7 @@
 //! A folder that appears whole or not at all.
 
 use crate::failure::Failure;
+use crate::temporary::Temporary;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// A folder on its way: filled beside its place, renamed when complete, removed when given up.
 pub struct Folder {
     /// Where it is filled.
-    temporary: PathBuf,
+    temporary: Temporary,
     final_name: PathBuf,
     /// What messages call it.
     name: PathBuf,
@@ -21,23 +22,16 @@ impl Folder {
         check_is_free(path, occupied)?;
         // A link keeps pointing where it points: the folder behind it is replaced.
         let final_name = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        let file_name = final_name.file_name().ok_or_else(|| Failure::file(path, "not the name of a folder"))?;
-        let file_name = file_name.to_string_lossy();
-        // The number is another one where a run of the same process number was killed, as happens in containers.
-        for number in 0.. {
-            let temporary = final_name.with_file_name(format!(".{file_name}.{}.{number}.tmp", std::process::id()));
-            match fs::create_dir(&temporary) {
-                Ok(()) => return Ok(Folder { temporary, final_name, name: path.to_path_buf() }),
-                Err(why) if why.kind() == ErrorKind::AlreadyExists => continue,
-                Err(why) => return Err(Failure::file(path, why)),
-            }
+        if final_name.file_name().is_none() {
+            return Err(Failure::file(path, "not the name of a folder"));
         }
-        unreachable!("there are more numbers than files")
+        let temporary = Temporary::folder(&final_name).map_err(|why| Failure::file(path, why))?;
+        Ok(Folder { temporary, final_name, name: path.to_path_buf() })
     }
 
     /// Where a file of it is until it is finished.
     pub fn place(&self, file: &Path) -> PathBuf {
-        self.temporary.join(file)
+        self.temporary.path().join(file)
     }
 
     /// That something could not be done with a file of it.
@@ -47,14 +41,7 @@ impl Folder {
 
     /// Makes it appear.
     pub fn finish(self) -> Result<(), Failure> {
-        fs::rename(&self.temporary, &self.final_name).map_err(|why| Failure::file(&self.name, why))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Nothing is there any more once it is finished.
-        let _ = fs::remove_dir_all(&self.temporary);
+        self.temporary.appear(&self.final_name).map_err(|why| Failure::file(&self.name, why))
     }
 }
 

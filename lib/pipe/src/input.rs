@@ -3,12 +3,13 @@
 //! A batch is what one read gave, cut after its last newline, so a slow pipe is passed on as it comes. Lines never span
 //! batches, batches never span files, and a last line without a newline counts as a line.
 
+use crate::descriptor;
 use crate::failure::{Failure, reading_reason, reason};
+use crate::format::{BOM, Packing, first_bytes, packing, without_lines};
 use crate::settings::{Common, Shard};
 use flate2::read::MultiGzDecoder;
-use std::fs::File;
-use std::io::{self, Chain, Cursor, Read, Seek, SeekFrom};
-use std::os::fd::AsFd;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -68,13 +69,14 @@ pub fn lines_before(input: &Input) -> Result<u64, Failure> {
 }
 
 /// Reads a whole file (`-`: standard input), decompressed.
+///
+/// # Errors
+/// Where it cannot be read, or not to its end.
 pub fn read_whole(path: &Path) -> Result<Vec<u8>, Failure> {
-    let mut input = Input::of(&[path.to_path_buf()], None)?;
-    let mut bytes = Vec::new();
-    while let Some(batch) = input.next(Vec::new())? {
-        bytes.extend_from_slice(batch.bytes());
-    }
-    Ok(bytes)
+    let (opening, mut bytes) = (Opening::one(path), Vec::new());
+    opening.size()?;
+    let read = opening.stream().and_then(|mut stream| stream.read_to_end(&mut bytes));
+    read.map(|_| bytes).map_err(|why| opening.unread(why))
 }
 
 /// Counts newlines.
@@ -162,6 +164,11 @@ impl Opening {
         paths.into_iter().map(move |path| Opening { path: (path != Path::new("-")).then_some(path), shard })
     }
 
+    /// That of one file (`-`: standard input).
+    fn one(path: &Path) -> Opening {
+        Opening { path: (path != Path::new("-")).then(|| path.to_path_buf()), shard: None }
+    }
+
     pub(crate) fn name(&self) -> String {
         self.path.as_ref().map_or("<stdin>".to_string(), |path| path.display().to_string())
     }
@@ -170,50 +177,79 @@ impl Opening {
         Failure::work(format!("{}: {}", self.name(), reason(why)))
     }
 
+    /// The same while reading.
+    fn unread(&self, why: io::Error) -> Failure {
+        Failure::work(format!("{}: {}", self.name(), reading_reason(why)))
+    }
+
     pub(crate) fn file(&self) -> io::Result<File> {
+        self.path.as_ref().map_or_else(descriptor::stdin, File::open)
+    }
+
+    /// What is known without opening: a named pipe can be opened once only.
+    fn metadata(&self) -> io::Result<Metadata> {
         match &self.path {
-            Some(path) => File::open(path),
-            None => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+            Some(path) => fs::metadata(path),
+            None => descriptor::stdin()?.metadata(),
         }
     }
 
     /// Size of a plain file or of the shard of it, `None` for a pipe. Checks that the file is there.
     pub(crate) fn size(&self) -> Result<Option<u64>, Failure> {
-        let found = self.file().and_then(|file| file.metadata()).map_err(|why| self.failed(why))?;
+        let found = self.metadata().map_err(|why| self.failed(why))?;
         if found.is_dir() {
-            return Err(Failure::work(format!("{}: is a directory", self.name())));
+            return Err(self.is_directory());
         }
         if self.shard.is_some() && !found.is_file() {
-            return Err(Failure::usage(format!("--shard needs regular files, which {} is not", self.name())));
+            return Err(self.no_shard());
         }
-        let shards = self.shard.map_or(1, |shard| shard.count);
-        Ok(found.is_file().then_some(found.len() / shards))
-    }
-
-    /// Where a plain file is to be read from, and its length; `None` for pipes and what is compressed, of which no shard can be taken.
-    pub(crate) fn plain(&self) -> Result<Option<(u64, u64)>, Failure> {
-        let failed = |why| self.failed(why);
-        let mut file = self.file().map_err(failed)?;
-        let found = file.metadata().map_err(failed)?;
         if !found.is_file() {
             return Ok(None);
         }
+        // Whether it may be read shows on opening, which is done again when it is its turn: there may be too many to keep open.
+        self.file().map_err(|why| self.failed(why))?;
+        Ok(Some(found.len() / self.shard.map_or(1, |shard| shard.count)))
+    }
+
+    /// Where a plain file is to be read from, and its length; `None` for pipes, what is compressed and what does not know its length, of
+    /// which no shard can be taken.
+    pub(crate) fn plain(&self) -> Result<Option<(u64, u64)>, Failure> {
+        let failed = |why| self.failed(why);
+        if !self.metadata().map_err(failed)?.is_file() {
+            return Ok(None);
+        }
+        let mut file = self.file().map_err(failed)?;
         let start = file.stream_position().map_err(failed)?;
         let first = first_bytes(&mut file).and_then(|first| file.seek(SeekFrom::Start(start)).map(|_| first));
-        let packed = compression(&first.map_err(failed)?).is_some();
-        if packed && self.shard.is_some() {
-            return Err(self.packed_shard());
+        let (first, length) = (first.map_err(failed)?, file.metadata().map_err(failed)?.len());
+        let packed = packing(&first).is_some();
+        let unknown = length == 0 && !first.is_empty();
+        match (packed || unknown, self.shard) {
+            (false, _) => Ok(Some((start, length))),
+            (true, None) => Ok(None),
+            (true, Some(_)) => Err(if packed { self.packed_shard() } else { self.no_shard() }),
         }
-        Ok((!packed).then_some((start, found.len())))
     }
 
     /// What comes, decompressed.
     pub(crate) fn stream(&self) -> io::Result<Box<dyn Read + Send>> {
-        self.file().and_then(decompressed)
+        let mut file = self.file()?;
+        decompressed(first_bytes(&mut file)?, file)
     }
 
     fn packed_shard(&self) -> Failure {
         Failure::usage(format!("--shard cannot cut compressed input, which {} is", self.name()))
+    }
+
+    fn no_shard(&self) -> Failure {
+        Failure::usage(format!("--shard needs regular files, which {} is not", self.name()))
+    }
+
+    fn is_directory(&self) -> Failure {
+        let (name, program) = (self.name(), crate::name());
+        Failure::work(format!(
+            "{name}: is a directory; its files: find {name} -type f -print0 | sort -z | xargs -0 {program} ..."
+        ))
     }
 
     fn open(&self) -> Result<Reading, Failure> {
@@ -224,16 +260,48 @@ impl Opening {
         Ok(Reading { reader, source: Arc::new(source), tail: Vec::new() })
     }
 
+    /// Its lines or those of the shard, and where they begin.
     fn reader(&self) -> Result<(Box<dyn Read + Send>, u64), Failure> {
-        let failed = |why| self.failed(why);
+        let failed = |why| self.unread(why);
         let mut file = self.file().map_err(failed)?;
-        let Some(shard) = self.shard else { return Ok((decompressed(file).map_err(failed)?, 0)) };
-        if compression(&first_bytes(&mut file).map_err(failed)?).is_some() {
+        let first = first_bytes(&mut file).map_err(failed)?;
+        let Some(shard) = self.shard else {
+            return self.text(first, file).map(|text| (text, 0));
+        };
+        if packing(&first).is_some() {
             return Err(self.packed_shard());
         }
+        self.check_text(&first)?;
         let (start, end) = shard_range(&mut file, shard).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        if length == 0 && !first.is_empty() {
+            return Err(self.no_shard());
+        }
         file.seek(SeekFrom::Start(start)).map_err(failed)?;
-        Ok((Box::new(file.take(end - start)), start))
+        let mut lines = file.take(end - start);
+        if start > 0 {
+            return Ok((Box::new(lines), start));
+        }
+        let first = first_bytes(&mut lines).map_err(failed)?;
+        Ok((without_mark(first, lines), start))
+    }
+
+    /// The text of a file whose first bytes are read, decompressed.
+    fn text(&self, first: Vec<u8>, file: File) -> Result<Box<dyn Read + Send>, Failure> {
+        if packing(&first).is_none() {
+            self.check_text(&first)?;
+            return Ok(without_mark(first, file));
+        }
+        let mut text = decompressed(first, file).map_err(|why| self.unread(why))?;
+        let first = first_bytes(&mut text).map_err(|why| self.unread(why))?;
+        self.check_text(&first)?;
+        Ok(without_mark(first, text))
+    }
+
+    /// Refuses what has no lines.
+    fn check_text(&self, first: &[u8]) -> Result<(), Failure> {
+        let foreign = without_lines(first).map(|format| format.describe(&self.name()));
+        foreign.map_or(Ok(()), |why| Err(Failure::work(format!("{}: {why}", self.name()))))
     }
 }
 
@@ -289,28 +357,24 @@ enum Unpacked {
 impl Bytes {
     /// Checks that a file (`-`: standard input) is there and is no folder; gives the size of a regular file.
     pub fn check(path: &Path) -> Result<Option<u64>, Failure> {
-        Bytes::opening(path).size()
+        Opening::one(path).size()
     }
 
     /// Opens a file (`-`: standard input), compressed or not.
     pub fn open(path: &Path) -> Result<Bytes, Failure> {
-        let opening = Bytes::opening(path);
+        let opening = Opening::one(path);
         let failed = |why| opening.failed(why);
         let is_file = opening.size()?.is_some();
         let mut file = opening.file().map_err(failed)?;
         let start = if is_file { file.stream_position().map_err(failed)? } else { 0 };
         let first = first_bytes(&mut file).map_err(failed)?;
-        let reader = if is_file && compression(&first).is_none() {
+        let reader = if is_file && packing(&first).is_none() {
             file.seek(SeekFrom::Start(start)).map_err(failed)?;
             Unpacked::File(file)
         } else {
-            Unpacked::Stream(decompressed_behind(first, file).map_err(failed)?)
+            Unpacked::Stream(decompressed(first, file).map_err(failed)?)
         };
         Ok(Bytes { name: opening.name(), reader })
-    }
-
-    fn opening(path: &Path) -> Opening {
-        Opening { path: (path != Path::new("-")).then(|| path.to_path_buf()), shard: None }
     }
 
     /// Whether it can be cut without reading it.
@@ -340,39 +404,23 @@ impl Read for Bytes {
     }
 }
 
-enum Compression {
-    Gzip,
-    Zstd,
-}
-
-fn compression(first: &[u8]) -> Option<Compression> {
-    match first {
-        [0x1f, 0x8b, ..] => Some(Compression::Gzip),
-        // A frame, or a skippable frame, with which parallel compressors begin.
-        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Some(Compression::Zstd),
-        _ => None,
-    }
-}
-
-fn first_bytes(reader: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut first = Vec::new();
-    reader.take(4).read_to_end(&mut first)?;
-    Ok(first)
-}
-
-fn decompressed(mut file: File) -> io::Result<Box<dyn Read + Send>> {
-    decompressed_behind(first_bytes(&mut file)?, file)
-}
-
-/// The same where the first bytes are read already.
-fn decompressed_behind(first: Vec<u8>, file: File) -> io::Result<Box<dyn Read + Send>> {
-    let kind = compression(&first);
-    let whole: Chain<Cursor<Vec<u8>>, File> = Cursor::new(first).chain(file);
+/// What comes of a file whose first bytes are read, decompressed.
+fn decompressed(first: Vec<u8>, file: File) -> io::Result<Box<dyn Read + Send>> {
+    let kind = packing(&first);
+    let whole = Cursor::new(first).chain(file);
     Ok(match kind {
         None => Box::new(whole),
-        Some(Compression::Gzip) => Box::new(MultiGzDecoder::new(whole)),
-        Some(Compression::Zstd) => Box::new(zstd::Decoder::new(whole)?),
+        Some(Packing::Gzip) => Box::new(MultiGzDecoder::new(whole)),
+        Some(Packing::Zstd) => Box::new(zstd::Decoder::new(whole)?),
     })
+}
+
+/// A text whose first bytes are read, without its byte order mark.
+fn without_mark(mut first: Vec<u8>, rest: impl Read + Send + 'static) -> Box<dyn Read + Send> {
+    if first.starts_with(BOM) {
+        first.drain(..BOM.len());
+    }
+    Box::new(Cursor::new(first).chain(rest))
 }
 
 /// The bytes from the first line that begins in the shard's range to the end of the last one that does.

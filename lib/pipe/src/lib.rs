@@ -12,16 +12,20 @@ pub mod command;
 mod completion;
 pub mod crew;
 pub mod cut;
+mod descriptor;
 mod entries;
 pub mod failure;
 pub mod flags;
 pub mod folder;
+mod format;
 mod help;
 pub mod input;
+mod interruption;
 pub mod key;
 pub mod keys;
 pub mod lines;
 mod manual;
+mod memory;
 pub mod npy;
 pub mod output;
 pub mod progress;
@@ -33,6 +37,7 @@ pub mod scratch;
 pub mod settings;
 pub mod shared;
 pub mod stats;
+mod temporary;
 pub mod tokens;
 pub mod value;
 pub mod vectors;
@@ -41,23 +46,35 @@ use command::Parsed;
 use failure::Failure;
 use flags::{Options, Tool};
 use settings::Common;
+use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
+use std::sync::OnceLock;
+
+/// The program that runs, for messages that are not about its data.
+static NAME: OnceLock<&str> = OnceLock::new();
+
+fn name() -> &'static str {
+    NAME.get().copied().unwrap_or("corpus-utils")
+}
 
 /// Parses the command line, answers `--help` and its kin, runs the tool, and turns its failure into a message and an exit code.
 pub fn start<A: Options>(tool: &Tool<A>, run: fn(A) -> Result<(), Failure>) -> ExitCode {
+    let _ = NAME.set(tool.name);
     let outcome = command::parse(tool, lexopt::Parser::from_env()).and_then(|parsed| match parsed {
         Parsed::Run(options) => run(options),
         Parsed::Print(text) => output::Output::stdout().write(text.as_bytes()),
     });
+    let outcome = outcome.and_then(|()| output::finish_stdout());
+    interruption::settle();
     match outcome {
         Ok(()) | Err(Failure::ReaderLeft) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => {
-            eprintln!("{}: {message}", tool.name);
-            eprintln!("Try '{} --help'.", tool.name);
+            say(tool.name, format_args!("{message}\nTry '{} --help'.", tool.name));
             ExitCode::from(2)
         }
         Err(Failure::Work(message)) => {
-            eprintln!("{}: {message}", tool.name);
+            say(tool.name, message);
             ExitCode::from(1)
         }
     }
@@ -65,5 +82,10 @@ pub fn start<A: Options>(tool: &Tool<A>, run: fn(A) -> Result<(), Failure>) -> E
 
 /// Tells the user something that is not an error, on stderr.
 pub fn note(common: &Common, message: &str) {
-    eprintln!("{}: {message}", common.tool);
+    say(common.tool, message);
+}
+
+/// Writes a line to stderr, in one piece. A full disk there, or nobody to read it, is no reason to stop.
+fn say(tool: &str, message: impl Display) {
+    let _ = std::io::stderr().write_all(format!("{tool}: {message}\n").as_bytes());
 }

@@ -1,11 +1,16 @@
 //! Checked writing: a full disk is an error, a reader that went away is a quiet end, a file appears whole or not at all.
 
+use crate::descriptor;
 use crate::failure::{Failure, reason};
+use crate::temporary::Temporary;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Seek, Write};
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::io::{self, ErrorKind, IsTerminal, Seek, SeekFrom, Write};
+use std::mem::{self, ManuallyDrop};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+pub use crate::temporary::nameless;
 
 /// The flag of a file that is appended to, as Linux has it on every architecture that Rust runs on.
 const O_APPEND: i64 = 0o2000;
@@ -17,43 +22,73 @@ const MOVED: u64 = 1 << 20;
 ///
 /// Nothing is buffered here: callers write whole batches.
 pub struct Output {
-    file: File,
+    file: ManuallyDrop<File>,
+    /// Whether the file is this one's to close: standard output is closed when the run is over.
+    closes: bool,
+    /// Whether the process began without standard output, so that this leads nowhere.
+    lost: bool,
     name: String,
     place: Option<Place>,
+    /// Where what was written over or moved ends, which the next byte may have to come behind.
+    end: u64,
 }
 
 /// A file on its way: written beside its place, renamed when complete, removed when given up.
 struct Place {
-    temporary: PathBuf,
+    temporary: Temporary,
     final_name: PathBuf,
 }
 
 impl Output {
     /// Standard output. Not line-buffered, unlike [`std::io::stdout`].
     pub fn stdout() -> Output {
-        let file = io::stdout().as_fd().try_clone_to_owned().map(File::from);
-        let file = file.expect("standard output can be duplicated");
-        Output { file, name: "<stdout>".to_string(), place: None }
+        let lost = descriptor::was_closed(1);
+        Output { file: descriptor::stdout(), closes: false, lost, name: "<stdout>".to_string(), place: None, end: 0 }
     }
 
-    /// A file that appears under `path` when it is finished. A device or pipe at `path` is written to directly.
+    /// A file that appears under `path` when it is finished. A device, a pipe or a descriptor of this process at `path` is written to
+    /// directly.
+    ///
+    /// # Errors
+    /// Where it cannot be made or written to.
     pub fn create(path: &Path) -> Result<Output, Failure> {
+        let failed = |why| Failure::file(path, why);
         let name = path.display().to_string();
-        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-            let file = File::options().write(true).open(path).map_err(|why| Failure::file(path, why))?;
-            return Ok(Output { file, name, place: None });
+        if let Some(file) = existing(path) {
+            let file = ManuallyDrop::new(file.map_err(failed)?);
+            return Ok(Output { file, closes: true, lost: false, name, place: None, end: 0 });
         }
         // A link keeps pointing where it points: the file behind it is replaced.
         let final_name = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        let file_name = final_name.file_name().ok_or_else(|| Failure::file(path, "not the name of a file"))?;
-        let temporary = format!(".{}.{}.tmp", file_name.to_string_lossy(), std::process::id());
-        let temporary = final_name.with_file_name(temporary);
-        let file = File::create(&temporary).map_err(|why| Failure::file(path, why))?;
-        Ok(Output { file, name, place: Some(Place { temporary, final_name }) })
+        if final_name.file_name().is_none() {
+            return Err(Failure::file(path, "not the name of a file"));
+        }
+        let (file, temporary) = Temporary::file(&final_name).map_err(failed)?;
+        let place = Some(Place { temporary, final_name });
+        Ok(Output { file: ManuallyDrop::new(file), closes: true, lost: false, name, place, end: 0 })
+    }
+
+    /// Refuses a terminal, on which `what` would be noise.
+    ///
+    /// # Errors
+    /// Where this is one; the message says what to do instead.
+    pub fn refuse_terminal(&self, what: &str) -> Result<(), Failure> {
+        if !self.file.is_terminal() {
+            return Ok(());
+        }
+        Err(Failure::usage(format!(
+            "{what} cannot be shown on a terminal: send them into a file (> FILE) or a program (|)"
+        )))
     }
 
     /// Writes all of `bytes`.
+    ///
+    /// # Errors
+    /// Those of writing; [`Failure::ReaderLeft`] where nobody reads any more.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.lost {
+            return Err(self.failed(io::Error::from_raw_os_error(libc::EBADF)));
+        }
         self.file.write_all(bytes).map_err(|why| self.failed(why))
     }
 
@@ -69,6 +104,7 @@ impl Output {
 
     /// Writes at `position` of a regular file, over what was written there.
     pub fn rewrite(&mut self, position: u64, bytes: &[u8]) -> Result<(), Failure> {
+        self.end = self.end.max(position + bytes.len() as u64);
         self.file.write_all_at(bytes, position).map_err(|why| self.failed(why))
     }
 
@@ -104,16 +140,29 @@ impl Output {
 
     /// Ends a regular file after so many bytes.
     pub fn truncate(&mut self, bytes: u64) -> Result<(), Failure> {
+        self.end = self.end.min(bytes);
         self.file.set_len(bytes).map_err(|why| self.failed(why))
     }
 
-    /// Makes the file appear under its name. Standard output needs no finishing.
+    /// Makes the file appear under its name. What others write to standard output next comes behind what was moved.
+    ///
+    /// # Errors
+    /// What a file system has put off until a file is closed, and those of renaming; nothing appears then.
     pub fn finish(mut self) -> Result<(), Failure> {
+        if self.end > 0 && self.file.stream_position().is_ok_and(|position| position < self.end) {
+            self.file.seek(SeekFrom::Start(self.end)).map_err(|why| self.failed(why))?;
+        }
+        self.close().map_err(|why| self.failed(why))?;
         let Some(place) = self.place.take() else { return Ok(()) };
-        fs::rename(&place.temporary, &place.final_name).map_err(|why| {
-            let _ = fs::remove_file(&place.temporary);
-            self.failed(why)
-        })
+        place.temporary.appear(&place.final_name).map_err(|why| self.failed(why))
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        if !mem::take(&mut self.closes) {
+            return Ok(());
+        }
+        // SAFETY: this is the last that is done with it, which `closes` holds.
+        descriptor::close(unsafe { ManuallyDrop::take(&mut self.file) })
     }
 
     fn failed(&self, why: io::Error) -> Failure {
@@ -126,23 +175,26 @@ impl Output {
 
 impl Drop for Output {
     fn drop(&mut self) {
-        if let Some(place) = &self.place {
-            let _ = fs::remove_file(&place.temporary);
-        }
+        // Nobody waits for what is given up.
+        let _ = self.close();
     }
 }
 
-/// A new file in `folder` for reading and writing, whose name is taken away at once: it is gone when the run is, however that ends.
-pub fn nameless(folder: &Path) -> io::Result<File> {
-    for number in 0.. {
-        let path = folder.join(format!(".corpus-utils.{}.{number}.tmp", std::process::id()));
-        match File::options().read(true).write(true).create_new(true).mode(0o600).open(&path) {
-            // Of a run with this number that was killed between the two steps, or of another thread that is between them.
-            Err(why) if why.kind() == ErrorKind::AlreadyExists => {}
-            file => return file.and_then(|file| fs::remove_file(&path).map(|()| file)),
-        }
+/// Closes standard output when all is written.
+///
+/// # Errors
+/// What its file system has put off until then.
+pub(crate) fn finish_stdout() -> Result<(), Failure> {
+    descriptor::close_stdout().map_err(|why| Failure::work(format!("<stdout>: {}", reason(why))))
+}
+
+/// What is at `path` already and is no regular file, or is named as a descriptor, for writing; `None`: a file can be put there.
+fn existing(path: &Path) -> Option<io::Result<File>> {
+    if let Some(file) = descriptor::named(path) {
+        return Some(file);
     }
-    unreachable!("some number is not taken")
+    let found = fs::metadata(path).ok()?;
+    (!found.is_file()).then(|| File::options().write(true).open(path))
 }
 
 #[cfg(test)]
@@ -175,6 +227,39 @@ mod tests {
         let mut output = Output::create(&folder.join("a")).unwrap();
         output.write(b"half").unwrap();
         drop(output);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// As two runs may, whose process numbers are the same where each is in a container of its own.
+    #[test]
+    fn of_two_at_once_the_last_is_there_whole() {
+        let folder = folder("two");
+        let path = folder.join("a");
+        let mut outputs = [Output::create(&path).unwrap(), Output::create(&path).unwrap()];
+        for (output, text) in outputs.iter_mut().zip(["one, longer", "two"]) {
+            output.write(text.as_bytes()).unwrap();
+        }
+        for (output, text) in outputs.into_iter().zip(["one, longer", "two"]) {
+            output.finish().unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn any_name_that_a_file_can_have_is_kept() {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = folder("names");
+        for name in [&b"\xff\xfe"[..], &[b'x'; 255], b"a b", b"-"] {
+            let path = folder.join(std::ffi::OsStr::from_bytes(name));
+            let mut output = Output::create(&path).unwrap();
+            output.write(b"x").unwrap();
+            output.finish().unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"x");
+            fs::remove_file(path).unwrap();
+        }
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         fs::remove_dir_all(folder).unwrap();
     }

@@ -52,7 +52,8 @@ fn line(bytes: u64, rows: u64, elapsed: Duration, bytes_total: Option<u64>) -> S
     let rate = bytes as f64 / elapsed.as_secs_f64().max(1e-3);
     let left = bytes_total.map(|total| total.saturating_sub(bytes) as f64 / rate.max(1.0));
     let left = left.map_or(String::new(), |left| format!(", {left:.0} s left"));
-    format!("{rows} rows, {:.1} MB, {:.1} MB/s{left}", bytes as f64 / 1e6, rate / 1e6)
+    let rows_rate = rows as f64 / elapsed.as_secs_f64().max(1e-3);
+    format!("{rows} rows, {rows_rate:.0} rows/s, {:.1} MB, {:.1} MB/s{left}", bytes as f64 / 1e6, rate / 1e6)
 }
 
 impl Drop for Meter {

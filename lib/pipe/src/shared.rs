@@ -68,6 +68,9 @@ pub const fn seed<A: Options>() -> Flag<A> {
     .default(|_| "0".to_string())
 }
 
+/// More threads than this are a slip of the pen, and would run out of something else.
+const THREADS_MAX: usize = 1024;
+
 /// `--threads N`.
 pub const fn threads<A: Options>() -> Flag<A> {
     Flag::value(
@@ -76,7 +79,7 @@ pub const fn threads<A: Options>() -> Flag<A> {
         "Worker threads",
         "Without it, as many as the cores that this process may use. The output does not depend on it.",
         |args: &mut A, value| {
-            args.common().threads = value.positive()?;
+            args.common().threads = value.within(1, THREADS_MAX)?;
             Ok(())
         },
     )

@@ -1,6 +1,7 @@
 //! The value that a flag was given, and what it can be read as.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
 use std::path::PathBuf;
 
 /// The value that a flag was given.
@@ -42,6 +43,15 @@ impl Value {
             number if number > T::default() => Ok(number),
             _ => Err("expected a number above zero".to_string()),
         }
+    }
+
+    /// The value as a whole number of a range, both ends included.
+    ///
+    /// # Errors
+    /// It is something else; the message says the range.
+    pub fn within<T: Number + Display>(&self, least: T, most: T) -> Result<T, String> {
+        let number = self.number::<T>().ok().filter(|number| (&least..=&most).contains(&number));
+        number.ok_or_else(|| format!("expected a whole number from {least} to {most}"))
     }
 
     /// The value as a finite number of 0 or more.
@@ -200,6 +210,16 @@ mod tests {
         }
         assert_eq!(value("-2").number::<i64>(), Ok(-2));
         assert_eq!(value("70000").number::<u16>(), Err("expected a whole number from 0 to 65535".into()));
+    }
+
+    #[test]
+    fn a_range_has_both_its_ends() {
+        for (text, number) in [("1", 1), ("1K", 1000), ("1024", 1024)] {
+            assert_eq!(value(text).within(1, 1024), Ok(number));
+        }
+        for wrong in ["0", "1025", "-1", "x", "18446744073709551615", "18446744073709551616"] {
+            assert_eq!(value(wrong).within(1, 1024), Err::<usize, _>("expected a whole number from 1 to 1024".into()));
+        }
     }
 
     #[test]

@@ -32,9 +32,9 @@
 //! of tokens is to be met, lengths are counted in place of rings.
 
 use crate::rows::{NONE, Rows};
+use pipe::crew::all_at_once;
 use pipe::cut::{Bound, Standing};
 use pipe::key::{exponential, noise_bits};
-use std::thread;
 
 /// How many draws may be left within the brackets, 40 bytes each; more only where they are at the same time, being of
 /// equal documents.
@@ -303,11 +303,7 @@ impl Pool<'_> {
         if size >= self.rows.clusters.len() {
             return vec![work(0)];
         }
-        let work = &work;
-        thread::scope(|scope| {
-            let hands: Vec<_> = starts.map(|start| scope.spawn(move || work(start))).collect();
-            hands.into_iter().map(|hand| hand.join().expect("counting does not panic")).collect()
-        })
+        all_at_once(starts, work)
     }
 
     fn row(&self, row: usize) -> Option<Row> {

@@ -34,7 +34,15 @@ contract::holds!(@tests tool files:
     missing_file_is_named, folder_is_refused, truncated_input_is_an_error, side_files_are_checked_before_input_is_read,
     stats_are_one_object);
 contract::holds!(@tests tool documents:
-    no_documents_are_no_rows, shards_of_what_cannot_be_cut_are_refused, progress_is_not_data);
+    no_documents_are_no_rows, shards_of_what_cannot_be_cut_are_refused, progress_is_not_data,
+    formats_without_lines_are_named);
+contract::holds!(@tests tool descriptors:
+    closed_input_is_an_error, links_in_wait_are_not_followed, scarcity_is_no_crash);
+
+#[test]
+fn signals_leave_nothing() {
+    contract::files::signals_leave_nothing(&tool(), &[]);
+}
 
 /// A column of so many rows: one of `k` clusters, a distance.
 fn clusters(rows: usize, k: u64) -> String {

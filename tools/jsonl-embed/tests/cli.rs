@@ -46,7 +46,8 @@ fn small() -> Tool {
 contract::holds!(hash: manual, files, records);
 contract::holds!(@tests hash documents:
     last_line_needs_no_newline, standard_input_is_a_file, operands_are_read_in_order, reader_may_leave,
-    reader_may_leave_while_input_waits, shards_of_what_cannot_be_cut_are_refused, progress_is_not_data);
+    reader_may_leave_while_input_waits, shards_of_what_cannot_be_cut_are_refused, progress_is_not_data,
+    byte_order_mark_is_no_part_of_a_line, formats_without_lines_are_named);
 
 /// Rows of more than one block: blocks are of about 1 MB.
 const BLOCKS: usize = 3000;

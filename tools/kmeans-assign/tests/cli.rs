@@ -36,6 +36,11 @@ fn tool() -> Tool {
 
 contract::holds!(tool: manual, files, vectors, vector_rows);
 
+#[test]
+fn signals_leave_nothing() {
+    contract::files::signals_leave_nothing(&tool(), &["--sums", "sums"]);
+}
+
 /// Some vectors that are not among the rows.
 fn centroids() -> Vec<Vec<f32>> {
     rows(100).into_iter().rev().take(K).map(|row| row.into_iter().rev().collect()).collect()

@@ -3,6 +3,7 @@
 use contract::corpus::{self, Numbers};
 use contract::files::killed_at_512_bytes;
 use contract::folder::Folder;
+use contract::run::Run;
 use contract::tool::{INPUT, Tool, lines};
 
 fn tool() -> Tool {
@@ -47,7 +48,7 @@ fn weights(rows: usize) -> String {
 contract::holds!(tool: manual, files, documents);
 
 /// A run on the input with only these arguments and the weights.
-fn choose(folder: &Folder, args: &[&str]) -> contract::run::Run {
+fn choose(folder: &Folder, args: &[&str]) -> Run {
     tool().bare(folder).args(["--weights", "weights.tsv"]).args(args)
 }
 
@@ -203,12 +204,17 @@ fn asking_for_more_than_there_is_gives_all_and_says_so() {
         outcome.expect(0);
         assert!(outcome.stdout == folder.read(INPUT));
         assert_eq!(outcome.stderr, format!("topk-resample: {said}\n"));
+        let args = amount.join(" ");
+        let unheard =
+            Run::shell(&format!("topk-resample --weights weights.tsv {args} {INPUT} 2>/dev/full"), &folder).outcome();
+        unheard.expect(0);
+        assert!(unheard.stdout == outcome.stdout, "a note that cannot be written loses no document");
     }
 }
 
 #[test]
 fn chosen_lines_are_the_very_bytes() {
-    let odd = [&b"\xff\xfe\0\r"[..], b"", b"{\"a\":  1e400, \"a\": 1}", b"a\tb", "\u{2028}".as_bytes(), b"\r"];
+    let odd = [&b""[..], b"\xff\xfe\0\r", b"{\"a\":  1e400, \"a\": 1}", b"a\tb", "\u{2028}".as_bytes(), b"\r"];
     let folder = tool().folder_of(odd.len(), &odd.join(&b'\n'));
     let outcome = choose(&folder, &["-n", "6", INPUT]).output();
     assert_eq!(lines(&outcome), odd);
