@@ -1,10 +1,10 @@
 """Time DSIR and our programs on one raw and one target file, compare the results, print the ratios; see scripts/bench.
 
 DSIR runs as its users run it: as many processes as there are cores, all tokens. Ours run as a shell would run them, one
-program after the other; of five runs the median counts.
+program after the other. Both in turn, three rounds, the least of each step.
 """
 import os
-import statistics
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,10 +14,11 @@ from pathlib import Path
 
 os.environ["TQDM_DISABLE"] = "1"  # the package's progress bars come from its worker processes
 
+sys.path.append(str(Path(__file__).parents[1]))
 import numpy as np
+from measure import in_turn
 from package import hashed_ngram_dsir
 
-RUNS = 5
 RELATIVE = 1e-9
 MIN_LENGTH = 100
 
@@ -30,6 +31,7 @@ megabytes = os.path.getsize(raw) / 1e6
 
 def theirs():
     """Seconds of fit, weight, resample; weights by row of the raw file; the chosen lines."""
+    shutil.rmtree(folder / "cache", ignore_errors=True)
     model = hashed_ngram_dsir.HashedNgramDSIR([raw], [target], str(folder / "cache"), num_proc=cores,
                                               min_example_length=MIN_LENGTH)
     seconds = []
@@ -53,14 +55,11 @@ def count_of(model):
 
 
 def timed(command, output=os.devnull):
-    """Median seconds of a command."""
-    seconds = []
-    for _ in range(RUNS):
-        with open(output, "wb") as out:
-            started = time.perf_counter()
-            subprocess.run([str(word) for word in command], stdout=out, check=True)
-            seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds)
+    """Seconds of a command."""
+    with open(output, "wb") as out:
+        started = time.perf_counter()
+        subprocess.run([str(word) for word in command], stdout=out, check=True)
+        return time.perf_counter() - started
 
 
 def ours(hash_name, count):
@@ -86,28 +85,40 @@ def compare(weights, chosen):
     return difference.max()
 
 
-def row(name, seconds, peer=None):
+def row(name, side, rounds, peer=None):
+    """The least of each step and of the whole; how far the whole scatters."""
+    seconds = [min(step) for step in zip(*rounds)] + [side.least]
     cells = [f"{second:8.3f}" + (f" {other / second:6.1f}x" if peer else " " * 8)
-             for second, other in zip(seconds + [sum(seconds)], (peer or seconds) + [sum(peer or seconds)])]
-    print(f"  {name:34}" + "".join(cells))
+             for second, other in zip(seconds, peer or seconds)]
+    print(f"  {name:34}" + "".join(cells) + f"  +{side.spread:.0%}")
+    return seconds
 
 
 def main():
     print(f"{megabytes:.0f} MB raw, {os.path.getsize(target) / 1e6:.0f} MB target, {cores} cores")
-    peer, weights, chosen = theirs()
-    sha256 = ours("sha256", len(chosen))
+    _, weights, chosen = theirs()
+    ours("sha256", len(chosen))
     print(f"the same answer: {len(weights)} weights within {compare(weights, chosen):.2g} relative, "
           f"the same {len(chosen)} documents by --top")
-    xxh3 = ours("xxh3", len(chosen))
-    print(f"  {'seconds':34}" + "".join(f"{name:>8}        " for name in ("fit", "weight", "choose", "whole")))
-    row(f"data-selection 1.0.3, {cores} processes", peer)
-    row("ours, --hash sha256", sha256, peer)
-    row("ours, --hash xxh3", xxh3, peer)
+    steps = {name: [] for name in ("theirs", "sha256", "xxh3")}
+
+    def whole(name, run):
+        steps[name].append(run())
+        return sum(steps[name][-1])
+
+    sides = in_turn([("theirs", lambda: whole("theirs", lambda: theirs()[0])),
+                     ("sha256", lambda: whole("sha256", lambda: ours("sha256", len(chosen)))),
+                     ("xxh3", lambda: whole("xxh3", lambda: ours("xxh3", len(chosen))))])
+    print(f"  {'seconds':34}" + "".join(f"{name:>8}        " for name in ("fit", "weight", "choose", "whole")) + "  spread")
+    peer = row(f"data-selection 1.0.3, {cores} processes", sides["theirs"], steps["theirs"])
+    row("ours, --hash sha256", sides["sha256"], steps["sha256"], peer)
+    row("ours, --hash xxh3", sides["xxh3"], steps["xxh3"], peer)
     print("the machine's own speed on the same file, MB/s:")
-    for name, command in (("wc -w", ["wc", "-w", raw]), ("reading and parsing alone", [programs / "examples/texts", raw]),
-                          ("ngram-hash", [programs / "ngram-hash", raw]),
-                          ("dsir-weight", [programs / "dsir-weight", "--raw", folder / "raw", "--target", folder / "target", raw])):
-        print(f"  {name:34}{megabytes / timed(command):8.0f}")
+    weigh = [programs / "dsir-weight", "--raw", folder / "raw", "--target", folder / "target", raw]
+    commands = {"cat": ["cat", raw], "wc -l": ["wc", "-l", raw], "reading and parsing alone": [programs / "examples/texts", raw],
+                "ngram-hash": [programs / "ngram-hash", raw], "dsir-weight": weigh}
+    for name, side in in_turn([(name, lambda command=command: timed(command)) for name, command in commands.items()]).items():
+        print(f"  {name:34}{megabytes / side.least:8.0f}")
 
 
 main()

@@ -10,10 +10,25 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
-CORES = len(os.sched_getaffinity(0))
+sys.path.append(str(Path(__file__).parents[1]))
+from measure import CORES, fastest_openblas, in_turn
+
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = str(CORES)
+# An assignment of FAISS's: the least seconds of three.
+OPENBLAS = fastest_openblas("""
+import faiss, numpy, time
+x, c = (numpy.random.default_rng(0).standard_normal((n, 384), dtype=numpy.float32) for n in (16384, 1000))
+index, seconds = faiss.IndexFlatIP(384), []
+index.add(c)
+for _ in range(4):
+    started = time.perf_counter()
+    index.search(x, 1)
+    seconds.append(time.perf_counter() - started)
+print(min(seconds))
+""")
 
 import faiss
 import numpy as np
@@ -156,16 +171,6 @@ def seeding(ours, x, k):
     check(np.mean(mine) <= np.mean(sklearn_ones) + error, f"ours is no worse than scikit-learn's (standard error {error:.1f})")
 
 
-def best(run, times=3):
-    return min(run() for _ in range(times))
-
-
-def timed(run):
-    started = time.monotonic()
-    run()
-    return time.monotonic() - started
-
-
 def tiles(programs):
     """GFLOP/s of all cores' AMX tiles with nothing loaded or stored; None where there are none."""
     command = [os.path.join(programs, "examples", "kmeans_bench")]
@@ -175,38 +180,52 @@ def tiles(programs):
 
 def bench(ours, x):
     peak_of_tiles = tiles(ours.programs)
-    print(f"time: {len(x)} x {x.shape[1]}, {CORES} cores, best of 3, seconds; ours with starting, reading and writing")
+    print(f"time: {len(x)} x {x.shape[1]}, {CORES} cores, the least of three rounds in turn, seconds; ours with starting, reading and writing")
+    print(f"  (OPENBLAS_CORETYPE for the peers, the fastest of five: {OPENBLAS})")
     first = np.ascontiguousarray(x[:: len(x) // K][:K])
-    peer = best(lambda: timed(lambda: faiss_step(x, first, "cosine", ITERATIONS)))
-    print(f"  {'FAISS, spherical, k = 1000, 20 iterations':60} {peer:8.2f}")
     rule = ("--iters", str(ITERATIONS), "--tol", "0", "--patience", "1000")
-    for name, environment in (("", {}), (" without AMX", {"CORPUS_UTILS_CPU": "avx512"})):
-        mine = best(lambda: ours.fit(*rule, init=first, environment=environment)[2])
-        print(f"  {'kmeans-fit' + name:60} {mine:8.2f}  {peer / mine:5.1f} times faster")
-        flops = 2.0 * (ITERATIONS + 1) * len(x) * K * x.shape[1] / mine / 1e9
-        share = f", {100 * flops / peak_of_tiles:.0f} % of what the tiles do from registers alone" if peak_of_tiles and not name else ""
+    peer_name = "FAISS, spherical, k = 1000, 20 iterations"
+
+    def fit(environment):
+        return lambda: ours.fit(*rule, init=first, environment=environment)[2]
+
+    def peer():
+        faiss_step(x, first, "cosine", ITERATIONS)
+
+    sides = in_turn([(peer_name, peer), ("kmeans-fit", fit({})), ("kmeans-fit without AMX", fit({"CORPUS_UTILS_CPU": "avx512"}))])
+    theirs = sides.pop(peer_name)
+    print(f"  {peer_name:60} {theirs}")
+    for name, side in sides.items():
+        print(f"  {name:60} {side}  {theirs.least / side.least:5.1f} times faster")
+        flops = 2.0 * (ITERATIONS + 1) * len(x) * K * x.shape[1] / side.least / 1e9
+        share = f", {100 * flops / peak_of_tiles:.0f} % of what the tiles do from registers alone" if peak_of_tiles and name == "kmeans-fit" else ""
         print(f"  {'':60} {flops:8.0f} GFLOP/s of products{share}")
-    theirs = []
+    bench_batches(ours, x)
+
+
+def bench_batches(ours, x):
+    fitted = []
 
     def mini_batch():
-        theirs[:] = [MiniBatchKMeans(220, batch_size=16384, random_state=0).fit(x)]
+        fitted[:] = [MiniBatchKMeans(220, batch_size=16384, random_state=0).fit(x)]
 
-    peer = best(lambda: timed(mini_batch), 1)
     squares = lambda centroids: (ours.assign(np.ascontiguousarray(centroids, dtype=np.float32), "euclidean")[1] ** 2).sum()
-    their = squares(theirs[0].cluster_centers_)
+    rule = ("-k", "220", "--metric", "euclidean", "--tol", "0", "--patience", "1000")
+    flags = {
+        "kmeans-fit -k 220 --iters 5, all rows": ("--iters", "5"),
+        "kmeans-fit -k 220 --batch 16384, one pass": ("--batch", "16384"),
+        "kmeans-fit -k 220 --batch 16384, 5 passes": ("--batch", "16384", "--iters", "5"),
+    }
+    own = {name: squares(ours.fit(*rule, *some)[0]) for name, some in flags.items()}
+    peer_name = "MiniBatchKMeans, k = 220, batch 16384"
+    sides = in_turn([(peer_name, mini_batch)] + [(name, lambda some=some: ours.fit(*rule, *some)[2]) for name, some in flags.items()])
+    their, theirs = squares(fitted[0].cluster_centers_), sides.pop(peer_name)
     print("  each with its own seeding, which counts:")
-    print(f"  {'MiniBatchKMeans, k = 220, batch 16384':60} {peer:8.2f}  inertia {their:.1f}, {theirs[0].n_steps_} steps")
-    for name, flags in (
-        ("kmeans-fit -k 220 --iters 5, all rows", ("--iters", "5")),
-        ("kmeans-fit -k 220 --batch 16384, one pass", ("--batch", "16384")),
-        ("kmeans-fit -k 220 --batch 16384, 5 passes", ("--batch", "16384", "--iters", "5")),
-    ):
-        flags += ("--metric", "euclidean", "--tol", "0", "--patience", "1000")
-        own = squares(ours.fit("-k", "220", *flags)[0])
-        mine = best(lambda: ours.fit("-k", "220", *flags)[2])
+    print(f"  {peer_name:60} {theirs}  inertia {their:.1f}, {fitted[0].n_steps_} steps")
+    for name, side in sides.items():
         # A worse answer is no speed-up.
-        ratio = f"{peer / mine:.1f} times faster" if own <= their else "a worse answer, so no ratio"
-        print(f"  {name:60} {mine:8.2f}  inertia {own:.1f}, {ratio}")
+        ratio = f"{theirs.least / side.least:.1f} times faster" if own[name] <= their else "a worse answer, so no ratio"
+        print(f"  {name:60} {side}  inertia {own[name]:.1f}, {ratio}")
 
 
 def main():

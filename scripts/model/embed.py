@@ -7,7 +7,6 @@ code, far too long.
 """
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,13 +15,14 @@ from pathlib import Path
 
 os.environ.update(TOKENIZERS_PARALLELISM="true", TRANSFORMERS_VERBOSITY="error", HF_HUB_OFFLINE="1", TQDM_DISABLE="1")
 
+sys.path.append(str(Path(__file__).parents[1]))
 import numpy as np
 import torch
+from measure import in_turn
 from sentence_transformers import SentenceTransformer
 
 COSINE_MIN = {"f32": 0.99999, "bf16": 0.999}
 TEXTS = 2400
-RUNS = 3
 
 HARD = [
     "", " ", "\n\t", "a", "I", ".", "?!", "\u00e9", "na\u00efve caf\u00e9 \u00fcber \u00c5ngstr\u00f6m", "e\u0301 \u0308u combining",
@@ -46,23 +46,22 @@ def texts_of(corpus):
 
 
 def ours(programs, model, documents, precision, out):
-    """Vectors, and the seconds of the fastest run, start and loading included."""
-    seconds = []
-    for _ in range(RUNS):
-        with open(out, "wb") as file:
-            started = time.perf_counter()
-            subprocess.run([programs / "jsonl-embed", "--model", model, "--precision", precision, documents], stdout=file, check=True)
-            seconds.append(time.perf_counter() - started)
-    return np.load(out), statistics.median(seconds)
+    """Vectors, and the seconds of the run, start and loading included."""
+    with open(out, "wb") as file:
+        started = time.perf_counter()
+        subprocess.run([programs / "jsonl-embed", "--model", model, "--precision", precision, documents], stdout=file, check=True)
+        seconds = time.perf_counter() - started
+    return np.load(out), seconds
 
 
-def theirs(model, texts, dtype):
-    """Vectors, and the seconds of the fastest run, loading left out, texts sorted by length as the package does."""
-    peer = SentenceTransformer(str(model), device="cpu", model_kwargs={"torch_dtype": dtype})
-    peer.encode(texts[:64], show_progress_bar=False)
-    started = time.perf_counter()
-    vectors = peer.encode(texts, batch_size=32, show_progress_bar=False)
-    return np.asarray(vectors, dtype=np.float32), time.perf_counter() - started
+class Peer:
+    """The package with one type of numbers, loaded and warm; it sorts texts by length."""
+
+    def __init__(self, model, dtype):
+        self.model = SentenceTransformer(str(model), device="cpu", model_kwargs={"torch_dtype": dtype})
+
+    def vectors(self, texts):
+        return np.asarray(self.model.encode(texts, batch_size=32, show_progress_bar=False), dtype=np.float32)
 
 
 def cosines(one, other):
@@ -74,15 +73,17 @@ def main():
     mode, programs, model, corpus = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     texts = texts_of(corpus)
-    with tempfile.TemporaryDirectory(prefix="embed.") as folder:
-        documents = Path(folder) / "documents.jsonl"
-        documents.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-        reference, peer_f32 = theirs(model, texts, torch.float32)
-        answers = {precision: ours(programs, model, documents, precision, Path(folder) / precision) for precision in COSINE_MIN}
+    holder = tempfile.TemporaryDirectory(prefix="embed.")
+    documents = Path(holder.name) / "documents.jsonl"
+    documents.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    run = lambda precision: ours(programs, model, documents, precision, Path(holder.name) / precision)
+    f32 = Peer(model, torch.float32)
+    reference = f32.vectors(texts)
+    answers = {precision: run(precision)[0] for precision in COSINE_MIN}
     characters = sum(map(len, texts)) / len(texts)
     print(f"{len(texts)} texts of {characters:.0f} characters, {torch.get_num_threads()} cores, {model.name}")
     failed = False
-    for precision, (vectors, _) in answers.items():
+    for precision, vectors in answers.items():
         cosine = cosines(vectors, reference)
         worst = int(cosine.argmin())
         good = vectors.shape == reference.shape and bool((cosine >= COSINE_MIN[precision]).all())
@@ -92,13 +93,21 @@ def main():
     if failed:
         sys.exit("embed: the vectors differ" + (": no ratio is printed" if mode == "bench" else ""))
     if mode == "bench":
-        bf16, peer_bf16 = theirs(model, texts, torch.bfloat16)
-        print(f"  torch bf16 cosine with its own f32: at least {cosines(bf16, reference).min():.8f}")
-        print(f"  {'documents a second':44}{'':>8}  {'x torch f32':>12}{'x torch bf16':>13}")
-        for name, seconds in (("sentence-transformers, torch f32", peer_f32), ("sentence-transformers, torch bf16", peer_bf16),
-                              ("jsonl-embed --precision f32, loading included", answers["f32"][1]),
-                              ("jsonl-embed --precision bf16, loading included", answers["bf16"][1])):
-            print(f"  {name:46}{len(texts) / seconds:8.0f}{peer_f32 / seconds:12.2f}{peer_bf16 / seconds:13.2f}")
+        bf16 = Peer(model, torch.bfloat16)
+        print(f"  torch bf16 cosine with its own f32: at least {cosines(bf16.vectors(texts), reference).min():.8f}")
+        sides = in_turn([("sentence-transformers, torch f32", lambda: drop(f32.vectors(texts))),
+                         ("sentence-transformers, torch bf16", lambda: drop(bf16.vectors(texts))),
+                         ("jsonl-embed --precision f32, loading included", lambda: run("f32")[1]),
+                         ("jsonl-embed --precision bf16, loading included", lambda: run("bf16")[1])])
+        print(f"  {'documents a second':46}{'':>8}{'spread':>8}{'x torch f32':>12}{'x torch bf16':>13}")
+        peers = [side.least for side in list(sides.values())[:2]]
+        for name, side in sides.items():
+            ratios = "".join(f"{peer / side.least:{width}.2f}" for peer, width in zip(peers, (12, 13)))
+            print(f"  {name:46}{len(texts) / side.least:8.0f}{side.spread:+8.0%}{ratios}")
+
+
+def drop(_):
+    """Nothing: the seconds are those of the call."""
 
 
 main()

@@ -1,6 +1,5 @@
 """Times pack-tokens beside Mosaic's MDSWriter on the same sequences, and beside the disk. See scripts/bench."""
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -8,26 +7,22 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))
 import numpy as np
 import rules
+from measure import in_turn, own_seconds
 from streaming import MDSWriter, StreamingDataset
 
 PROGRAM = sys.argv[1]
-LENGTH, ROUNDS = 2048, 3
+LENGTH = 2048
 
 
-def cpu():
-    """Processor seconds of this process and of those that it waited for."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
-
-
-def timed(work, *arguments):
-    """Seconds by the clock and by the processor. Nobody writes to the disk what others left, and nobody waits for the disk."""
-    os.sync()
-    started = time.perf_counter(), cpu()
+def timed(cpu, work, *arguments):
+    """Seconds by the clock; those of the processor go to `cpu`."""
+    started = time.perf_counter(), own_seconds()
     work(*arguments)
-    return time.perf_counter() - started[0], cpu() - started[1]
+    cpu.append(own_seconds() - started[1])
+    return time.perf_counter() - started[0]
 
 
 def ours(tokens, out, encoding):
@@ -66,18 +61,23 @@ def main():
         run = np.concatenate(documents)
         sequences = run[: len(run) // LENGTH * LENGTH].reshape(-1, LENGTH)
         megabytes = sequences.nbytes / 1e6
-        print(f"{len(sequences)} sequences of {LENGTH} tokens, 16 bits each: {megabytes:.0f} MB; the best of {ROUNDS} rounds")
+        print(f"{len(sequences)} sequences of {LENGTH} tokens, 16 bits each: {megabytes:.0f} MB; the least of three rounds in turn")
         print(f"{'':9} {'pack-tokens':>12} {'MDSWriter':>12} {'ratio':>7} {'by CPU time':>12} {'cp':>12} {'share of cp':>12}")
         for encoding in ["ndarray", "pkl"]:
-            rounds = []
-            for _ in range(ROUNDS):
-                for name in ["ours", "mosaic", "copy"]:
-                    shutil.rmtree(root / name, ignore_errors=True)
-                one = timed(ours, tokens, root / "ours", encoding), timed(mosaic, sequences, root / "mosaic", encoding)
-                rounds.append([*one, timed(copy, root / "ours", root / "copy")])
+            cpu = {"ours": [], "mosaic": [], "copy": []}
+
+            def run(name, work, *arguments):
+                shutil.rmtree(root / name, ignore_errors=True)
+                os.sync()  # nobody writes to the disk what others left
+                return timed(cpu[name], work, *arguments)
+
+            sides = in_turn([("ours", lambda: run("ours", ours, tokens, root / "ours", encoding)),
+                             ("mosaic", lambda: run("mosaic", mosaic, sequences, root / "mosaic", encoding)),
+                             ("copy", lambda: run("copy", copy, root / "ours", root / "copy"))])
             if not same(root / "ours", root / "mosaic", encoding):
                 sys.exit(f"{encoding}: pack-tokens and MDSWriter DIFFER")
-            (a, b, c), (own, other, _) = np.array(rounds).min(axis=0).T
+            a, b, c = (sides[name].least for name in cpu)
+            own, other = min(cpu["ours"]), min(cpu["mosaic"])
             speeds = [f"{megabytes / seconds:.0f} MB/s" for seconds in (a, b, c)]
             print(f"{encoding:9} {speeds[0]:>12} {speeds[1]:>12} {b / a:>6.1f}x {other / own:>11.1f}x {speeds[2]:>12} {c / a:>11.0%}", flush=True)
     finally:

@@ -11,7 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))
 import numpy as np
+from measure import in_turn
 from tokenizers import Tokenizer
 
 BYTES = 20_000_000
@@ -42,16 +44,18 @@ def measure(program, path, lines, size, documents, out):
     loading = time.perf_counter() - start
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    theirs = ours = float("inf")
-    for _ in range(3):
-        start = time.perf_counter()
-        encodings = tokenizer.encode_batch_fast(lines)
-        theirs = min(theirs, time.perf_counter() - start)
+    encoded = []
+
+    def peer():
+        encoded[:] = tokenizer.encode_batch_fast(lines)
+
+    def own():
         with open(out, "wb") as file:
-            start = time.perf_counter()
             subprocess.run([program, "--tokenizer", path, str(documents)], stdout=file, check=True)
-            ours = min(ours, time.perf_counter() - start)
-    expected = np.concatenate([[len(lines)], [len(e.ids) for e in encodings], *[e.ids for e in encodings]]).astype(np.int64)
+
+    sides = in_turn([("tokenizers", peer), ("jsonl-tokenize", own)])
+    theirs, ours = sides["tokenizers"].least, sides["jsonl-tokenize"].least
+    expected = np.concatenate([[len(lines)], [len(e.ids) for e in encoded], *[e.ids for e in encoded]]).astype(np.int64)
     name = Path(path).name if Path(path).name != "tokenizer.json" else Path(path).parent.name
     if np.array_equal(np.load(out).astype(np.int64), expected):
         print(f"{name:28} {size / theirs / 1e6:12.2f} {size / ours / 1e6:15.2f}   {theirs / ours:.1f} times, {(loading + theirs) / ours:.1f} with loading", flush=True)
