@@ -111,7 +111,7 @@ const FLAGS: &[Flag<Args>] = &[
             Ok(())
         },
     ),
-    Flag::value("prefix", "TEXT", "Put this before every text, such as `query: `", "", |args: &mut Args, value| {
+    Flag::value("prefix", "TEXT", "Put this before every text", "Such as `query: `.", |args: &mut Args, value| {
         args.prefix = Some(value.text()?.to_string());
         Ok(())
     }),
