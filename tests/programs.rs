@@ -20,14 +20,14 @@ fn programs() -> Vec<String> {
     names
 }
 
-/// The groups of clauses that a program's tests call, by the lines with `contract::holds!`.
+/// The groups that a program's tests call: `holds!(tool: GROUP, GROUP)`, or with a choice of clauses `holds!(@tests tool GROUP: ...)`.
 fn groups(program: &str) -> Vec<String> {
     let tests = root().join("tools").join(program).join("tests");
     let file = [tests.join("cli.rs"), tests.join("cli/main.rs")].into_iter().find(|path| path.exists());
     let source = text(&file.unwrap_or_else(|| panic!("{program}: expected tests/cli.rs or tests/cli/main.rs")));
-    let calls = source.split("contract::holds!(").skip(1).filter(|call| !call.starts_with('@'));
-    let groups = calls.filter_map(|call| call.split_once(':')?.1.split_once(')'));
-    groups.flat_map(|(groups, _)| groups.split(',').map(|group| group.trim().to_string())).collect()
+    let calls = source.split("contract::holds!(").skip(1).filter_map(|call| call.split_once(')')?.0.split_once(':'));
+    let groups = calls.map(|(before, behind)| if before.starts_with('@') { before } else { behind });
+    groups.flat_map(|text| text.split([',', ' ']).map(|word| word.trim().to_string())).collect()
 }
 
 /// Whether a text speaks of a program, not only of one whose name begins so.
