@@ -39,7 +39,7 @@ fn memory_does_not_grow_with_the_input() {
     within(&counts, KIB_MAX);
     folder.write("counts", counts.stdout);
     within(&run("ngram-hash", &[&["--per-document"], &input[..4]].concat()).outcome(), KIB_MAX);
-    within(&run("ngram-hash", &[&["--tokens-max", "9000000"], &input[..]].concat()).outcome(), KIB_MAX);
+    within(&run("ngram-hash", &[&["--words-max", "9000000"], &input[..]].concat()).outcome(), KIB_MAX);
     let weights = run("dsir-weight", &[&["--raw", "counts", "--target", "counts"], &input[..]].concat()).outcome();
     within(&weights, KIB_MAX);
     let rows = weights.stdout.iter().filter(|&&byte| byte == b'\n').count() as u64;
