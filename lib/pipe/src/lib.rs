@@ -23,6 +23,7 @@ pub mod record;
 pub mod rows;
 pub mod safetensors;
 pub mod stats;
+mod stream;
 pub mod tokens;
 pub mod vectors;
 

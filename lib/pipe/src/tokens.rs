@@ -1,9 +1,9 @@
-//! Streams of token documents: 1-D `.npy` arrays back to back, each `[n][len_1..len_n][d_1]..[d_n]`, the layout of CEPE's scripts.
+//! Documents of tokens: 1-D `.npy` arrays or a stream, `[n][len_1..len_n][d_1]..[d_n]` each, the layout of CEPE's scripts.
 //!
 //! Into a regular file goes one array. Lengths stand in front of the tokens but are known after them, so the tokens are written
 //! first and moved back at the end; until then the header claims more numbers than any file has, so that what a killed run leaves
-//! does not load. Into a pipe, or behind what a file holds already, go blocks, each a complete array; where they are cut depends
-//! on the documents alone. [`TokenReader`] reads both.
+//! does not load. Into a pipe, or behind what a file holds already, goes a stream as [`crate::npy`] has it; where its blocks are cut
+//! depends on the documents alone. [`TokenReader`] reads both.
 
 mod reading;
 
@@ -160,14 +160,15 @@ pub struct TokenWriter {
     lengths: Vec<u32>,
     /// Tokens of the block.
     ids: Vec<u32>,
-    /// Tokens of the file.
+    /// Tokens that were written.
     tokens: u64,
+    /// Documents that were written as blocks.
+    documents: u64,
     bytes: Vec<u8>,
-    blocks: u64,
 }
 
 impl TokenWriter {
-    /// Starts a stream of arrays of this type. With `may_widen`, an array whose number of documents or longest document does not
+    /// Begins an array or a stream of this type. With `may_widen`, an array or block whose number of documents or longest document does not
     /// fit is wider.
     ///
     /// # Errors
@@ -177,10 +178,12 @@ impl TokenWriter {
         if header_at.is_some() {
             // What is written has to be moved later; better to know now if it cannot be read.
             output.reader()?;
-            output.write(&header(UNFINISHED, dtype))?;
+            output.write(&Header::array(dtype.descr(), &[UNFINISHED]))?;
+        } else {
+            output.write(&Header::block(dtype.descr(), &[0]))?;
         }
         let (lengths, ids, bytes) = Default::default();
-        Ok(TokenWriter { output, dtype, may_widen, header_at, lengths, ids, tokens: 0, bytes, blocks: 0 })
+        Ok(TokenWriter { output, dtype, may_widen, header_at, lengths, ids, tokens: 0, documents: 0, bytes })
     }
 
     /// Writes whole documents: the length of each, and their tokens one after the other.
@@ -226,13 +229,14 @@ impl TokenWriter {
     fn write_block(&mut self) -> Result<(), Failure> {
         let dtype = self.final_dtype();
         self.bytes.clear();
-        self.bytes.extend(header(1 + (self.lengths.len() + self.ids.len()) as u64, dtype));
+        self.bytes.extend(Header::block(dtype.descr(), &[1 + (self.lengths.len() + self.ids.len()) as u64]));
         dtype.write(&[self.lengths.len() as u32], &mut self.bytes);
         dtype.write(&self.lengths, &mut self.bytes);
         dtype.write(&self.ids, &mut self.bytes);
+        self.documents += self.lengths.len() as u64;
+        self.tokens += self.ids.len() as u64;
         self.lengths.clear();
         self.ids.clear();
-        self.blocks += 1;
         self.output.write(&self.bytes)
     }
 
@@ -241,17 +245,23 @@ impl TokenWriter {
         if self.may_widen { self.dtype.widened(self.lengths.len() as u64, longest.into()) } else { self.dtype }
     }
 
-    /// Writes what is left, or puts the lengths in front. A stream without documents is one array that says 0.
+    /// Writes what is left and ends the stream, or puts the lengths in front. An array without documents says 0.
     ///
     /// # Errors
     /// The output cannot be written, or not be read back.
     pub fn finish(mut self) -> Result<(), Failure> {
         match self.header_at {
             Some(at) => self.complete(at)?,
-            None if self.lengths.is_empty() && self.blocks > 0 => {}
-            None => self.write_block()?,
+            None => self.end()?,
         }
         self.output.finish()
+    }
+
+    fn end(&mut self) -> Result<(), Failure> {
+        if !self.lengths.is_empty() {
+            self.write_block()?;
+        }
+        self.output.write(&Header::end(self.dtype.descr(), &[0], &[self.documents, self.tokens]))
     }
 
     fn complete(&mut self, at: u64) -> Result<(), Failure> {
@@ -266,7 +276,8 @@ impl TokenWriter {
             self.output.rewrite(position, &self.bytes)?;
             position += self.bytes.len() as u64;
         }
-        self.output.rewrite(at, &header(1 + self.lengths.len() as u64 + self.tokens, dtype))
+        let numbers = 1 + self.lengths.len() as u64 + self.tokens;
+        self.output.rewrite(at, &Header::array(dtype.descr(), &[numbers]))
     }
 
     /// Makes room for the lengths; where the type is a wider one, the last tokens first, so that none is written over before it is moved.
@@ -291,10 +302,6 @@ impl TokenWriter {
         }
         Ok(())
     }
-}
-
-fn header(numbers: u64, dtype: Dtype) -> Vec<u8> {
-    Header::write(dtype.descr(), &[numbers])
 }
 
 #[cfg(test)]

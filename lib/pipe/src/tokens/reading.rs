@@ -1,13 +1,14 @@
-//! Documents out of token streams: `.npy` arrays back to back, each `[n][len_1..len_n][d_1]..[d_n]`.
+//! Documents out of arrays and streams of tokens one after another, each array or block `[n][len_1..len_n][d_1]..[d_n]`.
 //!
-//! Every array says its own type: `<u2 <u4 <i4 <i8`. What is held in memory is one document, and 4 bytes for each document of
+//! Every one says its own type: `<u2 <u4 <i4 <i8`. What is held in memory is one document, and 4 bytes for each document of
 //! the array that it is in. Whatever is wrong is said with the number of the document, counted from 1 through all arrays of a
 //! file.
 
 use super::Dtype;
 use crate::failure::{Failure, reading_reason};
 use crate::input::Bytes;
-use crate::npy::{Header, UNFINISHED};
+use crate::npy::{Header, Part, UNFINISHED};
+use crate::stream::{EMPTY, Walk};
 use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 use std::path::Path;
@@ -18,6 +19,7 @@ const READ: usize = 256 << 10;
 /// The documents of one file, or of standard input, in order.
 pub struct TokenReader {
     bytes: Buffered,
+    walk: Walk,
     /// The type of the array that the last document is in.
     pub dtype: Dtype,
     /// Lengths of the documents of the array; those before `next` are done.
@@ -56,9 +58,11 @@ impl TokenReader {
     /// As those of [`TokenReader::open`].
     pub fn open_range(path: &Path, range: Range<u64>) -> Result<TokenReader, Failure> {
         let bytes = Buffered { bytes: Bytes::open(path)?, buffer: Vec::new(), at: 0, end: 0, read: 0 };
-        let (lengths, dtype) = (Vec::new(), Dtype::U16);
-        let mut documents = TokenReader { bytes, dtype, lengths, next: 0, before: 0, range, first_dtype: None };
-        documents.array()?;
+        let (walk, lengths, dtype) = (Walk::new(&["documents", "tokens"]), Vec::new(), Dtype::U16);
+        let mut documents = TokenReader { bytes, walk, dtype, lengths, next: 0, before: 0, range, first_dtype: None };
+        if !documents.array()? && documents.first_dtype.is_none() {
+            return Err(Failure::work(format!("{}: {EMPTY}", documents.name())));
+        }
         Ok(documents)
     }
 
@@ -97,18 +101,18 @@ impl TokenReader {
     /// The file cannot be read, ends too early, or holds what is no token: named by file and document.
     pub fn next(&mut self, tokens: &mut Vec<u32>) -> Result<bool, Failure> {
         tokens.clear();
-        while self.next == self.lengths.len() {
-            if self.number() >= self.range.end || !self.array()? {
+        loop {
+            let (left, number) = (self.lengths.len() - self.next, self.number());
+            let unwanted = self.range.start.saturating_sub(number).min(left as u64) as usize;
+            if number >= self.range.end {
+                return Ok(false);
+            } else if unwanted > 0 {
+                self.leave_out(unwanted)?;
+            } else if left > 0 {
+                break;
+            } else if !self.array()? {
                 return Ok(false);
             }
-        }
-        if self.number() < self.range.start {
-            let wanted = (self.range.start - self.number()).min((self.lengths.len() - self.next) as u64);
-            self.leave_out(wanted as usize)?;
-            return self.next(tokens);
-        }
-        if self.number() >= self.range.end {
-            return Ok(false);
         }
         let length = self.lengths[self.next];
         self.next += 1;
@@ -164,10 +168,16 @@ impl TokenReader {
         self.before += self.lengths.len() as u64;
         self.lengths.clear();
         self.next = 0;
-        let Some(header) = self.header()? else { return Ok(false) };
-        let (dtype, total) = array(&header).map_err(|why| self.wrong_array(&why))?;
-        self.dtype = dtype;
-        self.first_dtype.get_or_insert(dtype);
+        let total = loop {
+            let Some(header) = self.header()? else { return Ok(false) };
+            let (dtype, total) = array(&header).map_err(|why| self.wrong_array(&why))?;
+            self.dtype = dtype;
+            self.first_dtype.get_or_insert(dtype);
+            // A stream begins and ends with nothing.
+            if total > 0 || header.part == Part::Array {
+                break total;
+            }
+        };
         if total == UNFINISHED {
             return Err(self.wrong_array("not complete: the run that wrote it was killed"));
         }
@@ -194,6 +204,7 @@ impl TokenReader {
             let message = format!("the lengths of {count} documents add up to {tokens}: expected {expected}");
             return Err(self.wrong_array(&message));
         }
+        self.walk.count(&[count, tokens]);
         Ok(true)
     }
 
@@ -217,7 +228,7 @@ impl TokenReader {
 
     /// The next header; none at the end of the file.
     fn header(&mut self) -> Result<Option<Header>, Failure> {
-        Header::read(&mut self.bytes).map_err(|why| match why.kind() {
+        self.walk.next(&mut self.bytes).map_err(|why| match why.kind() {
             ErrorKind::InvalidData => self.wrong_array(&reading_reason(why)),
             _ => self.failed(why),
         })

@@ -1,4 +1,4 @@
-//! Reading streams of vectors.
+//! Reading arrays and streams of vectors.
 //!
 //! Plain files are walked from header to header when they are opened, so that damage is found, and the number of rows known, before
 //! anything is read or written; pipes and compressed files are checked as they come.
@@ -8,6 +8,7 @@ use crate::common::Shard;
 use crate::failure::{Failure, reading_reason};
 use crate::input::Opening;
 use crate::npy::{Header, MAGIC, read_up_to};
+use crate::stream::{EMPTY, Walk};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -94,6 +95,7 @@ struct Plain {
 /// A source on its way.
 struct Reading {
     bytes: Bytes,
+    walk: Walk,
     dtype: Dtype,
     /// Rows of the current array that are not read yet.
     rows_left: u64,
@@ -235,6 +237,9 @@ impl Vectors {
             }
             reading.rows_left = count as u64;
         }
+        if reading.row == 0 && length == 0 {
+            return Err(source.empty());
+        }
         if self.raw.is_some() && reading.row == 0 && self.buffer.starts_with(MAGIC) {
             let why = "begins like a .npy array, which says its dimension itself: leave --raw out";
             return Err(source.wrong(reading, why.to_string()));
@@ -286,11 +291,15 @@ impl Vectors {
             let first = reading.arrays == 0;
             reading.arrays = 1;
             reading.rows_left = if first { source.plain.map_or(u64::MAX, |plain| plain.rows) } else { 0 };
+            if first && reading.rows_left == 0 {
+                return Err(source.empty());
+            }
             reading.dtype = raw.dtype;
             return Ok(first && reading.rows_left > 0);
         }
-        let Some(header) = Header::read(&mut reading.bytes).map_err(|why| source.failed_in(reading, why))? else {
-            return Ok(false);
+        let header = reading.walk.next(&mut reading.bytes).map_err(|why| source.failed_in(reading, why))?;
+        let Some(header) = header else {
+            return if reading.arrays == 0 { Err(source.empty()) } else { Ok(false) };
         };
         self.bytes += header.length;
         let (rows, dim, dtype) = array(&header).map_err(|why| source.wrong(reading, why))?;
@@ -302,6 +311,7 @@ impl Vectors {
             None => self.dim = Some((dim, source.name.clone())),
         }
         (reading.rows_left, reading.dtype) = (rows, dtype);
+        reading.walk.count(&[rows]);
         reading.arrays += 1;
         Ok(true)
     }
@@ -352,9 +362,10 @@ impl Vectors {
 }
 
 impl Source {
-    /// The rows that are to be read.
+    /// The rows that are to be read. Behind the last row of all there may be the end of a stream.
     fn range(&self) -> (u64, u64) {
-        self.plain.map_or((0, u64::MAX), |plain| (plain.from, plain.to))
+        let to = |plain: Plain| if plain.to == plain.rows { u64::MAX } else { plain.to };
+        self.plain.map_or((0, u64::MAX), |plain| (plain.from, to(plain)))
     }
 
     fn begin(&self, raw: Option<Raw>) -> Result<Reading, Failure> {
@@ -368,7 +379,7 @@ impl Source {
         };
         let bytes = bytes.map_err(|why| self.failed(why))?;
         let dtype = raw.map_or(Dtype::F32, |raw| raw.dtype);
-        Ok(Reading { bytes, dtype, rows_left: 0, arrays: 0, row: 0 })
+        Ok(Reading { bytes, walk: Walk::new(&["rows"]), dtype, rows_left: 0, arrays: 0, row: 0 })
     }
 
     fn failed(&self, why: io::Error) -> Failure {
@@ -378,6 +389,10 @@ impl Source {
     /// A header that cannot be read: what came out of the decompressor is named by the array, what went wrong before it is not.
     fn failed_in(&self, reading: &Reading, why: io::Error) -> Failure {
         if why.kind() == ErrorKind::InvalidData { self.wrong(reading, reading_reason(why)) } else { self.failed(why) }
+    }
+
+    fn empty(&self) -> Failure {
+        Failure::work(format!("{}: {EMPTY}", self.name))
     }
 
     fn wrong(&self, reading: &Reading, why: String) -> Failure {
@@ -391,9 +406,8 @@ impl Source {
             format!("truncated: row {row} is not whole")
         } else {
             let missing = reading.rows_left - behind;
-            format!(
-                "truncated: row {row} and all behind it are missing, {missing} of its array (is the file still being written?)"
-            )
+            let asked = "was the program killed that wrote it, or does it still write?";
+            format!("truncated: row {row} and all behind it are missing, {missing} of its array ({asked})")
         };
         Failure::work(format!("{}: {why}", self.name))
     }
@@ -457,17 +471,31 @@ mod tests {
 
     /// A file of arrays of so many rows; row i is (i, -i).
     fn file(name: &str, arrays: &[u16]) -> PathBuf {
+        written(name, &arrays.iter().enumerate().flat_map(|(at, &rows)| array(&arrays[..at], rows)).collect::<Vec<_>>())
+    }
+
+    fn written(name: &str, bytes: &[u8]) -> PathBuf {
         let path = std::env::temp_dir().join(format!("reading-{name}-{}", std::process::id()));
-        let (mut bytes, mut row) = (Vec::new(), 0);
-        for &rows in arrays {
-            bytes.extend(Header::write("<f4", &[u64::from(rows), 2]));
-            for _ in 0..rows {
-                bytes.extend([row as f32, -(row as f32)].iter().flat_map(|value| value.to_le_bytes()));
-                row += 1;
-            }
-        }
         std::fs::write(&path, bytes).unwrap();
         path
+    }
+
+    fn array(before: &[u16], rows: u16) -> Vec<u8> {
+        [Header::array("<f4", &[u64::from(rows), 2]), values(before.iter().sum(), rows)].concat()
+    }
+
+    /// A stream of blocks of so many rows.
+    fn stream(first: u16, blocks: &[u16]) -> Vec<u8> {
+        let header = |rows: u16| Header::block("<f4", &[u64::from(rows), 2]);
+        let block =
+            |at: usize| [header(blocks[at]), values(first + blocks[..at].iter().sum::<u16>(), blocks[at])].concat();
+        let end = Header::end("<f4", &[0, 2], &[u64::from(blocks.iter().sum::<u16>())]);
+        [header(0), (0..blocks.len()).flat_map(block).collect(), end].concat()
+    }
+
+    fn values(first: u16, rows: u16) -> Vec<u8> {
+        let row = |row| [f32::from(row), -f32::from(row)].map(f32::to_le_bytes).concat();
+        (first..first + rows).flat_map(row).collect()
     }
 
     /// The first value of each row, and the places that blocks say.
@@ -486,10 +514,12 @@ mod tests {
 
     #[test]
     fn shards_are_whole_rows_and_nothing_is_lost() {
-        let path = file("shards", &[3, 0, 1, 6, 1]);
+        let arrays = file("shards", &[3, 0, 1, 6, 1]);
+        let streams = written("shards-stream", &[stream(0, &[3, 1]), stream(4, &[]), stream(4, &[6, 1])].concat());
+        let mixed = written("shards-mixed", &[stream(0, &[3, 4]), array(&[7], 3), stream(10, &[1])].concat());
         let expected: Vec<_> = (0..11).map(|row| row as f32).collect();
-        for count in 1..=15 {
-            for rows_max in [1, 2, 100] {
+        for path in [arrays, streams, mixed] {
+            for (count, rows_max) in (1..=15).flat_map(|count| [1, 2, 100].map(|rows_max| (count, rows_max))) {
                 let shard =
                     |index| Vectors::open(std::slice::from_ref(&path), None, Some(Shard { index, count })).unwrap();
                 let mut all = Vec::new();
@@ -498,15 +528,56 @@ mod tests {
                     assert_eq!((vectors.rows_total(), vectors.rows_overall()), (Some(part.len() as u64), 11));
                     all.extend(part);
                 }
-                assert_eq!(all, expected, "{count} shards");
+                assert_eq!(all, expected, "{count} shards of {}", path.display());
+            }
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+
+    /// What is read of these bytes, as a plain file or decompressed, which is read as a pipe is; or why not.
+    fn outcome(name: &str, bytes: &[u8], plain: bool) -> Result<u64, String> {
+        let path = written(name, &if plain { bytes.to_vec() } else { zstd::encode_all(bytes, 1).unwrap() });
+        let run = || {
+            let mut vectors = Vectors::open(std::slice::from_ref(&path), None, None)?;
+            let (mut block, mut count) = (Vec::new(), 0);
+            loop {
+                match vectors.next(&mut block, 3)? {
+                    0 => return Ok(count),
+                    rows => count += rows as u64,
+                }
+            }
+        };
+        let outcome = run().map_err(|failure| match failure {
+            Failure::Work(why) => why,
+            other => panic!("{other:?}"),
+        });
+        std::fs::remove_file(path).unwrap();
+        outcome
+    }
+
+    /// A stream is whole or refused, wherever its writer was killed, also where another is behind it.
+    #[test]
+    fn a_killed_writer_is_seen_at_every_byte() {
+        let (one, other) = (stream(0, &[3, 2]), stream(5, &[4]));
+        let both = [&one[..], &other].concat();
+        for plain in [true, false] {
+            assert_eq!(outcome("kill", &one, plain), Ok(5));
+            assert_eq!(outcome("kill", &both, plain), Ok(9));
+            for end in (0..both.len()).filter(|&end| end != one.len()) {
+                let why = outcome("kill", &both[..end], plain).unwrap_err();
+                let said = ["truncated", "a stream without its end: ", "empty: "];
+                assert!(said.iter().any(|said| why.contains(said)), "{end}: {why}");
+            }
+            // With nothing at all of the first, there is no trace of it.
+            for end in 1..one.len() {
+                assert!(outcome("kill", &[&one[..end], &other].concat(), plain).is_err(), "{end}");
             }
         }
-        std::fs::remove_file(path).unwrap();
     }
 
     #[test]
     fn plain_files_are_read_again() {
-        let paths = [file("again-a", &[3, 2]), file("again-b", &[]), file("again-c", &[0, 4])];
+        let paths = [file("again-a", &[3, 2]), file("again-b", &[0]), file("again-c", &[0, 4])];
         let mut vectors = Vectors::open(&paths[..1], None, None).unwrap();
         assert_eq!((vectors.dim(), vectors.rows_total(), vectors.rereadable()), (Some(2), Some(5), true));
         let first = read(&mut vectors, 2);
@@ -519,7 +590,7 @@ mod tests {
         assert_eq!((vectors.place(1), vectors.rows_overall()), (format!("{}: row 4", paths[2].display()), 9));
         vectors.rewind().unwrap();
         assert_eq!((vectors.next(&mut block, 100), block[0]), (Ok(3), 0.0));
-        assert_eq!(Vectors::open(&paths[1..2], None, None).unwrap().dim(), None);
+        assert_eq!(Vectors::open(&paths[1..2], None, None).unwrap().dim(), Some(2));
         paths.iter().for_each(|path| std::fs::remove_file(path).unwrap());
     }
 
