@@ -9,6 +9,7 @@ pub mod driver;
 pub mod files;
 pub mod folder;
 pub mod manual;
+pub mod npy;
 pub mod packed;
 pub mod records;
 pub mod rows;

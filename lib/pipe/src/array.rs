@@ -18,6 +18,8 @@ pub struct RowWriter {
     block: usize,
     /// Where the header of the one array is; `None`: blocks.
     header_at: Option<u64>,
+    /// Whether something is written.
+    begun: bool,
     /// Rows that are not written yet; less than a block between calls.
     waiting: Vec<u8>,
     rows: u64,
@@ -25,7 +27,7 @@ pub struct RowWriter {
 
 impl RowWriter {
     /// Begins an array or a stream of rows of so many numbers of this type and size. A block has at most `block` bytes of them, unless
-    /// one row has more.
+    /// one row has more. Writes nothing yet of a stream.
     ///
     /// # Errors
     /// The output cannot be written.
@@ -38,12 +40,21 @@ impl RowWriter {
     ) -> Result<RowWriter, Failure> {
         let (row, header_at) = (columns * size, output.position());
         let columns = columns as u64;
-        output.write(&match header_at {
-            Some(_) => Header::array(descr, &[UNFINISHED, columns]),
-            None => Header::block(descr, &[0, columns]),
-        })?;
+        if header_at.is_some() {
+            output.write(&Header::array(descr, &[UNFINISHED, columns]))?;
+        }
         let block = (block / row).max(1) * row;
-        Ok(RowWriter { output, descr, columns, row, block, header_at, waiting: Vec::new(), rows: 0 })
+        Ok(RowWriter {
+            output,
+            descr,
+            columns,
+            row,
+            block,
+            header_at,
+            begun: header_at.is_some(),
+            waiting: Vec::new(),
+            rows: 0,
+        })
     }
 
     /// Writes the whole rows that `append` puts behind what waits.
@@ -51,6 +62,7 @@ impl RowWriter {
     /// # Errors
     /// The output cannot be written.
     pub fn write(&mut self, append: impl FnOnce(&mut Vec<u8>)) -> Result<(), Failure> {
+        self.begin()?;
         append(&mut self.waiting);
         assert_eq!(self.waiting.len() % self.row, 0, "whole rows");
         let mut waiting = std::mem::take(&mut self.waiting);
@@ -61,6 +73,14 @@ impl RowWriter {
         }
         waiting.drain(..waiting.len() - rest);
         self.waiting = waiting;
+        Ok(())
+    }
+
+    /// Writes the beginning of a stream, once.
+    fn begin(&mut self) -> Result<(), Failure> {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.output.write(&Header::block(self.descr, &[0, self.columns]))?;
+        }
         Ok(())
     }
 
@@ -78,6 +98,7 @@ impl RowWriter {
     /// # Errors
     /// The output cannot be written.
     pub fn finish(mut self) -> Result<(), Failure> {
+        self.begin()?;
         let waiting = std::mem::take(&mut self.waiting);
         if !waiting.is_empty() {
             self.write_block(&waiting)?;

@@ -10,7 +10,8 @@
 //! refuses ("we only support format version (1,0), (2,0), and (3,0), not (83, 1)"): a stream is never read short. The first
 //! dimension counts a block's rows (of vectors), or numbers (of tokens).
 //!
-//! - The first block has none: `(0, dim)`, or `(0,)`. It is written at once, so that a run that is killed leaves a beginning.
+//! - The first block has none: `(0, dim)`, or `(0,)`. It is written before a block of rows is full, so that a run that is killed
+//!   until then has left a beginning.
 //! - All others have some. Tokens: each block is by itself `[n][len_1..len_n][d_1]..[d_n]`.
 //! - The last block has none again, and one more key, `'total'`: a tuple of all rows, or of all documents and all of their tokens.
 //!

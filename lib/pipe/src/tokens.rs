@@ -156,6 +156,8 @@ pub struct TokenWriter {
     may_widen: bool,
     /// Where the header of the one array is; `None`: blocks.
     header_at: Option<u64>,
+    /// Whether something is written.
+    begun: bool,
     /// Lengths of the documents of the array.
     lengths: Vec<u32>,
     /// Tokens of the block.
@@ -169,7 +171,7 @@ pub struct TokenWriter {
 
 impl TokenWriter {
     /// Begins an array or a stream of this type. With `may_widen`, an array or block whose number of documents or longest document does not
-    /// fit is wider.
+    /// fit is wider. Writes nothing yet of a stream.
     ///
     /// # Errors
     /// The file cannot be written, or not be read back.
@@ -179,11 +181,20 @@ impl TokenWriter {
             // What is written has to be moved later; better to know now if it cannot be read.
             output.reader()?;
             output.write(&Header::array(dtype.descr(), &[UNFINISHED]))?;
-        } else {
-            output.write(&Header::block(dtype.descr(), &[0]))?;
         }
         let (lengths, ids, bytes) = Default::default();
-        Ok(TokenWriter { output, dtype, may_widen, header_at, lengths, ids, tokens: 0, documents: 0, bytes })
+        Ok(TokenWriter {
+            output,
+            dtype,
+            may_widen,
+            header_at,
+            begun: header_at.is_some(),
+            lengths,
+            ids,
+            tokens: 0,
+            documents: 0,
+            bytes,
+        })
     }
 
     /// Writes whole documents: the length of each, and their tokens one after the other.
@@ -213,7 +224,16 @@ impl TokenWriter {
         self.output.write(&self.bytes)
     }
 
+    /// Writes the beginning of a stream, once.
+    fn begin(&mut self) -> Result<(), Failure> {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.output.write(&Header::block(self.dtype.descr(), &[0]))?;
+        }
+        Ok(())
+    }
+
     fn write_blocks(&mut self, lengths: &[u32], mut ids: &[u32]) -> Result<(), Failure> {
+        self.begin()?;
         for &length in lengths {
             let (document, rest) = ids.split_at(length as usize);
             ids = rest;
@@ -258,6 +278,7 @@ impl TokenWriter {
     }
 
     fn end(&mut self) -> Result<(), Failure> {
+        self.begin()?;
         if !self.lengths.is_empty() {
             self.write_block()?;
         }

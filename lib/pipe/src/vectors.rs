@@ -56,7 +56,7 @@ pub struct VectorWriter {
 }
 
 impl VectorWriter {
-    /// Begins an array or a stream.
+    /// Begins an array or a stream; writes nothing yet of the latter.
     ///
     /// # Errors
     /// The output cannot be written.

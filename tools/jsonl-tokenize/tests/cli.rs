@@ -2,6 +2,7 @@
 
 use contract::corpus;
 use contract::folder::Folder;
+use contract::npy;
 use contract::packed;
 use contract::records::with_line;
 use contract::run::Run;
@@ -38,36 +39,22 @@ struct Array {
     documents: Vec<Vec<u64>>,
 }
 
-/// Reads a stream of arrays as the specification of `.npy` says.
-fn read(mut bytes: &[u8]) -> Vec<Array> {
-    let mut arrays = Vec::new();
-    while !bytes.is_empty() {
-        assert_eq!(bytes[..8], *b"\x93NUMPY\x01\x00");
-        let start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-        assert_eq!(start % 64, 0);
-        let header = str::from_utf8(&bytes[10..start]).expect("the header is text");
-        let between = |left: &str, right: &str| {
-            header.split(left).nth(1).and_then(|rest| rest.split(right).next()).expect("it is there")
-        };
-        let (descr, numbers) =
-            (between("'descr': '", "'"), between("'shape': (", ",)").parse::<usize>().expect("a number"));
-        let size: usize = descr[2..].parse().expect("a size");
-        let (values, rest) = bytes[start..].split_at(numbers * size);
-        let value = |bytes: &[u8]| bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
-        let values: Vec<u64> = values.chunks(size).map(value).collect();
-        let count = values[0] as usize;
-        let (lengths, mut ids) = values[1..].split_at(count);
-        let mut documents = Vec::new();
-        for &length in lengths {
-            let (document, rest) = ids.split_at(length as usize);
-            documents.push(document.to_vec());
-            ids = rest;
-        }
-        assert!(ids.is_empty(), "{} numbers too many", ids.len());
-        arrays.push(Array { descr: descr.to_string(), documents });
-        bytes = rest;
+/// The documents of each array, or of each block of a stream.
+fn read(bytes: &[u8]) -> Vec<Array> {
+    npy::read(bytes).into_iter().map(documents_of).collect()
+}
+
+fn documents_of(array: npy::Array) -> Array {
+    let values: Vec<_> = npy::integers(&array.descr, &array.bytes).into_iter().map(|value| value as u64).collect();
+    let (lengths, mut ids) = values[1..].split_at(values[0] as usize);
+    let mut documents = Vec::new();
+    for &length in lengths {
+        let (document, rest) = ids.split_at(length as usize);
+        documents.push(document.to_vec());
+        ids = rest;
     }
-    arrays
+    assert!(ids.is_empty(), "{} numbers too many", ids.len());
+    Array { descr: array.descr, documents }
 }
 
 fn documents(bytes: &[u8]) -> Vec<Vec<u64>> {
