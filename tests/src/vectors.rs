@@ -86,25 +86,29 @@ pub fn half_precision_is_the_same(tool: &Tool) {
     }
 }
 
-/// `--raw DIM:DTYPE` reads records without a header, from files, pipes and compressed input, and says what does not fit.
+/// `--headerless DIM:DTYPE` reads records without a header, from files, pipes and compressed input, and says what does not fit.
 pub fn headerless_records_are_the_same(tool: &Tool) {
     let (all, expected) = (rows(2000), tool.output(2000));
     let (full, half) = (records(&all), half_records(&all));
-    let run = |input: &[u8], raw: &str| tool.run_on_input(&tool.folder_of(2000, input)).args(["--raw", raw]).outcome();
+    let run =
+        |input: &[u8], raw: &str| tool.run_on_input(&tool.folder_of(2000, input)).args(["--headerless", raw]).outcome();
     for (input, raw) in [(&full, "8:f32"), (&half, "8:f16"), (&packed::zstd(&full), "8:f32")] {
         let outcome = run(input, raw);
         outcome.expect(0);
         assert!(outcome.stdout == expected, "{raw}");
     }
-    assert!(tool.run(&tool.folder(2000)).args(["--raw", "8:f32"]).stdin(full.clone()).output() == expected, "a pipe");
+    assert!(
+        tool.run(&tool.folder(2000)).args(["--headerless", "8:f32"]).stdin(full.clone()).output() == expected,
+        "a pipe"
+    );
     let cut = &full[..full.len() - 3];
     run(cut, "8:f32").expect_refusal(1, &[INPUT, "63997 bytes are 1999 records of 32 bytes and 29 over"]);
     let outcome = run(&packed::gzip(cut), "8:f32");
     outcome.expect(1);
     assert!(outcome.stderr.contains(&format!("{INPUT}: truncated: row 1999 is not whole")), "{}", outcome.stderr);
-    run(&array(&all), "8:f32").expect_refusal(1, &[INPUT, "leave --raw out"]);
+    run(&array(&all), "8:f32").expect_refusal(1, &[INPUT, "leave --headerless out"]);
     for raw in ["8", "0:f32", "8:f64", "x:f32", "8:", "99999999999999999999:f32"] {
-        run(&full, raw).expect_refusal(2, &["--raw", raw, "expected DIM:f32 or DIM:f16"]);
+        run(&full, raw).expect_refusal(2, &["--headerless", raw, "expected DIM:f32 or DIM:f16"]);
     }
 }
 

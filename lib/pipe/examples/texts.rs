@@ -1,11 +1,11 @@
 //! Reads documents, takes their texts out of the JSON, and prints how many bytes these are: the least that any tool on
 //! documents does. `scripts/bench` times it beside the tools.
 
-use pipe::common::Common;
 use pipe::failure::Failure;
 use pipe::input::Input;
 use pipe::lines::{Lines, Worker};
 use pipe::record::Reader;
+use pipe::settings::Common;
 use std::ops::ControlFlow;
 
 struct Texts {

@@ -7,10 +7,10 @@
 //! a header line of `name=value` fields behind what kind it is, then lines that end with a bound each.
 
 use crate::column::write_number;
-use crate::common::Common;
 use crate::failure::Failure;
 use crate::input::{Input, lines_before, read_whole};
 use crate::key::{read_key, write_key};
+use crate::settings::Common;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::path::Path;

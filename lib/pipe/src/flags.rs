@@ -1,20 +1,31 @@
 //! The command line of a tool as one table.
 //!
-//! A [`Flag`] holds its name, its text, its default and its effect. Parsing, `-h`, `--help`, the man page and the shell
-//! completions all come from that table, so a flag that is not in it cannot exist.
+//! A [`Flag`] holds its name, its texts, its default and its effect; [`Rule`]s say what goes with what. Parsing, `-h`, `--help`, the
+//! manual page and the shell completions all come from that table, so a flag that is not in it cannot exist.
 
-use crate::common::Common;
-use crate::failure::Failure;
-use crate::manual;
-use lexopt::Arg;
-use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
-use std::str::FromStr;
+pub use crate::rules::Rule;
+use crate::settings::Common;
+pub use crate::value::Value;
 
 /// What a tool's command line is parsed into. The defaults are those of `Default`.
 pub trait Options: Default + 'static {
     /// The part that all tools share.
     fn common(&mut self) -> &mut Common;
+}
+
+/// The groups in which `-h`, `--help` and the manual show flags, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// What is read, and how.
+    Input,
+    /// What the tool does with it.
+    Method,
+    /// How many rows are chosen.
+    Count,
+    /// What is written, and where.
+    Output,
+    /// How the tool runs.
+    Common,
 }
 
 /// One flag: everything there is to know about it.
@@ -25,8 +36,14 @@ pub struct Flag<A> {
     pub short: Option<char>,
     /// Name of the value in upper case; empty for a switch. Alternatives are written `a|b`.
     pub value: &'static str,
-    /// What it does: sentences, without the default.
+    /// What it is, in at most 60 characters and without a full stop: the same in every tool that has the flag.
+    pub summary: &'static str,
+    /// Further sentences, without the default; may be empty.
     pub help: &'static str,
+    /// Where the help shows it.
+    pub group: Group,
+    /// Whether its value names a file that is read, or `-` for standard input.
+    pub reads: bool,
     /// The default as a user would type it; empty where there is none.
     pub default: fn(&A) -> String,
     /// Its effect; the error says what is wrong with the value.
@@ -55,44 +72,53 @@ pub struct Tool<A: 'static> {
     pub description: &'static [&'static str],
     /// Further sections: a title, its paragraphs.
     pub sections: &'static [(&'static str, &'static [&'static str])],
-    /// The flags in the order of the manual.
+    /// The flags; the manual shows them by [`Group`], in this order.
     pub flags: &'static [Flag<A>],
+    /// What goes with what.
+    pub rules: &'static [Rule],
     /// Worked examples.
     pub examples: &'static [Example],
     /// Other manual pages, `name(1)`.
     pub see_also: &'static [&'static str],
 }
 
-/// The value that a flag was given.
-#[derive(Debug)]
-pub struct Value(pub OsString);
+impl Group {
+    /// All of them, in order.
+    pub const ALL: [Group; 5] = [Group::Input, Group::Method, Group::Count, Group::Output, Group::Common];
 
-/// What the command line asks for.
-pub enum Parsed<A> {
-    /// Do the work.
-    Run(A),
-    /// Print this and be done: help, manual, version, completion.
-    Print(String),
+    /// Its heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Group::Input => "Input",
+            Group::Method => "What",
+            Group::Count => "How many",
+            Group::Output => "Output",
+            Group::Common => "Common",
+        }
+    }
 }
 
 impl<A> Flag<A> {
     /// A switch: it takes no value.
     pub const fn switch(
         long: &'static str,
+        summary: &'static str,
         help: &'static str,
         set: fn(&mut A, Value) -> Result<(), String>,
     ) -> Flag<A> {
-        Flag { long, short: None, value: "", help, default: |_| String::new(), set }
+        Flag::value(long, "", summary, help, set)
     }
 
     /// A flag with a value and no default.
     pub const fn value(
         long: &'static str,
         value: &'static str,
+        summary: &'static str,
         help: &'static str,
         set: fn(&mut A, Value) -> Result<(), String>,
     ) -> Flag<A> {
-        Flag { long, short: None, value, help, default: |_| String::new(), set }
+        let (short, group, default) = (None, Group::Method, (|_| String::new()) as fn(&A) -> String);
+        Flag { long, short, value, summary, help, group, reads: false, default, set }
     }
 
     /// The same flag with a short name.
@@ -104,192 +130,29 @@ impl<A> Flag<A> {
     pub const fn default(self, default: fn(&A) -> String) -> Flag<A> {
         Flag { default, ..self }
     }
-}
 
-impl Value {
-    /// The value as text.
-    pub fn text(&self) -> Result<&str, String> {
-        self.0.to_str().ok_or_else(|| "expected UTF-8 text".to_string())
+    /// The same flag, whose value names a file that is read, or `-`: at most one of those, operands included, is standard input.
+    pub const fn reads(self) -> Flag<A> {
+        Flag { reads: true, group: Group::Input, ..self }
     }
 
-    /// The value as a number of type `T`.
-    pub fn number<T: FromStr>(&self) -> Result<T, String> {
-        self.text()?.parse().map_err(|_| format!("expected {}", number_kind::<T>()))
+    /// The same flag among those of [`Group::Input`].
+    pub const fn input(self) -> Flag<A> {
+        Flag { group: Group::Input, ..self }
     }
 
-    /// The value as a number that is not zero.
-    pub fn positive<T: FromStr + PartialOrd + Default>(&self) -> Result<T, String> {
-        match self.number::<T>()? {
-            number if number > T::default() => Ok(number),
-            _ => Err("expected a number above zero".to_string()),
-        }
+    /// The same flag among those of [`Group::Count`].
+    pub const fn count(self) -> Flag<A> {
+        Flag { group: Group::Count, ..self }
     }
 
-    /// The value as a finite number of 0 or more.
-    pub fn not_negative(&self) -> Result<f64, String> {
-        match self.number::<f64>()? {
-            number if number >= 0.0 && number.is_finite() => Ok(number),
-            _ => Err("expected 0 or more".to_string()),
-        }
+    /// The same flag among those of [`Group::Output`].
+    pub const fn output(self) -> Flag<A> {
+        Flag { group: Group::Output, ..self }
     }
 
-    /// The value as one of a few words.
-    pub fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, String> {
-        let found = choices.iter().find(|(word, _)| OsStr::new(word) == self.0);
-        found.map(|&(_, choice)| choice).ok_or_else(|| {
-            let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-            format!("expected {}", words.join(" or "))
-        })
-    }
-
-    /// The value as the name of a file.
-    pub fn path(&self) -> Result<PathBuf, String> {
-        if self.0.is_empty() { Err("expected a file name".to_string()) } else { Ok(PathBuf::from(&self.0)) }
-    }
-}
-
-fn number_kind<T>() -> &'static str {
-    match std::any::type_name::<T>() {
-        "f64" | "f32" => "a number",
-        _ => "a whole number in range",
-    }
-}
-
-/// The flags that every tool answers by itself.
-pub(crate) const PRINTING: &[(&str, &str, &str)] = &[
-    ("help", "", "Print this text; `-h` prints a short form."),
-    ("version", "", "Print the version."),
-    ("man", "", "Print the manual page (roff; read it with `man -l -`)."),
-    ("completion", "bash|zsh|fish", "Print a completion script for the shell."),
-];
-
-/// Reads the command line. Nothing is read or written before it is known to be right.
-pub fn parse<A: Options>(tool: &Tool<A>, mut parser: lexopt::Parser) -> Result<Parsed<A>, Failure> {
-    let mut options = A::default();
-    options.common().tool = tool.name;
-    while let Some(arg) = parser.next().map_err(Failure::usage)? {
-        let printed = match arg {
-            Arg::Value(operand) => {
-                options.common().operands.push(PathBuf::from(operand));
-                None
-            }
-            Arg::Short('h') => Some(manual::short(tool)),
-            Arg::Long("help") => Some(manual::long(tool)),
-            Arg::Long("version") => Some(format!("{} {}\n", tool.name, env!("CARGO_PKG_VERSION"))),
-            Arg::Long("man") => Some(manual::page(tool)),
-            Arg::Long("completion") => Some(completion(tool, &mut parser)?),
-            Arg::Long(name) => {
-                let flag = tool.flags.iter().find(|flag| flag.long == name);
-                let flag = flag.ok_or_else(|| unknown(tool, name))?;
-                set(flag, &mut options, &mut parser)?;
-                None
-            }
-            Arg::Short(letter) => {
-                let flag = tool.flags.iter().find(|flag| flag.short == Some(letter));
-                let flag = flag.ok_or_else(|| Failure::usage(format!("unknown flag -{letter}")))?;
-                set(flag, &mut options, &mut parser)?;
-                None
-            }
-        };
-        if let Some(text) = printed {
-            return Ok(Parsed::Print(text));
-        }
-    }
-    Ok(Parsed::Run(options))
-}
-
-fn completion<A: Options>(tool: &Tool<A>, parser: &mut lexopt::Parser) -> Result<String, Failure> {
-    let shell = Value(parser.value().map_err(Failure::usage)?);
-    shell
-        .choice(&[("bash", manual::bash as fn(&Tool<A>) -> String), ("zsh", manual::zsh), ("fish", manual::fish)])
-        .map(|script| script(tool))
-        .map_err(|why| Failure::usage(format!("--completion: {why}")))
-}
-
-fn set<A>(flag: &Flag<A>, options: &mut A, parser: &mut lexopt::Parser) -> Result<(), Failure> {
-    let value = if flag.value.is_empty() {
-        OsString::new()
-    } else {
-        parser.value().map_err(|_| Failure::usage(format!("--{} needs a value: {}", flag.long, flag.value)))?
-    };
-    let shown = value.to_string_lossy().into_owned();
-    (flag.set)(options, Value(value)).map_err(|why| Failure::usage(format!("--{} {shown}: {why}", flag.long)))
-}
-
-fn unknown<A>(tool: &Tool<A>, name: &str) -> Failure {
-    let names = tool.flags.iter().map(|flag| flag.long).chain(PRINTING.iter().map(|flag| flag.0));
-    let nearest = names.map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
-    match nearest {
-        Some((distance, known)) if distance <= 1 + name.chars().count() / 3 => {
-            Failure::usage(format!("unknown flag --{name}; did you mean --{known}?"))
-        }
-        _ => Failure::usage(format!("unknown flag --{name}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Default)]
-    struct Args {
-        common: Common,
-        ngrams: u32,
-    }
-
-    impl Options for Args {
-        fn common(&mut self) -> &mut Common {
-            &mut self.common
-        }
-    }
-
-    const TOOL: Tool<Args> = Tool {
-        name: "probe",
-        summary: "a tool for these tests",
-        operands: "[FILE]...",
-        description: &[],
-        sections: &[],
-        flags: &[Flag::value("ngrams", "N", "Sets N.", |args: &mut Args, value| {
-            args.ngrams = value.positive()?;
-            Ok(())
-        })
-        .short('n')],
-        examples: &[],
-        see_also: &[],
-    };
-
-    fn run(words: &[&str]) -> Result<Args, Failure> {
-        let parser = lexopt::Parser::from_iter(std::iter::once("probe").chain(words.iter().copied()));
-        match parse(&TOOL, parser)? {
-            Parsed::Run(args) => Ok(args),
-            Parsed::Print(_) => panic!("printed instead of ran"),
-        }
-    }
-
-    fn refusal(words: &[&str]) -> String {
-        match run(words) {
-            Err(Failure::Usage(message)) => message,
-            _ => panic!("{words:?} was not refused"),
-        }
-    }
-
-    #[test]
-    fn flags_and_operands_mix() {
-        let args = run(&["a", "-n3", "-", "--", "--b"]).unwrap();
-        assert_eq!(args.ngrams, 3);
-        assert_eq!(args.common.operands, ["a", "-", "--b"].map(PathBuf::from));
-    }
-
-    #[test]
-    fn a_misspelt_flag_gets_a_suggestion() {
-        assert_eq!(refusal(&["--ngram", "2"]), "unknown flag --ngram; did you mean --ngrams?");
-        assert_eq!(refusal(&["--xyzzy"]), "unknown flag --xyzzy");
-    }
-
-    #[test]
-    fn a_wrong_value_is_named() {
-        assert_eq!(refusal(&["--ngrams", "two"]), "--ngrams two: expected a whole number in range");
-        assert_eq!(refusal(&["--ngrams", "0"]), "--ngrams 0: expected a number above zero");
-        assert_eq!(refusal(&["--ngrams"]), "--ngrams needs a value: N");
+    /// The same flag among those of [`Group::Common`].
+    pub const fn common(self) -> Flag<A> {
+        Flag { group: Group::Common, ..self }
     }
 }

@@ -3,8 +3,8 @@
 //! A batch is what one read gave, cut after its last newline, so a slow pipe is passed on as it comes. Lines never span
 //! batches, batches never span files, and a last line without a newline counts as a line.
 
-use crate::common::{Common, Shard};
 use crate::failure::{Failure, reading_reason, reason};
+use crate::settings::{Common, Shard};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, Chain, Cursor, Read, Seek, SeekFrom};

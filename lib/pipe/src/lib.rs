@@ -6,12 +6,15 @@
 
 pub mod array;
 pub mod column;
-pub mod common;
+pub mod command;
+mod completion;
 pub mod crew;
 pub mod cut;
+mod entries;
 pub mod failure;
 pub mod flags;
 pub mod folder;
+mod help;
 pub mod input;
 pub mod key;
 pub mod lines;
@@ -21,20 +24,25 @@ pub mod output;
 pub mod progress;
 pub mod record;
 pub mod rows;
+pub mod rules;
 pub mod safetensors;
+pub mod settings;
+pub mod shared;
 pub mod stats;
 mod stream;
 pub mod tokens;
+pub mod value;
 pub mod vectors;
 
-use common::Common;
+use command::Parsed;
 use failure::Failure;
-use flags::{Options, Parsed, Tool};
+use flags::{Options, Tool};
+use settings::Common;
 use std::process::ExitCode;
 
 /// Parses the command line, answers `--help` and its kin, runs the tool, and turns its failure into a message and an exit code.
 pub fn start<A: Options>(tool: &Tool<A>, run: fn(A) -> Result<(), Failure>) -> ExitCode {
-    let outcome = flags::parse(tool, lexopt::Parser::from_env()).and_then(|parsed| match parsed {
+    let outcome = command::parse(tool, lexopt::Parser::from_env()).and_then(|parsed| match parsed {
         Parsed::Run(options) => run(options),
         Parsed::Print(text) => output::Output::stdout().write(text.as_bytes()),
     });

@@ -3,11 +3,11 @@
 //! The input is cut into batches, which are the jobs of a [crew]: memory does not grow with the input, and the order of the results
 //! is that of the lines however many workers there are.
 
-use crate::common::{Common, OnError};
 use crate::crew::{self, Hand};
 use crate::failure::Failure;
 use crate::input::{Batch, Input, Source};
 use crate::progress::Meter;
+use crate::settings::{Common, OnError};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};

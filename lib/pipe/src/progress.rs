@@ -1,6 +1,6 @@
 //! How far the work has come: one line on stderr, rewritten in place.
 
-use crate::common::{Common, Progress};
+use crate::settings::{Common, Progress};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 

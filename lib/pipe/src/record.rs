@@ -4,8 +4,8 @@
 //! bytes rather than into `str`: Python writes lone surrogates (`"\ud800"`), which UTF-8 text cannot hold. They come out as the
 //! three bytes that the general UTF-8 scheme would give them (WTF-8). Of equal names in an object the last wins, as in Python.
 
-use crate::common::Common;
 use crate::failure::Failure;
+use crate::settings::Common;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;

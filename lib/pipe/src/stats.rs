@@ -1,9 +1,9 @@
 //! `--stats FILE`: one JSON object about a run.
 
-use crate::common::Common;
 use crate::failure::Failure;
 use crate::lines::Tally;
 use crate::output::Output;
+use crate::settings::Common;
 use serde_json::{Map, Value};
 
 /// The object to write, field by field.

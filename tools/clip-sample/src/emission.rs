@@ -5,7 +5,6 @@ use crate::draws::Draws;
 use crate::rows::{NONE, Rows};
 use crate::shuffle::Shuffle;
 use pipe::column::unequal;
-use pipe::common::Common;
 use pipe::failure::Failure;
 use pipe::folder::Folder;
 use pipe::input::{Input, Source};
@@ -14,6 +13,7 @@ use pipe::lines::{Tally, split};
 use pipe::output::Output;
 use pipe::progress::Meter;
 use pipe::record::Reader;
+use pipe::settings::Common;
 use std::path::Path;
 use std::sync::Arc;
 

@@ -18,13 +18,15 @@ mod temporary;
 use cut::Cut;
 use draws::{Draws, Parts, Pool};
 use emission::{Emission, Sink, Taken};
-use pipe::common::{self, Common, exclude};
 use pipe::cut::first_row;
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Tool};
 use pipe::input::Input;
 use pipe::lines::Tally;
 use pipe::output::Output;
+use pipe::settings::Common;
+use pipe::settings::exclude;
+use pipe::shared;
 use pipe::stats::Stats;
 use plan::{Plan, Rounding, Rules};
 use rows::{Layout, Rows};
@@ -76,13 +78,14 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "clusters",
         "FILE",
-        "The column of clusters: a row a document, as kmeans-assign(1) writes it, the cluster and the distance; other columns will do that have the cluster alone. A row whose cluster is `-1` or `nan` is missing and never drawn.",
+        "The column of clusters: a row a document, as kmeans-assign(1) writes it, the cluster and the distance; other columns will do that have the cluster alone",
+        "A row whose cluster is `-1` or `nan` is missing and never drawn.",
         |args: &mut Args, value| {
             args.clusters = Some(value.path()?);
             Ok(())
         },
     ),
-    Flag::value("count", "N", "Draw N documents, repeats counted.", |args: &mut Args, value| {
+    Flag::value("count", "N", "Draw N documents, repeats counted", "", |args: &mut Args, value| {
         args.count = Some(value.number()?);
         Ok(())
     })
@@ -90,7 +93,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "fraction",
         "F",
-        "Draw this many times the documents of the clusters that are not excluded, rounded to the nearest; above 1 it takes --clip.",
+        "Draw this many times the documents of the clusters that are not excluded, rounded to the nearest; above 1 it takes --clip",
+        "",
         |args: &mut Args, value| {
             args.fraction = Some(value.not_negative()?);
             Ok(())
@@ -99,7 +103,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "tokens-max",
         "T",
-        "Draw documents that have T tokens together at the most, each cluster as many as its share of T allows, up to the first that does not fit. Needs --length-field.",
+        "Draw documents that have T tokens together at the most, each cluster as many as its share of T allows, up to the first that does not fit",
+        "Needs --length-field.",
         |args: &mut Args, value| {
             args.tokens_max = Some(value.number()?);
             Ok(())
@@ -108,7 +113,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "split",
         "NAME=N,...",
-        "Draw several corpora at once, N documents for each NAME, which share no document. Needs --out.",
+        "Draw several corpora at once, N documents for each NAME, which share no document",
+        "Needs --out.",
         |args: &mut Args, value| {
             args.split = Some(parts(value.text()?)?);
             Ok(())
@@ -117,7 +123,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "out",
         "DIR",
-        "The folder for the files of a split, `DIR/NAME.jsonl`. It must not be there, or be empty; it appears when all is written.",
+        "The folder for the files of a split, `DIR/NAME.jsonl`",
+        "It must not be there, or be empty; it appears when all is written.",
         |args: &mut Args, value| {
             args.out = Some(value.path()?);
             Ok(())
@@ -126,7 +133,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "by",
         "equal|size|density|diversity|loss|FILE",
-        "What a cluster's share goes by: see Shares. A FILE has a line for each cluster: the cluster, TAB, its share on any scale.",
+        "What a cluster's share goes by: see Shares",
+        "A FILE has a line for each cluster: the cluster, TAB, its share on any scale.",
         |args: &mut Args, value| {
             args.by = Some(match value.text()? {
                 "equal" => By::Equal,
@@ -143,20 +151,22 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "table",
         "FILE",
-        "What is known of the clusters: the output of cluster-stats(1), or TAB-separated text with a header that names its columns. See Tables.",
+        "What is known of the clusters: the output of cluster-stats(1), or TAB-separated text with a header that names its columns",
+        "See Tables.",
         |args: &mut Args, value| {
             args.table = Some(value.path()?);
             Ok(())
         },
     ),
-    Flag::value("exclude", "FILE", "Clusters to leave out, one a line.", |args: &mut Args, value| {
+    Flag::value("exclude", "FILE", "Clusters to leave out, one a line", "", |args: &mut Args, value| {
         args.exclude = Some(value.path()?);
         Ok(())
     }),
     Flag::value(
         "clip",
         "C",
-        "Draw a document C times at the most, up to 65535. 1, the default, is sampling without replacement; with more, a document that was drawn C times leaves the pool, as in ClusterClip.",
+        "Draw a document C times at the most, up to 65535",
+        "1, the default, is sampling without replacement; with more, a document that was drawn C times leaves the pool, as in ClusterClip.",
         |args: &mut Args, value| {
             args.clip = Some(value.number()?).filter(|clip| (1..=CLIP_MAX).contains(clip));
             args.clip.map(drop).ok_or_else(|| format!("expected a whole number from 1 to {CLIP_MAX}"))
@@ -165,7 +175,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "shares",
         "exact|drawn",
-        "How shares become numbers: exact gives each cluster its share to the document; drawn draws one cluster after another in proportion to the shares, so that numbers vary with the seed as they do in ClusterClip. Without it, exact where --clip is 1 or a budget is in tokens, otherwise drawn.",
+        "How shares become numbers: exact gives each cluster its share to the document; drawn draws one cluster after another in proportion to the shares, so that numbers vary with the seed as they do in ClusterClip",
+        "Without it, exact where --clip is 1 or a budget is in tokens, otherwise drawn.",
         |args: &mut Args, value| {
             args.drawn = Some(value.choice(&[("exact", false), ("drawn", true)])?);
             Ok(())
@@ -174,7 +185,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "size-weight",
         "W",
-        "With --by diversity: how much the size counts. Without it 0.33.",
+        "With --by diversity: how much the size counts",
+        "Without it 0.33.",
         |args: &mut Args, value| {
             args.size_weight = Some(value.not_negative()?);
             Ok(())
@@ -183,7 +195,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "density-weight",
         "W",
-        "With --by density or diversity: how much the mean distance counts. Without it 0.5 and 0.33.",
+        "With --by density or diversity: how much the mean distance counts",
+        "Without it 0.5 and 0.33.",
         |args: &mut Args, value| {
             args.density_weight = Some(value.not_negative()?);
             Ok(())
@@ -192,7 +205,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "diversity-weight",
         "W",
-        "With --by diversity: how much the distance to the other clusters counts. Without it 0.33.",
+        "With --by diversity: how much the distance to the other clusters counts",
+        "Without it 0.33.",
         |args: &mut Args, value| {
             args.diversity_weight = Some(value.not_negative()?);
             Ok(())
@@ -201,7 +215,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "compat",
         "minicorpus",
-        "Round each cluster's number as MiniCorpus' scripts do, and drop what a cluster cannot fill: see Shares. Goes with --clip 1 and a --count or --fraction.",
+        "Round each cluster's number as MiniCorpus' scripts do, and drop what a cluster cannot fill: see Shares",
+        "Goes with --clip 1 and a --count or --fraction.",
         |args: &mut Args, value| {
             args.minicorpus = value.choice(&[("minicorpus", true)])?;
             Ok(())
@@ -209,7 +224,8 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     Flag::switch(
         "plan",
-        "Print what would be drawn from each cluster of the --table, and read no documents: a header, then cluster, size, share, documents, and how often a document is drawn on average.",
+        "Print what would be drawn from each cluster of the --table, and read no documents: a header, then cluster, size, share, documents, and how often a document is drawn on average",
+        "",
         |args: &mut Args, _| {
             args.plan = true;
             Ok(())
@@ -217,7 +233,8 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     Flag::switch(
         "print-keys",
-        "Print the key of each document, a row a document, and draw nothing. paste(1) puts it beside the column for --key-field.",
+        "Print the key of each document, a row a document, and draw nothing",
+        "paste(1) puts it beside the column for --key-field.",
         |args: &mut Args, _| {
             args.print_keys = true;
             Ok(())
@@ -226,34 +243,37 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "order",
         "input|random",
-        "The order of the output: that of the input, repeats one after another, or a random one of all draws, in which only documents that are equal to the byte stand together.",
+        "The order of the output: that of the input, repeats one after another, or a random one of all draws, in which only documents that are equal to the byte stand together",
+        "",
         |args: &mut Args, value| {
             args.random_order = value.choice(&[("input", false), ("random", true)])?;
             Ok(())
         },
     )
     .default(|_| "input".to_string()),
-    Flag::value("cluster-field", "I", "Field of the cluster, counted from 1. Without it 1.", |args: &mut Args, value| {
+    Flag::value("cluster-field", "I", "Field of the cluster, counted from 1", "Without it 1.", |args: &mut Args, value| {
         args.cluster_field = Some(value.positive()?);
         Ok(())
     }),
     Flag::value(
         "distance-field",
         "I",
-        "Field of the distance, which --by density reads where there is no table. Without it the one behind the cluster.",
+        "Field of the distance, which --by density reads where there is no table",
+        "Without it the one behind the cluster.",
         |args: &mut Args, value| {
             args.distance_field = Some(value.positive()?);
             Ok(())
         },
     ),
-    Flag::value("length-field", "I", "Field of the length in tokens.", |args: &mut Args, value| {
+    Flag::value("length-field", "I", "Field of the length in tokens", "", |args: &mut Args, value| {
         args.length_field = Some(value.positive()?);
         Ok(())
     }),
     Flag::value(
         "key-field",
         "I",
-        "Field of the document's key. Without it keys are made from the documents, which are read twice then, or copied to a temporary file where they come from a pipe.",
+        "Field of the document's key",
+        "Without it keys are made from the documents, which are read twice then, or copied to a temporary file where they come from a pipe.",
         |args: &mut Args, value| {
             args.key_field = Some(value.positive()?);
             Ok(())
@@ -262,7 +282,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "write-cut",
         "FILE",
-        "Draw nothing; write the thresholds that this sample comes down to. The column holds all shards, one after another; documents are read for their keys only, and not at all with --key-field.",
+        "Draw nothing; write the thresholds that this sample comes down to",
+        "The column holds all shards, one after another; documents are read for their keys only, and not at all with --key-field.",
         |args: &mut Args, value| {
             args.write_cut = Some(value.path()?);
             Ok(())
@@ -271,7 +292,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "cut",
         "FILE",
-        "Apply thresholds to one shard: the documents and the column are the shard's.",
+        "Apply thresholds to one shard: the documents and the column are the shard's",
+        "",
         |args: &mut Args, value| {
             args.cut = Some(value.path()?);
             Ok(())
@@ -280,18 +302,19 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "first-row",
         "R",
-        "With --cut: how many rows stand before this shard. Needed only where a cut falls between equal documents.",
+        "With --cut: how many rows stand before this shard",
+        "Needed only where a cut falls between equal documents.",
         |args: &mut Args, value| {
             args.first_row = Some(value.number()?);
             Ok(())
         },
     ),
-    common::seed(),
-    common::id_field(),
-    common::shard(),
-    common::threads(),
-    common::stats(),
-    common::progress(),
+    shared::seed(),
+    shared::id_field(),
+    shared::shard(),
+    shared::threads(),
+    shared::stats(),
+    shared::progress(),
 ];
 
 const TOOL: Tool<Args> = Tool {
@@ -352,6 +375,7 @@ const TOOL: Tool<Args> = Tool {
         ),
     ],
     flags: FLAGS,
+    rules: &[],
     examples: &[
         Example {
             about: "Two documents of each kind, kinds being the clusters here:",

@@ -5,9 +5,9 @@ use crate::census::{self, Cluster};
 use crate::draws::{Parts, Stock};
 use crate::share::{self, By, Weights};
 use pipe::column::{write_integer, write_number};
-use pipe::common::Common;
 use pipe::failure::Failure;
 use pipe::note;
+use pipe::settings::Common;
 use std::path::Path;
 
 /// How shares become numbers.

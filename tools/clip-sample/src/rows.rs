@@ -3,13 +3,13 @@
 use crate::census::{Cluster, read_cluster};
 use crate::temporary::Spool;
 use pipe::column::{fields, read_integer, read_number, unequal, unexpected};
-use pipe::common::Common;
 use pipe::failure::Failure;
 use pipe::input::Input;
 use pipe::key::{document_key, read_key, write_key};
 use pipe::lines::{Lines, Tally, Worker};
 use pipe::output::Output;
 use pipe::record::Reader;
+use pipe::settings::Common;
 use std::ops::ControlFlow;
 use std::path::Path;
 

@@ -10,7 +10,6 @@ mod partition;
 use annotation::{Documents, Examiner, Form, write_fields};
 use partition::{Limits, Partition};
 use pipe::column::{field, read_cluster, read_number, unexpected};
-use pipe::common::{self, Common};
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Tool};
 use pipe::folder::Folder;
@@ -18,6 +17,8 @@ use pipe::input::Input;
 use pipe::lines::Lines;
 use pipe::note;
 use pipe::rows::Rows;
+use pipe::settings::Common;
+use pipe::shared;
 use pipe::stats::Stats;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "clusters",
         "FILE",
-        "The column of clusters: a row a document, as kmeans-assign(1) writes it: the number of its cluster, then its distance. `-1` and `nan` are no cluster.",
+        "The column of clusters: a row a document, as kmeans-assign(1) writes it: the number of its cluster, then its distance",
+        "`-1` and `nan` are no cluster.",
         |args: &mut Args, value| {
             args.clusters = Some(value.path()?);
             Ok(())
@@ -54,20 +56,22 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "out",
         "DIR",
-        "The folder to make. An empty one may be there; one with something in it is refused.",
+        "The folder to make",
+        "An empty one may be there; one with something in it is refused.",
         |args: &mut Args, value| {
             args.out = Some(value.path()?);
             Ok(())
         },
     ),
-    Flag::value("max-lines", "N", "Begin another file of the cluster after N lines.", |args: &mut Args, value| {
+    Flag::value("max-lines", "N", "Begin another file of the cluster after N lines", "", |args: &mut Args, value| {
         args.lines_max = Some(value.positive()?);
         Ok(())
     }),
     Flag::value(
         "max-bytes",
         "B",
-        "Begin another file of the cluster where one line more would make more than B bytes. A line that is longer has a file to itself.",
+        "Begin another file of the cluster where one line more would make more than B bytes",
+        "A line that is longer has a file to itself.",
         |args: &mut Args, value| {
             args.bytes_max = Some(value.positive()?);
             Ok(())
@@ -75,7 +79,8 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     Flag::switch(
         "annotate",
-        "Add `label`, the cluster, and `score`, the number beside it in the column, to each document, behind its last field; all other bytes stay. A document that is not an object, or has one of these fields, is a bad record.",
+        "Add `label`, the cluster, and `score`, the number beside it in the column, to each document, behind its last field; all other bytes stay",
+        "A document that is not an object, or has one of these fields, is a bad record.",
         |args: &mut Args, _| {
             args.annotate = true;
             Ok(())
@@ -84,7 +89,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "cluster-field",
         "I",
-        "Field of the cluster, counted from 1. Without it 1.",
+        "Field of the cluster, counted from 1",
+        "Without it 1.",
         |args: &mut Args, value| {
             args.cluster_field = Some(value.positive()?);
             Ok(())
@@ -93,7 +99,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "score-field",
         "I",
-        "Field of the score for --annotate. Without it the one behind the cluster.",
+        "Field of the score for --annotate",
+        "Without it the one behind the cluster.",
         |args: &mut Args, value| {
             args.score_field = Some(value.positive()?);
             Ok(())
@@ -101,12 +108,12 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     Flag {
         help: "What a document that --annotate cannot add to does: end the run with exit 1, or go to DIR/missing as it is, counted and reported at the end.",
-        ..common::on_error()
+        ..shared::on_error()
     },
-    common::shard(),
-    common::threads(),
-    common::stats(),
-    common::progress(),
+    shared::shard(),
+    shared::threads(),
+    shared::stats(),
+    shared::progress(),
 ];
 
 const TOOL: Tool<Args> = Tool {
@@ -139,6 +146,7 @@ const TOOL: Tool<Args> = Tool {
         ),
     ],
     flags: FLAGS,
+    rules: &[],
     examples: &[
         Example {
             about: "Two clusters by a column that is made by hand:",

@@ -14,7 +14,6 @@ mod summary;
 
 use cluster::Model;
 use layout::{Shown, Wanted};
-use pipe::common::{self, Common, exclude};
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Tool};
 use pipe::input::Input;
@@ -23,6 +22,9 @@ use pipe::note;
 use pipe::output::Output;
 use pipe::record::Reader;
 use pipe::rows::Rows;
+use pipe::settings::Common;
+use pipe::settings::exclude;
+use pipe::shared;
 use pipe::stats::Stats;
 use rows::{Layout, PartReader, RowReader, TextReader};
 use std::ops::ControlFlow;
@@ -72,16 +74,17 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "documents",
         "FILE",
-        "The documents that the rows are of, for the texts nearest to the centroids and farthest from them. Given several times, the files are read one after another.",
+        "The documents that the rows are of, for the texts nearest to the centroids and farthest from them",
+        "Given several times, the files are read one after another.",
         |args: &mut Args, value| {
             args.documents.push(value.path()?);
             Ok(())
         },
     ),
-    common::field(),
-    common::template(),
-    common::id_field(),
-    Flag::value("examples", "N", "Texts to show at each end.", |args: &mut Args, value| {
+    shared::field(),
+    shared::template(),
+    shared::id_field(),
+    Flag::value("examples", "N", "Texts to show at each end", "", |args: &mut Args, value| {
         args.examples = value.number()?;
         Ok(())
     })
@@ -89,7 +92,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "chars",
         "N",
-        "Characters (Unicode code points) of a text to show, from its beginning.",
+        "Characters (Unicode code points) of a text to show, from its beginning",
+        "",
         |args: &mut Args, value| {
             args.chars = value.number()?;
             Ok(())
@@ -99,7 +103,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "quantiles",
         "Q,Q,...",
-        "Which quantiles of the distances to show, from 0 to 1.",
+        "Which quantiles of the distances to show, from 0 to 1",
+        "",
         |args: &mut Args, value| {
             args.quantiles = value.text()?.to_string();
             quantiles(&args.quantiles).map(drop)
@@ -109,7 +114,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "centroids",
         "FILE",
-        "The centroids, as kmeans-fit(1) writes them, or a `.npy` array: each has an object then, with rows or without, and a cluster that is none of them is an error.",
+        "The centroids, as kmeans-fit(1) writes them, or a `.npy` array: each has an object then, with rows or without, and a cluster that is none of them is an error",
+        "",
         |args: &mut Args, value| {
             args.centroids = Some(value.path()?);
             Ok(())
@@ -117,7 +123,8 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     Flag::switch(
         "diversity",
-        "Show the mean cosine distance of each centroid to all others; needs --centroids.",
+        "Show the mean cosine distance of each centroid to all others; needs --centroids",
+        "",
         |args: &mut Args, _| {
             args.diversity = true;
             Ok(())
@@ -125,7 +132,8 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     Flag::switch(
         "add",
-        "The input is the output of cluster-stats over parts of the rows: add them up.",
+        "The input is the output of cluster-stats over parts of the rows: add them up",
+        "",
         |args: &mut Args, _| {
             args.add = true;
             Ok(())
@@ -133,7 +141,8 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     Flag::switch(
         "minicorpus",
-        "Write one object for all clusters, in the layout of MiniCorpus' `cluster_info_for_inspection.json`, with an entry for each number from 0 to the largest. --add does not read it.",
+        "Write one object for all clusters, in the layout of MiniCorpus' `cluster_info_for_inspection.json`, with an entry for each number from 0 to the largest",
+        "--add does not read it.",
         |args: &mut Args, _| {
             args.minicorpus = true;
             Ok(())
@@ -142,7 +151,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "cluster-field",
         "I",
-        "Field of the cluster, counted from 1. Without it 1.",
+        "Field of the cluster, counted from 1",
+        "Without it 1.",
         |args: &mut Args, value| {
             args.cluster_field = Some(value.positive()?);
             Ok(())
@@ -151,7 +161,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "distance-field",
         "I",
-        "Field of the distance. Without it the one behind the cluster.",
+        "Field of the distance",
+        "Without it the one behind the cluster.",
         |args: &mut Args, value| {
             args.distance_field = Some(value.positive()?);
             Ok(())
@@ -159,15 +170,15 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     Flag {
         help: "What a bad document does: end the run with exit 1, or have no text to show; its row counts all the same. A bad row of the column always ends the run.",
-        ..common::on_error()
+        ..shared::on_error()
     },
     Flag {
         help: "Take the I-th (from 0) of N parts of each document file, whose rows the column has then; without --documents, of each column file. Refused for pipes and compressed input.",
-        ..common::shard()
+        ..shared::shard()
     },
-    common::threads(),
-    common::stats(),
-    common::progress(),
+    shared::threads(),
+    shared::stats(),
+    shared::progress(),
 ];
 
 const TOOL: Tool<Args> = Tool {
@@ -208,6 +219,7 @@ const TOOL: Tool<Args> = Tool {
         ),
     ],
     flags: FLAGS,
+    rules: &[],
     examples: &[
         Example {
             about: "Two clusters by a column that is made by hand, and their sizes:",

@@ -7,13 +7,14 @@ mod weight;
 
 use ngram::buckets::Parameters;
 use ngram::counts::{Counts, difference};
-use pipe::common::{self, Common};
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Tool};
 use pipe::input::Input;
 use pipe::lines::Lines;
 use pipe::output::Output;
 use pipe::record::Reader;
+use pipe::settings::Common;
+use pipe::shared;
 use pipe::stats::Stats;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "raw",
         "FILE",
-        "Counts of the corpus to choose from, as ngram-hash(1) writes them.",
+        "Counts of the corpus to choose from, as ngram-hash(1) writes them",
+        "",
         |args: &mut Args, value| {
             args.raw = Some(value.path()?);
             Ok(())
@@ -48,25 +50,26 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "target",
         "FILE",
-        "Counts of the corpus to resemble. Given again, another target with a weight column of its own.",
+        "Counts of the corpus to resemble",
+        "Given again, another target with a weight column of its own.",
         |args: &mut Args, value| {
             args.targets.push(value.path()?);
             Ok(())
         },
     ),
-    Flag::value("smoothing", "A", "Pseudo-count added to every bucket of a target.", |args: &mut Args, value| {
+    Flag::value("smoothing", "A", "Pseudo-count added to every bucket of a target", "", |args: &mut Args, value| {
         args.smoothing = value.not_negative()?;
         Ok(())
     })
     .default(|args| args.smoothing.to_string()),
-    common::field(),
-    common::template(),
-    common::id_field(),
-    common::shard(),
-    common::on_error(),
-    common::threads(),
-    common::stats(),
-    common::progress(),
+    shared::field(),
+    shared::template(),
+    shared::id_field(),
+    shared::shard(),
+    shared::on_error(),
+    shared::threads(),
+    shared::stats(),
+    shared::progress(),
 ];
 
 const TOOL: Tool<Args> = Tool {
@@ -86,6 +89,7 @@ const TOOL: Tool<Args> = Tool {
         ],
     )],
     flags: FLAGS,
+    rules: &[],
     examples: &[
         Example {
             about: "Weigh a corpus against a target:",

@@ -107,7 +107,7 @@ impl Worker for WeightRows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pipe::common::Common;
+    use pipe::settings::Common;
 
     #[test]
     fn one_target_or_many_give_the_same_weights() {

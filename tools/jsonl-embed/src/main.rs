@@ -11,13 +11,15 @@ use embedding::{Embedding, Long};
 use model::folder::Model;
 use model::hash::{DIM, DIM_MAX};
 use model::pooling::Pooling;
-use pipe::common::{self, Common, exclude};
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Tool, Value};
 use pipe::input::Input;
 use pipe::lines::Lines;
 use pipe::output::Output;
 use pipe::record::Reader;
+use pipe::settings::Common;
+use pipe::settings::exclude;
+use pipe::shared;
 use pipe::stats::Stats;
 use pipe::vectors::{Dtype, VectorWriter};
 use rows::VectorRows;
@@ -63,7 +65,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "model",
         "DIR|hash[:DIM]",
-        "A folder as sentence-transformers or Hugging Face write it, or `hash`, which needs no file and compares texts by their words alone, with DIM values a vector.",
+        "A folder as sentence-transformers or Hugging Face write it, or `hash`, which needs no file and compares texts by their words alone, with DIM values a vector",
+        "",
         |args: &mut Args, value| {
             args.model = source(value)?;
             Ok(())
@@ -73,7 +76,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "pooling",
         "mean|cls|last",
-        "Which tokens make the vector: the mean of all, the first, the last. Without it, what the folder says.",
+        "Which tokens make the vector: the mean of all, the first, the last",
+        "Without it, what the folder says.",
         |args: &mut Args, value| {
             let choices = [("mean", Pooling::Mean), ("cls", Pooling::Cls), ("last", Pooling::Last)];
             args.pooling = Some(value.choice(&choices)?);
@@ -83,7 +87,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "max-length",
         "N",
-        "Cut texts at N tokens, special ones included. Without it, what the folder says.",
+        "Cut texts at N tokens, special ones included",
+        "Without it, what the folder says.",
         |args: &mut Args, value| {
             args.length_max = Some(value.positive()?);
             Ok(())
@@ -92,7 +97,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "long",
         "cut|chunk-mean",
-        "What becomes of a text that is longer: it is cut, or it is embedded in consecutive windows whose vectors are averaged by their length in tokens, and normalised again if vectors are.",
+        "What becomes of a text that is longer: it is cut, or it is embedded in consecutive windows whose vectors are averaged by their length in tokens, and normalised again if vectors are",
+        "",
         |args: &mut Args, value| {
             args.long = value.choice(&[("cut", Long::Cut), ("chunk-mean", Long::ChunkMean)])?;
             Ok(())
@@ -102,20 +108,22 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "normalize",
         "yes|no",
-        "Whether vectors leave with length one. Without it, what the folder says.",
+        "Whether vectors leave with length one",
+        "Without it, what the folder says.",
         |args: &mut Args, value| {
             args.normalize = Some(value.choice(&[("yes", true), ("no", false)])?);
             Ok(())
         },
     ),
-    Flag::value("prefix", "TEXT", "Put this before every text, such as `query: `.", |args: &mut Args, value| {
+    Flag::value("prefix", "TEXT", "Put this before every text, such as `query: `", "", |args: &mut Args, value| {
         args.prefix = Some(value.text()?.to_string());
         Ok(())
     }),
     Flag::value(
         "prompt",
         "NAME",
-        "Put the folder's prompt of this name before every text. Without it, the folder's default prompt, if it has one.",
+        "Put the folder's prompt of this name before every text",
+        "Without it, the folder's default prompt, if it has one.",
         |args: &mut Args, value| {
             args.prompt = Some(value.text()?.to_string());
             Ok(())
@@ -124,7 +132,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "precision",
         "auto|f32|bf16",
-        "What the factors of matrix products are rounded to; sums are 32-bit floats either way. `auto` takes bf16 where the processor has instructions for it (AMX, AVX512-BF16), else f32.",
+        "What the factors of matrix products are rounded to; sums are 32-bit floats either way",
+        "`auto` takes bf16 where the processor has instructions for it (AMX, AVX512-BF16), else f32.",
         |args: &mut Args, value| {
             let choices = [("auto", None), ("f32", Some(Precision::F32)), ("bf16", Some(Precision::Bf16))];
             args.precision = value.choice(&choices)?;
@@ -132,7 +141,7 @@ const FLAGS: &[Flag<Args>] = &[
         },
     )
     .default(|_| "auto".to_string()),
-    Flag::value("dtype", "f32|f16", "How the output stores a number.", |args: &mut Args, value| {
+    Flag::value("dtype", "f32|f16", "How the output stores a number", "", |args: &mut Args, value| {
         args.dtype = Some(value.choice(&[("f32", Dtype::F32), ("f16", Dtype::F16)])?);
         Ok(())
     })
@@ -140,20 +149,21 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "dim",
         "D",
-        "Keep the first D values of a vector (for models that were trained so), and normalise again if vectors are.",
+        "Keep the first D values of a vector (for models that were trained so), and normalise again if vectors are",
+        "",
         |args: &mut Args, value| {
             args.dim = Some(value.positive()?);
             Ok(())
         },
     ),
-    common::field(),
-    common::template(),
-    common::shard(),
-    common::on_error(),
-    common::device(),
-    common::threads(),
-    common::stats(),
-    common::progress(),
+    shared::field(),
+    shared::template(),
+    shared::shard(),
+    shared::on_error(),
+    shared::device(),
+    shared::threads(),
+    shared::stats(),
+    shared::progress(),
 ];
 
 const TOOL: Tool<Args> = Tool {
@@ -172,6 +182,7 @@ const TOOL: Tool<Args> = Tool {
         ],
     )],
     flags: FLAGS,
+    rules: &[],
     examples: &[
         Example {
             about: "Embed without any model file, into an array that numpy loads:",

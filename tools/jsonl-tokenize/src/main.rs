@@ -7,13 +7,14 @@
 mod rows;
 
 use model::tokens::Tokens;
-use pipe::common::{self, Common};
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Tool};
 use pipe::input::Input;
 use pipe::lines::Lines;
 use pipe::output::Output;
 use pipe::record::Reader;
+use pipe::settings::Common;
+use pipe::shared;
 use pipe::stats::Stats;
 use pipe::tokens::{Dtype, TokenWriter};
 use rows::{Frame, TokenRows};
@@ -50,7 +51,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "tokenizer",
         "FILE",
-        "The tokenizer: a tokenizer.json of Hugging Face, or a SentencePiece model (Unigram, BPE).",
+        "The tokenizer: a tokenizer.json of Hugging Face, or a SentencePiece model (Unigram, BPE)",
+        "",
         |args: &mut Args, value| {
             args.tokenizer = Some(value.path()?);
             Ok(())
@@ -58,27 +60,29 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     Flag::switch(
         "bos",
-        "Begin each document with the token that begins texts. With --bos or --eos, nothing else is put around the text.",
+        "Begin each document with the token that begins texts",
+        "With --bos or --eos, nothing else is put around the text.",
         |args: &mut Args, _| {
             args.bos.wanted = true;
             Ok(())
         },
     ),
-    Flag::switch("eos", "End each document with the token that ends texts.", |args: &mut Args, _| {
+    Flag::switch("eos", "End each document with the token that ends texts", "", |args: &mut Args, _| {
         args.eos.wanted = true;
         Ok(())
     }),
-    Flag::value("bos-token", "TOKEN", "The token for --bos, which this implies.", |args: &mut Args, value| {
+    Flag::value("bos-token", "TOKEN", "The token for --bos, which this implies", "", |args: &mut Args, value| {
         args.bos = Edge { wanted: true, token: Some(value.text()?.to_string()) };
         Ok(())
     }),
-    Flag::value("eos-token", "TOKEN", "The token for --eos, which this implies.", |args: &mut Args, value| {
+    Flag::value("eos-token", "TOKEN", "The token for --eos, which this implies", "", |args: &mut Args, value| {
         args.eos = Edge { wanted: true, token: Some(value.text()?.to_string()) };
         Ok(())
     }),
     Flag::switch(
         "no-special",
-        "Do not put around the text what the tokenizer.json says (its post-processor: [CLS] and [SEP], <s>).",
+        "Do not put around the text what the tokenizer.json says (its post-processor: [CLS] and [SEP], <s>)",
+        "",
         |args: &mut Args, _| {
             args.no_special = true;
             Ok(())
@@ -87,7 +91,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "max-tokens",
         "N",
-        "Cut documents at N tokens, those around the text included, which stay. Without it documents are whole: the limit and padding in a tokenizer.json are not heeded.",
+        "Cut documents at N tokens, those around the text included, which stay",
+        "Without it documents are whole: the limit and padding in a tokenizer.json are not heeded.",
         |args: &mut Args, value| {
             args.tokens_max = Some(value.positive()?);
             Ok(())
@@ -96,7 +101,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "dtype",
         "auto|u16|u32|i32|i64",
-        "How the output stores a number. `auto` takes u16 where every id of the vocabulary, added tokens included, is below 65,536, else u32; see Output.",
+        "How the output stores a number",
+        "`auto` takes u16 where every id of the vocabulary, added tokens included, is below 65,536, else u32; see Output.",
         |args: &mut Args, value| {
             let choices = [
                 ("auto", None),
@@ -110,13 +116,13 @@ const FLAGS: &[Flag<Args>] = &[
         },
     )
     .default(|_| "auto".to_string()),
-    common::field(),
-    common::template(),
-    common::shard(),
-    common::on_error(),
-    common::threads(),
-    common::stats(),
-    common::progress(),
+    shared::field(),
+    shared::template(),
+    shared::shard(),
+    shared::on_error(),
+    shared::threads(),
+    shared::stats(),
+    shared::progress(),
 ];
 
 const TOOL: Tool<Args> = Tool {
@@ -153,6 +159,7 @@ const TOOL: Tool<Args> = Tool {
         ),
     ],
     flags: FLAGS,
+    rules: &[],
     examples: &[
         Example {
             about: "An array that numpy.load reads, each document between the tokens that begin and end texts:",

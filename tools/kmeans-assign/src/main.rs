@@ -12,12 +12,14 @@ use cluster::sums::Partial;
 use cluster::weights::Weights;
 use compute::kmeans::{Metric, WEIGHT_ONE};
 use gpu::device::Device;
-use pipe::common::{self, Common, exclude};
 use pipe::crew;
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Tool};
 use pipe::output::Output;
 use pipe::progress::Meter;
+use pipe::settings::Common;
+use pipe::settings::exclude;
+use pipe::shared;
 use pipe::stats::Stats;
 use pipe::vectors::Vectors;
 use std::ops::ControlFlow;
@@ -46,7 +48,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "centroids",
         "FILE",
-        "The centroids: a model as kmeans-fit(1) writes it, or a `.npy` array of shape (k, dim) of 16, 32 or 64-bit floats; the latter are rounded to 32 bits.",
+        "The centroids: a model as kmeans-fit(1) writes it, or a `.npy` array of shape (k, dim) of 16, 32 or 64-bit floats; the latter are rounded to 32 bits",
+        "",
         |args: &mut Args, value| {
             args.centroids = Some(value.path()?);
             Ok(())
@@ -55,7 +58,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "metric",
         "cosine|euclidean",
-        "What nearness means, where the centroids do not say it (without it cosine). One that contradicts the model is refused.",
+        "What nearness means, where the centroids do not say it (without it cosine)",
+        "One that contradicts the model is refused.",
         |args: &mut Args, value| {
             args.metric = Some(value.choice(&METRICS)?);
             Ok(())
@@ -63,7 +67,8 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     Flag::switch(
         "similarity",
-        "Print the cosine similarity, 1 minus the distance, instead of the distance.",
+        "Print the cosine similarity, 1 minus the distance, instead of the distance",
+        "",
         |args: &mut Args, _| {
             args.similarity = true;
             Ok(())
@@ -72,7 +77,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "top",
         "M",
-        "Print the M nearest centroids, nearest first: M pairs a row, 65,536 at the most. Where there are fewer, the rest is `-1<TAB>nan`.",
+        "Print the M nearest centroids, nearest first: M pairs a row, 65,536 at the most",
+        "Where there are fewer, the rest is `-1<TAB>nan`.",
         |args: &mut Args, value| {
             args.top = Some(value.positive().ok().filter(|&top| top <= TOP_MAX).ok_or("expected 1 to 65536")?);
             Ok(())
@@ -81,7 +87,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "sums",
         "FILE",
-        "Print no column; write what the vectors of each cluster add up to, from which `kmeans-fit --from-sums` makes the next centroids.",
+        "Print no column; write what the vectors of each cluster add up to, from which `kmeans-fit --from-sums` makes the next centroids",
+        "",
         |args: &mut Args, value| {
             args.sums = Some(value.path()?);
             Ok(())
@@ -90,19 +97,20 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "weights",
         "COLUMN",
-        "With --sums: how often each vector counts, a line each; the first field, a number of 0 or more, below 2^40, rounded to a multiple of 2^-20. A vector beside `nan` is missing. With --shard the column is that of the whole input, too.",
+        "With --sums: how often each vector counts, a line each; the first field, a number of 0 or more, below 2^40, rounded to a multiple of 2^-20",
+        "A vector beside `nan` is missing. With --shard the column is that of the whole input, too.",
         |args: &mut Args, value| {
             args.weights = Some(value.path()?);
             Ok(())
         },
     ),
-    common::raw(),
-    common::shard_of_rows(),
-    common::on_error(),
-    common::device_or_gpu(),
-    common::threads(),
-    common::stats(),
-    common::progress(),
+    shared::headerless(),
+    shared::shard_of_rows(),
+    shared::on_error(),
+    shared::device_or_gpu(),
+    shared::threads(),
+    shared::stats(),
+    shared::progress(),
 ];
 
 const TOOL: Tool<Args> = Tool {
@@ -133,6 +141,7 @@ const TOOL: Tool<Args> = Tool {
         ),
     ],
     flags: FLAGS,
+    rules: &[],
     examples: &[
         Example {
             about: "Which of the first three documents is each nearest to? How many to each:",

@@ -26,7 +26,7 @@ fn tool() -> Tool {
             ("--top", "65537"),
             ("--sums", ""),
             ("--weights", ""),
-            ("--raw", "8"),
+            ("--headerless", "8"),
             ("--device", "gpu"),
         ],
         prepare: |folder, _| folder.write("centroids.npy", array(&centroids())),

@@ -4,9 +4,9 @@ use crate::block::Block;
 use cluster::rows::check;
 use cluster::weights::Weights;
 use compute::kmeans::{Metric, WEIGHT_ONE};
-use pipe::common::OnError;
 use pipe::failure::Failure;
 use pipe::key::{noise_bits, uniform};
+use pipe::settings::OnError;
 use pipe::vectors::Vectors;
 use std::path::PathBuf;
 

@@ -6,9 +6,11 @@ use crate::memory;
 use crate::seeding::Method;
 use cluster::model::METRICS;
 use compute::kmeans::{Centroids, Metric};
-use pipe::common::{self, Common, exclude};
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Tool};
+use pipe::settings::Common;
+use pipe::settings::exclude;
+use pipe::shared;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -79,7 +81,7 @@ const METHODS: [(&str, Method); 3] =
 const EMPTIES: [(&str, Empty); 3] = [("split", Empty::Split), ("farthest", Empty::Farthest), ("keep", Empty::Keep)];
 
 const FLAGS: &[Flag<Args>] = &[
-    Flag::value("clusters", "K", "How many centroids. Needed, but with --init FILE.", |args: &mut Args, value| {
+    Flag::value("clusters", "K", "How many centroids", "Needed, but with --init FILE.", |args: &mut Args, value| {
         let k: u32 = value.positive()?;
         args.k = Some(k as usize);
         if k < u32::MAX { Ok(()) } else { Err("expected less than 2^32 - 1".to_string()) }
@@ -88,7 +90,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "metric",
         "cosine|euclidean",
-        "What nearness means. With `cosine` this is spherical k-means: rows count as unit vectors, and centroids have length 1 after every iteration.",
+        "What nearness means",
+        "With `cosine` this is spherical k-means: rows count as unit vectors, and centroids have length 1 after every iteration.",
         |args: &mut Args, value| {
             args.metric = Some(value.choice(&METRICS)?);
             Ok(())
@@ -98,7 +101,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "init",
         "k-means|||k-means++|random|FILE",
-        "Where the first centroids come from: rows that are far from each other, found in a few passes (`k-means||`) or in two passes a centroid (`k-means++`), rows at random, or a file: a model of kmeans-fit or a `.npy` array.",
+        "Where the first centroids come from: rows that are far from each other, found in a few passes (`k-means||`) or in two passes a centroid (`k-means++`), rows at random, or a file: a model of kmeans-fit or a `.npy` array",
+        "",
         |args: &mut Args, value| {
             let word = value.text().ok();
             let method = METHODS.iter().find(|(name, _)| Some(*name) == word).map(|&(_, method)| Init::Rows(method));
@@ -107,21 +111,22 @@ const FLAGS: &[Flag<Args>] = &[
         },
     )
     .default(|_| METHODS[0].0.to_string()),
-    Flag::value("iters", "N", "Iterations at the most; with --batch, passes. Without it 100; with --batch 1.", |args: &mut Args, value| {
+    Flag::value("iters", "N", "Iterations at the most; with --batch, passes", "Without it 100; with --batch 1.", |args: &mut Args, value| {
         args.iters = Some(value.number()?);
         Ok(())
     }),
     Flag::value(
         "tol",
         "X",
-        "An iteration that lowers the inertia by a share of X or less, or raises it, counts as idle.",
+        "An iteration that lowers the inertia by a share of X or less, or raises it, counts as idle",
+        "",
         |args: &mut Args, value| {
             args.tol = value.not_negative()?;
             Ok(())
         },
     )
     .default(|args| args.tol.to_string()),
-    Flag::value("patience", "N", "End after N idle iterations in a row.", |args: &mut Args, value| {
+    Flag::value("patience", "N", "End after N idle iterations in a row", "", |args: &mut Args, value| {
         args.patience = value.positive()?;
         Ok(())
     })
@@ -129,7 +134,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "runs",
         "R",
-        "Fit R times from different first centroids, and write the fit with the smallest inertia (of equals the first).",
+        "Fit R times from different first centroids, and write the fit with the smallest inertia (of equals the first)",
+        "",
         |args: &mut Args, value| {
             args.runs = value.positive()?;
             Ok(())
@@ -139,7 +145,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "batch",
         "B",
-        "Mini-batches: move the centroids after every B rows. One pass, so that a pipe is never kept.",
+        "Mini-batches: move the centroids after every B rows",
+        "One pass, so that a pipe is never kept.",
         |args: &mut Args, value| {
             args.batch = Some(value.positive()?);
             Ok(())
@@ -148,7 +155,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "sample",
         "F",
-        "Fit on a share F of the rows, chosen by seed and row number; a larger share contains the smaller one. The model says so.",
+        "Fit on a share F of the rows, chosen by seed and row number; a larger share contains the smaller one",
+        "The model says so.",
         |args: &mut Args, value| {
             args.sample = Some(value.number()?).filter(|share| *share > 0.0 && *share <= 1.0);
             if args.sample.is_some() { Ok(()) } else { Err("expected a number above 0, at most 1".to_string()) }
@@ -157,7 +165,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "weights",
         "COLUMN",
-        "A column whose first field is the weight of the row beside it: 0 or more, in units of 2^-20; `nan` leaves the row out.",
+        "A column whose first field is the weight of the row beside it: 0 or more, in units of 2^-20; `nan` leaves the row out",
+        "",
         |args: &mut Args, value| {
             args.weights = Some(value.path()?);
             Ok(())
@@ -166,7 +175,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "empty",
         "split|farthest|keep",
-        "What a cluster without rows gets: half of the largest cluster; the row that is farthest from its centroid; nothing.",
+        "What a cluster without rows gets: half of the largest cluster; the row that is farthest from its centroid; nothing",
+        "",
         |args: &mut Args, value| {
             args.empty = value.choice(&EMPTIES)?;
             Ok(())
@@ -176,7 +186,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "memory",
         "M",
-        "Bytes of memory, such as 512M or 4G (powers of 1024). What does not fit is read again in every pass; a pipe goes into a temporary file. Without it half of what is free. The output does not depend on it.",
+        "Bytes of memory, such as 512M or 4G (powers of 1024)",
+        "What does not fit is read again in every pass; a pipe goes into a temporary file. Without it half of what is free. The output does not depend on it.",
         |args: &mut Args, value| {
             args.memory = Some(memory::read_size(value.text()?).ok_or("expected a size such as 512M or 4G")?);
             Ok(())
@@ -185,7 +196,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "checkpoint",
         "FILE",
-        "Write where the fit stands into FILE after each iteration: whole, or as it was.",
+        "Write where the fit stands into FILE after each iteration: whole, or as it was",
+        "",
         |args: &mut Args, value| {
             args.checkpoint = Some(value.path()?);
             Ok(())
@@ -194,7 +206,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "resume",
         "FILE",
-        "Go on from a checkpoint of the same rows and flags. The output is that of a fit that was not interrupted.",
+        "Go on from a checkpoint of the same rows and flags",
+        "The output is that of a fit that was not interrupted.",
         |args: &mut Args, value| {
             args.resume = Some(value.path()?);
             Ok(())
@@ -202,19 +215,20 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     Flag::switch(
         "from-sums",
-        "The FILEs are sums of parts of the rows, as `kmeans-assign --sums` writes them with the model that --init names: add them, in any order, and write what comes of that model in one iteration.",
+        "The FILEs are sums of parts of the rows, as `kmeans-assign --sums` writes them with the model that --init names: add them, in any order, and write what comes of that model in one iteration",
+        "",
         |args: &mut Args, _| {
             args.from_sums = true;
             Ok(())
         },
     ),
-    common::raw(),
-    common::seed(),
-    common::on_error(),
-    common::threads(),
-    common::device_or_gpu(),
-    common::stats(),
-    common::progress(),
+    shared::headerless(),
+    shared::seed(),
+    shared::on_error(),
+    shared::threads(),
+    shared::device_or_gpu(),
+    shared::stats(),
+    shared::progress(),
 ];
 
 /// The tool.
@@ -271,6 +285,7 @@ pub const TOOL: Tool<Args> = Tool {
         ),
     ],
     flags: FLAGS,
+    rules: &[],
     examples: &[
         Example {
             about: "Cluster documents:",
@@ -314,7 +329,7 @@ pub fn check_combinations(args: &Args) -> Result<(), Failure> {
         ("weights", args.weights.is_some()),
         ("checkpoint", args.checkpoint.is_some()),
         ("resume", args.resume.is_some()),
-        ("raw", args.common.raw.is_some()),
+        ("headerless", args.common.raw.is_some()),
         ("seed", args.common.seed.is_some()),
         ("memory", args.memory.is_some()),
         ("device cuda", args.common.gpus.is_some()),

@@ -34,7 +34,7 @@ fn tool() -> Tool {
             ("--sample", "1.5"),
             ("--empty", "drop"),
             ("--memory", "much"),
-            ("--raw", "8"),
+            ("--headerless", "8"),
             ("--device", "gpu"),
         ],
         prepare: |_, _| (),

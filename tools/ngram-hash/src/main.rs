@@ -8,13 +8,15 @@ mod tally;
 use ngram::buckets::{BUCKETS_MAX, Hash, Parameters};
 use ngram::counts::Counts;
 use ngram::words::Tokenizer;
-use pipe::common::{self, Common, exclude};
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Tool};
 use pipe::input::Input;
 use pipe::lines::{Lines, Tally};
 use pipe::output::Output;
 use pipe::record::Reader;
+use pipe::settings::Common;
+use pipe::settings::exclude;
+use pipe::shared;
 use pipe::stats::Stats;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -37,12 +39,12 @@ impl Options for Args {
 }
 
 const FLAGS: &[Flag<Args>] = &[
-    Flag::value("ngrams", "N", "Count n-grams of 1 to N words together.", |args: &mut Args, value| {
+    Flag::value("ngrams", "N", "Count n-grams of 1 to N words together", "", |args: &mut Args, value| {
         args.parameters.ngrams = value.positive()?;
         Ok(())
     })
     .default(|args| args.parameters.ngrams.to_string()),
-    Flag::value("buckets", "B", "Number of buckets that the n-grams are hashed into.", |args: &mut Args, value| {
+    Flag::value("buckets", "B", "Number of buckets that the n-grams are hashed into", "", |args: &mut Args, value| {
         args.parameters.buckets = value.positive()?;
         if args.parameters.buckets > BUCKETS_MAX { Err(format!("expected {BUCKETS_MAX} at the most")) } else { Ok(()) }
     })
@@ -50,7 +52,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "hash",
         "xxh3|sha256",
-        "The hash. `sha256` gives the very buckets of the Python package data-selection 1.0.3, several times slower.",
+        "The hash",
+        "`sha256` gives the very buckets of the Python package data-selection 1.0.3, several times slower.",
         |args: &mut Args, value| {
             args.parameters.hash = value.choice(&[("xxh3", Hash::Xxh3), ("sha256", Hash::Sha256)])?;
             Ok(())
@@ -60,7 +63,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "tokenizer",
         "wordpunct|whitespace|words",
-        "What is a word of the lower-cased text: `wordpunct` takes runs of letters, digits and _, and runs of what is neither these nor white space; `whitespace` takes what stands between white space; `words` takes the runs of letters, digits and _ alone.",
+        "What is a word of the lower-cased text: `wordpunct` takes runs of letters, digits and _, and runs of what is neither these nor white space; `whitespace` takes what stands between white space; `words` takes the runs of letters, digits and _ alone",
+        "",
         |args: &mut Args, value| {
             let choices = [
                 ("wordpunct", Tokenizer::Wordpunct),
@@ -75,7 +79,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "tokens-max",
         "T",
-        "Stop after the document in which the T-th word is counted: the first documents stand for all.",
+        "Stop after the document in which the T-th word is counted: the first documents stand for all",
+        "",
         |args: &mut Args, value| {
             args.tokens_max = Some(value.positive()?);
             Ok(())
@@ -83,7 +88,8 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     Flag::switch(
         "per-document",
-        "Print one row a document, `bucket:count` pairs in order of the buckets, instead of the sum. A document without words is an empty row, a missing one `nan`.",
+        "Print one row a document, `bucket:count` pairs in order of the buckets, instead of the sum",
+        "A document without words is an empty row, a missing one `nan`.",
         |args: &mut Args, _| {
             args.per_document = true;
             Ok(())
@@ -91,19 +97,20 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     Flag::switch(
         "add",
-        "The operands are count files: print their sum. Counts made with other parameters are refused.",
+        "The operands are count files: print their sum",
+        "Counts made with other parameters are refused.",
         |args: &mut Args, _| {
             args.add = true;
             Ok(())
         },
     ),
-    common::field(),
-    common::template(),
-    common::shard(),
-    common::on_error(),
-    common::threads(),
-    common::stats(),
-    common::progress(),
+    shared::field(),
+    shared::template(),
+    shared::shard(),
+    shared::on_error(),
+    shared::threads(),
+    shared::stats(),
+    shared::progress(),
 ];
 
 const TOOL: Tool<Args> = Tool {
@@ -123,6 +130,7 @@ const TOOL: Tool<Args> = Tool {
         ],
     )],
     flags: FLAGS,
+    rules: &[],
     examples: &[
         Example {
             about: "Count a corpus, and a smaller one that it should resemble:",

@@ -4,10 +4,10 @@
 
 use ngram::counts::{Counts, difference};
 use pipe::column::write_number;
-use pipe::common::Common;
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Tool};
 use pipe::output::Output;
+use pipe::settings::Common;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
@@ -24,7 +24,7 @@ impl Options for Args {
 }
 
 const FLAGS: &[Flag<Args>] =
-    &[Flag::value("smoothing", "A", "Pseudo-count added to every bucket of both.", |args: &mut Args, value| {
+    &[Flag::value("smoothing", "A", "Pseudo-count added to every bucket of both", "", |args: &mut Args, value| {
         args.smoothing = value.not_negative()?;
         Ok(())
     })
@@ -40,6 +40,7 @@ const TOOL: Tool<Args> = Tool {
     ],
     sections: &[],
     flags: FLAGS,
+    rules: &[],
     examples: &[Example {
         about: "Is the selection closer to the target than the corpus was?",
         command: "ngram-hash target.jsonl > target.counts\nngram-hash docs.jsonl > docs.counts\nngram-kl target.counts docs.counts target.counts",

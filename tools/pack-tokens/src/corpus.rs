@@ -1,10 +1,10 @@
 //! The documents of a run: token files by domain, in order, and which of them qualify.
 
-use pipe::common::{Common, Shard};
 use pipe::failure::Failure;
 use pipe::input::Bytes;
 use pipe::lines::Tally;
 use pipe::progress::Meter;
+use pipe::settings::{Common, Shard};
 use pipe::tokens::{Dtype, TokenReader};
 use std::ops::Range;
 use std::path::{Path, PathBuf};

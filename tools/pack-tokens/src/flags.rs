@@ -4,8 +4,9 @@ use crate::choice::{Amount, Split};
 use crate::format::mds::{Encoding, Hash, LEVEL};
 use crate::packing::{Mode, Tail};
 use crate::plan::{SIZE_LIMIT, WINDOW};
-use pipe::common::{self, Common};
 use pipe::flags::{Example, Flag, Options, Tool};
+use pipe::settings::Common;
+use pipe::shared;
 use pipe::tokens::Dtype;
 use std::path::PathBuf;
 
@@ -63,14 +64,15 @@ impl Options for Args {
 }
 
 const FLAGS: &[Flag<Args>] = &[
-    Flag::value("length", "T", "Tokens of a sequence.", |args: &mut Args, value| {
+    Flag::value("length", "T", "Tokens of a sequence", "", |args: &mut Args, value| {
         args.length = Some(bounded(value.positive()?)?);
         Ok(())
     }),
     Flag::value(
         "mode",
         "concat|within|best-fit",
-        "`concat` puts documents end to end and cuts every T tokens; `within` cuts each document by itself, and leaves out those that are too short; `best-fit` puts whole documents together, and cuts only those of more than T tokens.",
+        "`concat` puts documents end to end and cuts every T tokens; `within` cuts each document by itself, and leaves out those that are too short; `best-fit` puts whole documents together, and cuts only those of more than T tokens",
+        "",
         |args: &mut Args, value| {
             let modes = [("concat", Mode::Concat), ("within", Mode::Within), ("best-fit", Mode::BestFit)];
             args.mode = Some(value.choice(&modes)?);
@@ -81,7 +83,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "prev",
         "P",
-        "Give each sequence the P tokens before it, too (`prev_token_ids`). The first sequence begins behind the first P tokens.",
+        "Give each sequence the P tokens before it, too (`prev_token_ids`)",
+        "The first sequence begins behind the first P tokens.",
         |args: &mut Args, value| {
             args.prev = Some(bounded(value.number()?)?);
             Ok(())
@@ -91,7 +94,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "pad",
         "ID",
-        "The token that fills up. In --mode within, documents that are too short are kept and filled up.",
+        "The token that fills up",
+        "In --mode within, documents that are too short are kept and filled up.",
         |args: &mut Args, value| {
             args.pad = Some(value.number()?);
             Ok(())
@@ -100,7 +104,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "tail",
         "drop|pad|keep",
-        "What becomes of the tokens at the end, of each document or of all, that do not fill a sequence: left out, filled up, or a shorter sequence.",
+        "What becomes of the tokens at the end, of each document or of all, that do not fill a sequence: left out, filled up, or a shorter sequence",
+        "",
         |args: &mut Args, value| {
             args.tail = Some(value.choice(&[("drop", Tail::Drop), ("pad", Tail::Pad), ("keep", Tail::Keep)])?);
             Ok(())
@@ -110,25 +115,27 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "window",
         "N",
-        "Tokens that --mode best-fit holds and looks at together, 4 bytes of memory each.",
+        "Tokens that --mode best-fit holds and looks at together, 4 bytes of memory each",
+        "",
         |args: &mut Args, value| {
             args.window = Some(value.positive()?);
             Ok(())
         },
     )
     .default(|_| WINDOW.to_string()),
-    Flag::value("min-length", "L", "Documents of fewer than L tokens do not qualify.", |args: &mut Args, value| {
+    Flag::value("min-length", "L", "Documents of fewer than L tokens do not qualify", "", |args: &mut Args, value| {
         args.length_min = Some(value.number()?);
         Ok(())
     }),
-    Flag::value("max-length", "L", "Documents of more than L tokens do not qualify.", |args: &mut Args, value| {
+    Flag::value("max-length", "L", "Documents of more than L tokens do not qualify", "", |args: &mut Args, value| {
         args.length_max = Some(value.number()?);
         Ok(())
     }),
     Flag::value(
         "count",
         "N",
-        "Take N of the sequences, by their keys. The tokens are read twice, so they must be files.",
+        "Take N of the sequences, by their keys",
+        "The tokens are read twice, so they must be files.",
         |args: &mut Args, value| {
             args.count = Some(value.number()?);
             Ok(())
@@ -138,20 +145,22 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "split",
         "NAME=A,...",
-        "Divide the documents, each to one NAME at the most: A is a number of sequences (`test=35000,train=2500000`; files that are read twice), or a share of the documents (`test=0.01,train=0.99`). Each goes to a place of its own: --out with `{split}` replaced by NAME, or with `/NAME` behind it.",
+        "Divide the documents, each to one NAME at the most: A is a number of sequences (`test=35000,train=2500000`; files that are read twice), or a share of the documents (`test=0.01,train=0.99`)",
+        "Each goes to a place of its own: --out with `{split}` replaced by NAME, or with `/NAME` behind it.",
         |args: &mut Args, value| {
             args.splits = Some(splits(value.text()?)?);
             Ok(())
         },
     ),
-    Flag::value("domain", "NAME", "The label of all sequences (column `domain`); empty without it.", |args: &mut Args, value| {
+    Flag::value("domain", "NAME", "The label of all sequences (column `domain`); empty without it", "", |args: &mut Args, value| {
         args.domain = Some(value.text()?.to_string());
         Ok(())
     }),
     Flag::value(
         "mix",
         "NAME=W,...",
-        "Domains and their weights. An operand is `NAME=FILE`, or a FILE whose name is NAME up to the first dot; NAME is its label. Sequences are taken in exact proportion: of --count or of each --split by counts, otherwise as many as there are.",
+        "Domains and their weights",
+        "An operand is `NAME=FILE`, or a FILE whose name is NAME up to the first dot; NAME is its label. Sequences are taken in exact proportion: of --count or of each --split by counts, otherwise as many as there are.",
         |args: &mut Args, value| {
             args.mix = Some(mix(value.text()?)?);
             Ok(())
@@ -160,24 +169,26 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "retrieval",
         "R",
-        "Instead of sequences, write passages of R tokens of each document as text, each with the up to R tokens behind it.",
+        "Instead of sequences, write passages of R tokens of each document as text, each with the up to R tokens behind it",
+        "",
         |args: &mut Args, value| {
             args.retrieval = Some(bounded(value.positive()?)?);
             Ok(())
         },
     ),
-    Flag::value("tokenizer", "FILE", "The tokenizer.json or SentencePiece .model that turns --retrieval's tokens into text.", |args: &mut Args, value| {
+    Flag::value("tokenizer", "FILE", "The tokenizer.json or SentencePiece .model that turns --retrieval's tokens into text", "", |args: &mut Args, value| {
         args.tokenizer = Some(value.path()?);
         Ok(())
     }),
-    Flag::switch("ids", "With --retrieval, write the tokens, too.", |args: &mut Args, _| {
+    Flag::switch("ids", "With --retrieval, write the tokens, too", "", |args: &mut Args, _| {
         args.ids = true;
         Ok(())
     }),
     Flag::value(
         "format",
         "npy|jsonl|arrow|mds|megatron",
-        "What to write: rows of a .npy array, one JSON object a line, an Arrow IPC stream, the folder of a Mosaic streaming dataset, or Megatron's .bin and .idx.",
+        "What to write: rows of a .npy array, one JSON object a line, an Arrow IPC stream, the folder of a Mosaic streaming dataset, or Megatron's .bin and .idx",
+        "",
         |args: &mut Args, value| {
             args.format = Some(value.choice(&[
                 ("npy", Format::Npy),
@@ -193,7 +204,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "out",
         "PATH",
-        "Where to: the folder for mds, the beginning of both names for megatron, a file otherwise (standard output without it).",
+        "Where to: the folder for mds, the beginning of both names for megatron, a file otherwise (standard output without it)",
+        "",
         |args: &mut Args, value| {
             args.out = Some(value.path()?);
             Ok(())
@@ -202,7 +214,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "dtype",
         "auto|u16|u32|i32|i64",
-        "The type of a token in the output. `auto` is u16 where --vocab-size is at most 65536, or, without it, where tokens come as u16; else i32, since neither PyTorch nor Megatron computes with u32. A token that does not fit is an error.",
+        "The type of a token in the output",
+        "`auto` is u16 where --vocab-size is at most 65536, or, without it, where tokens come as u16; else i32, since neither PyTorch nor Megatron computes with u32. A token that does not fit is an error.",
         |args: &mut Args, value| {
             args.dtype = value.choice(&[
                 ("auto", None),
@@ -215,14 +228,15 @@ const FLAGS: &[Flag<Args>] = &[
         },
     )
     .default(|_| "auto".to_string()),
-    Flag::value("vocab-size", "N", "A token of N or more is an error.", |args: &mut Args, value| {
+    Flag::value("vocab-size", "N", "A token of N or more is an error", "", |args: &mut Args, value| {
         args.vocabulary = Some(value.positive()?);
         Ok(())
     }),
     Flag::value(
         "mds-encoding",
         "ndarray|pkl",
-        "How mds stores integers: Mosaic's `ndarray`, or pickled NumPy arrays, which CEPE's loader reads.",
+        "How mds stores integers: Mosaic's `ndarray`, or pickled NumPy arrays, which CEPE's loader reads",
+        "",
         |args: &mut Args, value| {
             args.encoding = Some(value.choice(&[("ndarray", Encoding::Ndarray), ("pkl", Encoding::Pickle)])?);
             Ok(())
@@ -232,21 +246,23 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "size-limit",
         "BYTES",
-        "A shard of mds has at most so many bytes before compression, unless one sequence has more: a number below 4 GiB, or one with kb, mb or gb (times 1024).",
+        "A shard of mds has at most so many bytes before compression, unless one sequence has more: a number below 4 GiB, or one with kb, mb or gb (times 1024)",
+        "",
         |args: &mut Args, value| {
             args.size_limit = Some(size(value.text()?)?);
             Ok(())
         },
     )
     .default(|_| SIZE_LIMIT.to_string()),
-    Flag::value("compression", "zstd[:LEVEL]", "Compress the shards of mds, with level 3 unless one of 1 to 22 is said.", |args: &mut Args, value| {
+    Flag::value("compression", "zstd[:LEVEL]", "Compress the shards of mds, with level 3 unless one of 1 to 22 is said", "", |args: &mut Args, value| {
         args.compression = Some(level(value.text()?)?);
         Ok(())
     }),
     Flag::value(
         "hashes",
         "NAME,...",
-        "Sums of each shard for the index of mds: sha256, xxh3_128, xxh3_64.",
+        "Sums of each shard for the index of mds: sha256, xxh3_128, xxh3_64",
+        "",
         |args: &mut Args, value| {
             args.hashes = Some(hashes(value.text()?)?);
             Ok(())
@@ -254,7 +270,8 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     Flag::switch(
         "resume",
-        "Finish the mds folder of a run that was interrupted, with the same flags and tokens: shards that are there are compared, not written again, and one that differs ends the run.",
+        "Finish the mds folder of a run that was interrupted, with the same flags and tokens: shards that are there are compared, not written again, and one that differs ends the run",
+        "",
         |args: &mut Args, _| {
             args.resume = true;
             Ok(())
@@ -262,7 +279,8 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     Flag::switch(
         "merge-index",
-        "Read no tokens: the operands are mds folders below --out, and become one dataset there by an index of all their shards, in this order. The shards stay where they are.",
+        "Read no tokens: the operands are mds folders below --out, and become one dataset there by an index of all their shards, in this order",
+        "The shards stay where they are.",
         |args: &mut Args, _| {
             args.merge_index = true;
             Ok(())
@@ -271,22 +289,24 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "verify",
         "DIR",
-        "Read no tokens: look at every byte of an mds folder (sizes, sums, places, types, ids below --vocab-size, sequences of --length) and print what is in it as a JSON object.",
+        "Read no tokens: look at every byte of an mds folder (sizes, sums, places, types, ids below --vocab-size, sequences of --length) and print what is in it as a JSON object",
+        "",
         |args: &mut Args, value| {
             args.verify = Some(value.path()?);
             Ok(())
         },
     ),
-    common::seed(),
+    shared::seed(),
     Flag::value(
         "shard",
         "I/N",
-        "Take the I-th (from 0) of N parts of each input file, cut between documents. Refused for pipes and compressed input.",
-        common::shard::<Args>().set,
+        "Take the I-th (from 0) of N parts of each input file, cut between documents",
+        "Refused for pipes and compressed input.",
+        shared::shard::<Args>().set,
     ),
-    common::threads(),
-    common::stats(),
-    common::progress(),
+    shared::threads(),
+    shared::stats(),
+    shared::progress(),
 ];
 
 /// The command line and manual.
@@ -334,6 +354,7 @@ pub const TOOL: Tool<Args> = Tool {
         ),
     ],
     flags: FLAGS,
+    rules: &[],
     examples: &[
         Example {
             about: "Rows of eight tokens, end to end, for numpy.load (tokens.npy holds three documents):",

@@ -13,9 +13,9 @@ use crate::format::npy::NpyWriter;
 use crate::format::passages::PassageWriter;
 use crate::format::{Columns, Writer};
 use crate::packing::{Mode, Shape, Tail};
-use pipe::common::exclude;
 use pipe::failure::Failure;
 use pipe::output::Output;
+use pipe::settings::exclude;
 use pipe::tokens::Dtype;
 use std::path::{Path, PathBuf};
 

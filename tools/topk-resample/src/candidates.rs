@@ -2,13 +2,13 @@
 
 use crate::groups::Groups;
 use pipe::column::{fields, read_integer, read_number, unexpected};
-use pipe::common::Common;
 use pipe::cut::Standing;
 use pipe::failure::Failure;
 use pipe::input::Input;
 use pipe::key::{document_key, gumbel, noise_bits, read_key};
 use pipe::lines::{Lines, Worker};
 use pipe::record::Reader;
+use pipe::settings::Common;
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 use std::path::Path;

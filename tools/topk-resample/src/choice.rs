@@ -5,12 +5,12 @@
 
 use crate::candidates::{Candidate, Column, unequal};
 use crate::cut::{Cut, between};
-use pipe::common::Common;
 use pipe::failure::Failure;
 use pipe::input::Input;
 use pipe::lines::{Tally, split};
 use pipe::output::Output;
 use pipe::progress::Meter;
+use pipe::settings::Common;
 use std::io::Write;
 
 /// How many to choose.

@@ -1,10 +1,10 @@
 //! Which group each row is in.
 
 use pipe::column::fields;
-use pipe::common::Common;
 use pipe::failure::Failure;
 use pipe::input::Input;
 use pipe::lines::{Lines, Worker, split};
+use pipe::settings::Common;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};

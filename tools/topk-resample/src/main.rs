@@ -12,7 +12,6 @@ use candidates::{Column, Layout, Method, Scoring};
 use choice::{Amount, Choice, Wanted, emit};
 use cut::Cut;
 use groups::Groups;
-use pipe::common::{self, Common, exclude};
 use pipe::cut::first_row;
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Tool};
@@ -20,6 +19,9 @@ use pipe::input::Input;
 use pipe::lines::Tally;
 use pipe::note;
 use pipe::output::Output;
+use pipe::settings::Common;
+use pipe::settings::exclude;
+use pipe::shared;
 use pipe::stats::Stats;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -57,52 +59,56 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "weights",
         "FILE",
-        "The column of weights: a row a document, as dsir-weight(1) writes it: one log weight or several, then the length, then the key. A row whose weight is `nan` is missing and never chosen.",
+        "The column of weights: a row a document, as dsir-weight(1) writes it: one log weight or several, then the length, then the key",
+        "A row whose weight is `nan` is missing and never chosen.",
         |args: &mut Args, value| {
             args.weights = Some(value.path()?);
             Ok(())
         },
     ),
-    Flag::value("count", "N", "Choose N documents.", |args: &mut Args, value| {
+    Flag::value("count", "N", "Choose N documents", "", |args: &mut Args, value| {
         args.count = Some(value.number()?);
         Ok(())
     })
     .short('n'),
-    Flag::value("fraction", "F", "Choose this share of the documents that qualify, rounded to the nearest.", |args: &mut Args, value| {
+    Flag::value("fraction", "F", "Choose this share of the documents that qualify, rounded to the nearest", "", |args: &mut Args, value| {
         args.fraction = Some(fraction(value.number()?)?);
         Ok(())
     }),
     Flag::value(
         "tokens-max",
         "T",
-        "Choose as many documents, best first, as have T words together at the most.",
+        "Choose as many documents, best first, as have T words together at the most",
+        "",
         |args: &mut Args, value| {
             args.tokens_max = Some(value.number()?);
             Ok(())
         },
     ),
-    Flag::switch("top", "Choose the largest weights, without noise.", |args: &mut Args, _| set_method(args, Method::Top)),
-    Flag::switch("bottom", "Choose the smallest weights, without noise.", |args: &mut Args, _| {
+    Flag::switch("top", "Choose the largest weights, without noise", "", |args: &mut Args, _| set_method(args, Method::Top)),
+    Flag::switch("bottom", "Choose the smallest weights, without noise", "", |args: &mut Args, _| {
         set_method(args, Method::Bottom)
     }),
     Flag::value(
         "temperature",
         "X",
-        "Divide the log weights by X before the draw: below 1 closer to --top, above 1 closer to uniform. Without it 1.",
+        "Divide the log weights by X before the draw: below 1 closer to --top, above 1 closer to uniform",
+        "Without it 1.",
         |args: &mut Args, value| {
             args.temperature = Some(value.number()?);
             let sensible = args.temperature.is_some_and(|x: f64| x > 0.0 && x.is_finite());
             if sensible { Ok(()) } else { Err("expected a number above zero".to_string()) }
         },
     ),
-    Flag::value("min-length", "L", "Documents of fewer than L words do not qualify.", |args: &mut Args, value| {
+    Flag::value("min-length", "L", "Documents of fewer than L words do not qualify", "", |args: &mut Args, value| {
         args.length_min = Some(value.number()?);
         Ok(())
     }),
     Flag::value(
         "proportions",
         "A,B,...",
-        "The column has as many weights as there are numbers here: choose for each weight, in order, its proportion of the whole. Nothing is chosen twice.",
+        "The column has as many weights as there are numbers here: choose for each weight, in order, its proportion of the whole",
+        "Nothing is chosen twice.",
         |args: &mut Args, value| {
             args.proportions = Some(proportions(value.text()?)?);
             Ok(())
@@ -111,7 +117,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "group",
         "FILE",
-        "A column whose first field says which group a document is in; `nan` and `-1` are none, and do not qualify. Goes with --per-group-fraction.",
+        "A column whose first field says which group a document is in; `nan` and `-1` are none, and do not qualify",
+        "Goes with --per-group-fraction.",
         |args: &mut Args, value| {
             args.group = Some(value.path()?);
             Ok(())
@@ -120,7 +127,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "per-group-fraction",
         "F",
-        "Choose this share of the documents that qualify within each group, rounded to the nearest.",
+        "Choose this share of the documents that qualify within each group, rounded to the nearest",
+        "",
         |args: &mut Args, value| {
             args.per_group_fraction = Some(fraction(value.number()?)?);
             Ok(())
@@ -129,29 +137,31 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "keys",
         "column|documents",
-        "Where the documents' keys come from: the column of weights, or the documents themselves, which must be files then, since they are read twice.",
+        "Where the documents' keys come from: the column of weights, or the documents themselves, which must be files then, since they are read twice",
+        "",
         |args: &mut Args, value| {
             args.keys_from_documents = value.choice(&[("column", false), ("documents", true)])?;
             Ok(())
         },
     )
     .default(|_| "column".to_string()),
-    Flag::value("weight-field", "I", "Field of the (first) weight, counted from 1. Without it 1.", |args: &mut Args, value| {
+    Flag::value("weight-field", "I", "Field of the (first) weight, counted from 1", "Without it 1.", |args: &mut Args, value| {
         args.weight_field = Some(value.positive()?);
         Ok(())
     }),
-    Flag::value("length-field", "I", "Field of the length. Without it the one behind the weights.", |args: &mut Args, value| {
+    Flag::value("length-field", "I", "Field of the length", "Without it the one behind the weights.", |args: &mut Args, value| {
         args.length_field = Some(value.positive()?);
         Ok(())
     }),
-    Flag::value("key-field", "I", "Field of the key. Without it the second one behind the weights.", |args: &mut Args, value| {
+    Flag::value("key-field", "I", "Field of the key", "Without it the second one behind the weights.", |args: &mut Args, value| {
         args.key_field = Some(value.positive()?);
         Ok(())
     }),
     Flag::value(
         "write-cut",
         "FILE",
-        "Read no documents; write the threshold that this choice comes down to. The column holds all shards, one after another.",
+        "Read no documents; write the threshold that this choice comes down to",
+        "The column holds all shards, one after another.",
         |args: &mut Args, value| {
             args.write_cut = Some(value.path()?);
             Ok(())
@@ -160,7 +170,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "cut",
         "FILE",
-        "Apply a threshold to one shard: the documents and the column are the shard's.",
+        "Apply a threshold to one shard: the documents and the column are the shard's",
+        "",
         |args: &mut Args, value| {
             args.cut = Some(value.path()?);
             Ok(())
@@ -169,7 +180,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "first-row",
         "R",
-        "With --cut: how many rows stand before this shard. Needed only where a cut falls between equal documents.",
+        "With --cut: how many rows stand before this shard",
+        "Needed only where a cut falls between equal documents.",
         |args: &mut Args, value| {
             args.first_row = Some(value.number()?);
             Ok(())
@@ -177,18 +189,19 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     Flag::switch(
         "print-key",
-        "Print the sampling key, a plain decimal number and larger for better, and a TAB before each line; without a number to choose, print all that qualify.",
+        "Print the sampling key, a plain decimal number and larger for better, and a TAB before each line; without a number to choose, print all that qualify",
+        "",
         |args: &mut Args, _| {
             args.print_key = true;
             Ok(())
         },
     ),
-    common::seed(),
-    common::id_field(),
-    common::shard(),
-    common::threads(),
-    common::stats(),
-    common::progress(),
+    shared::seed(),
+    shared::id_field(),
+    shared::shard(),
+    shared::threads(),
+    shared::stats(),
+    shared::progress(),
 ];
 
 const TOOL: Tool<Args> = Tool {
@@ -216,6 +229,7 @@ const TOOL: Tool<Args> = Tool {
         ),
     ],
     flags: FLAGS,
+    rules: &[],
     examples: &[
         Example {
             about: "Choose two documents out of a corpus, like those of a target:",

@@ -4,10 +4,10 @@
 //! anything is read or written; pipes and compressed files are checked as they come.
 
 use super::{Dtype, widen_f16};
-use crate::common::Shard;
 use crate::failure::{Failure, reading_reason};
 use crate::input::Opening;
 use crate::npy::{Header, MAGIC, read_up_to};
+use crate::settings::Shard;
 use crate::stream::{EMPTY, Walk};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
@@ -126,7 +126,7 @@ impl Vectors {
         let sources = Opening::all(paths, shard);
         let sources = sources.map(|opening| Source { name: opening.name().into(), opening, plain: None }).collect();
         let last = Place { file: "".into(), row: 0, row_overall: 0 };
-        let dim = raw.map(|raw| (raw.dim, "--raw".into()));
+        let dim = raw.map(|raw| (raw.dim, "--headerless".into()));
         let mut vectors =
             Vectors { sources, raw, dim, begun: 0, current: None, rows_before: 0, bytes: 0, buffer: Vec::new(), last };
         // First that all are there, then what is in them.
@@ -241,7 +241,7 @@ impl Vectors {
             return Err(source.empty());
         }
         if self.raw.is_some() && reading.row == 0 && self.buffer.starts_with(MAGIC) {
-            let why = "begins like a .npy array, which says its dimension itself: leave --raw out";
+            let why = "begins like a .npy array, which says its dimension itself: leave --headerless out";
             return Err(source.wrong(reading, why.to_string()));
         }
         widen(&self.buffer[..length], reading.dtype, rows);

@@ -1,0 +1,189 @@
+//! The flags that several tools share: each means the same in all of them.
+
+use crate::flags::{Flag, Options};
+use crate::settings::{Common, Gpus, OnError, Progress, Shard};
+use crate::vectors::Raw;
+
+/// `--field PATH`.
+pub const fn field<A: Options>() -> Flag<A> {
+    Flag::value(
+        "field",
+        "PATH",
+        "The field that holds the text of a document",
+        "A name, or a dotted path (`meta.body`; a number is a place in an array, `\\.` a dot in a name).",
+        |args: &mut A, value| {
+            args.common().field = value.text()?.to_string();
+            Ok(())
+        },
+    )
+    .input()
+    .default(|_| Common::default().field)
+}
+
+/// `--template TEXT`.
+pub const fn template<A: Options>() -> Flag<A> {
+    Flag::value(
+        "template",
+        "TEXT",
+        "The text of a document, made of several fields",
+        "Each `{PATH}` is replaced by that field; `{{` and `}}` are braces. Wins over --field.",
+        |args: &mut A, value| {
+            args.common().template = Some(value.text()?.to_string());
+            Ok(())
+        },
+    )
+    .input()
+}
+
+/// `--id-field PATH`.
+pub const fn id_field<A: Options>() -> Flag<A> {
+    Flag::value(
+        "id-field",
+        "PATH",
+        "The field that holds the identity of a document",
+        "A string or a whole number, from which the document's key is made. Without it the whole line is the identity.",
+        |args: &mut A, value| {
+            args.common().id_field = Some(value.text()?.to_string());
+            Ok(())
+        },
+    )
+    .input()
+}
+
+/// `--seed N`.
+pub const fn seed<A: Options>() -> Flag<A> {
+    Flag::value(
+        "seed",
+        "N",
+        "Seed of the random decisions",
+        "Another seed, another sample; the clock is never asked.",
+        |args: &mut A, value| {
+            args.common().seed = Some(value.number()?);
+            Ok(())
+        },
+    )
+    .default(|_| "0".to_string())
+}
+
+/// `--threads N`.
+pub const fn threads<A: Options>() -> Flag<A> {
+    Flag::value(
+        "threads",
+        "N",
+        "Worker threads",
+        "Without it, as many as the cores that this process may use. The output does not depend on it.",
+        |args: &mut A, value| {
+            args.common().threads = value.positive()?;
+            Ok(())
+        },
+    )
+    .common()
+}
+
+/// `--shard I/N`.
+pub const fn shard<A: Options>() -> Flag<A> {
+    Flag::value(
+        "shard",
+        "I/N",
+        "Take the I-th (from 0) of N parts of each input file",
+        "Parts are cut at line ends. Refused for pipes and compressed input.",
+        |args: &mut A, value| {
+            args.common().shard = Some(Shard::parse(value.text()?).ok_or("expected I/N with 0 <= I < N")?);
+            Ok(())
+        },
+    )
+    .input()
+}
+
+/// `--shard I/N` of vectors.
+pub const fn shard_of_rows<A: Options>() -> Flag<A> {
+    Flag { help: "Parts are ranges of rows. Refused for pipes and compressed input.", ..shard() }
+}
+
+/// `--headerless DIM:DTYPE`.
+pub const fn headerless<A: Options>() -> Flag<A> {
+    Flag::value(
+        "headerless",
+        "DIM:DTYPE",
+        "Vectors are bare records of DIM little-endian floats",
+        "DTYPE is f32 or f16; there are no `.npy` headers, and one record comes after the other.",
+        |args: &mut A, value| {
+            let raw = Raw::parse(value.text()?);
+            args.common().raw = Some(raw.ok_or("expected DIM:f32 or DIM:f16, such as 384:f32")?);
+            Ok(())
+        },
+    )
+    .input()
+}
+
+/// `--on-error fail|skip`.
+pub const fn on_error<A: Options>() -> Flag<A> {
+    Flag::value(
+        "on-error",
+        "fail|skip",
+        "What a bad record does: end the run, or be a missing row",
+        "`fail`: exit 1 at the first one. `skip`: missing rows are counted and reported at the end.",
+        |args: &mut A, value| {
+            args.common().on_error = value.choice(&[("fail", OnError::Fail), ("skip", OnError::Skip)])?;
+            Ok(())
+        },
+    )
+    .input()
+    .default(|_| "fail".to_string())
+}
+
+/// `--device auto|cpu|cuda[:I,...]` of a tool that computes on the CPU only.
+pub const fn device<A: Options>() -> Flag<A> {
+    Flag {
+        help: "A GPU that is asked for and not there is an error. This version computes on the CPU only.",
+        ..device_or_gpu()
+    }
+}
+
+/// `--device auto|cpu|cuda[:I,...]` of a tool that computes on GPUs, too, where they are asked for.
+pub const fn device_or_gpu<A: Options>() -> Flag<A> {
+    Flag::value(
+        "device",
+        "auto|cpu|cuda[:I,...]",
+        "Where to compute: the CPU, or NVIDIA GPUs by number",
+        "`cuda` alone is GPU 0; several share the rows. A GPU that is asked for and not there is an error. `auto` is the CPU in this version: see GPU.",
+        |args: &mut A, value| {
+            args.common().gpus = Gpus::parse(value.text()?)?;
+            Ok(())
+        },
+    )
+    .common()
+    .default(|_| "auto".to_string())
+}
+
+/// `--stats FILE`.
+pub const fn stats<A: Options>() -> Flag<A> {
+    Flag::value(
+        "stats",
+        "FILE",
+        "Write one JSON object about the run",
+        "Rows, bad rows, bytes, seconds and more.",
+        |args: &mut A, value| {
+            args.common().stats = Some(value.path()?);
+            Ok(())
+        },
+    )
+    .output()
+}
+
+/// `--progress auto|always|never`.
+pub const fn progress<A: Options>() -> Flag<A> {
+    Flag::value(
+        "progress",
+        "auto|always|never",
+        "Show on stderr how far the work has come",
+        "`auto` does so on a terminal only.",
+        |args: &mut A, value| {
+            let choices = [("auto", Progress::Auto), ("always", Progress::Always), ("never", Progress::Never)];
+            args.common().progress = value.choice(&choices)?;
+            Ok(())
+        },
+    )
+    .common()
+    .default(|_| "auto".to_string())
+}
