@@ -1,6 +1,9 @@
 //! The flags that several tools share: each means the same in all of them.
+//!
+//! Those whose value is in [`Common`] are whole. Of others the name, the form of the value, the summary and the group stand here, and the
+//! tool says where the value goes; it may put further sentences in place of those here (`Flag { help: "...", ..shared::clusters(set) }`).
 
-use crate::flags::{Flag, Options};
+use crate::flags::{Flag, Options, Value};
 use crate::settings::{Common, Gpus, OnError, Progress, Shard};
 use crate::vectors::Raw;
 
@@ -186,4 +189,121 @@ pub const fn progress<A: Options>() -> Flag<A> {
     )
     .common()
     .default(|_| "auto".to_string())
+}
+
+/// Where a tool keeps the value of a flag.
+type Set<A> = fn(&mut A, Value) -> Result<(), String>;
+
+/// `--clusters FILE`.
+pub const fn clusters<A>(set: Set<A>) -> Flag<A> {
+    let help =
+        "As kmeans-assign(1) writes it: the number of the cluster, then the distance. `-1` and `nan` are no cluster.";
+    Flag::value("clusters", "FILE", "The column of clusters, a row a document", help, set).reads()
+}
+
+/// `--weights FILE`.
+pub const fn weights<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("weights", "FILE", "The column of weights, a row for each row of the input", "", set).reads()
+}
+
+/// `--centroids FILE`.
+pub const fn centroids<A>(set: Set<A>) -> Flag<A> {
+    let help = "An array has the shape (k, dim), of 16, 32 or 64-bit floats; the latter are rounded to 32 bits.";
+    Flag::value("centroids", "FILE", "The centroids: a model of kmeans-fit(1), or a `.npy` array", help, set).reads()
+}
+
+/// `--cluster-field I`.
+pub const fn cluster_field<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("cluster-field", "I", "Field of the cluster, counted from 1", "", set).input()
+}
+
+/// `--distance-field I`.
+pub const fn distance_field<A>(set: Set<A>) -> Flag<A> {
+    let help = "Without it the one behind the cluster.";
+    Flag::value("distance-field", "I", "Field of the distance, counted from 1", help, set).input()
+}
+
+/// `--length-field I`.
+pub const fn length_field<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("length-field", "I", "Field of the length, counted from 1", "", set).input()
+}
+
+/// `--key-field I`.
+pub const fn key_field<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("key-field", "I", "Field of the document's key, counted from 1", "", set).input()
+}
+
+/// `--tokenizer FILE`.
+pub const fn tokenizer<A>(set: Set<A>) -> Flag<A> {
+    let (summary, help) =
+        ("A tokenizer.json of Hugging Face, or a SentencePiece model", "The model is Unigram or BPE.");
+    Flag::value("tokenizer", "FILE", summary, help, set).input()
+}
+
+/// `--max-length N`.
+pub const fn max_length<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("max-length", "N", "Cut texts at N tokens, special ones included", "", set)
+}
+
+/// `--smoothing A`.
+pub const fn smoothing<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("smoothing", "A", "Pseudo-count added to every bucket", "", set)
+}
+
+/// `--add`.
+pub const fn add<A>(set: Set<A>) -> Flag<A> {
+    Flag::switch("add", "Add up what earlier runs wrote, instead of reading rows", "", set)
+}
+
+/// `--compat minicorpus`.
+pub const fn compat<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("compat", "minicorpus", "Do as the scripts of MiniCorpus do", "", set)
+}
+
+/// `-n, --count N`.
+pub const fn count<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("count", "N", "How many to take", "", set).short('n').count()
+}
+
+/// `--fraction F`.
+pub const fn fraction<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("fraction", "F", "How many to take, as a share of those that qualify", "", set).count()
+}
+
+/// `--budget N`.
+pub const fn budget<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("budget", "N", "As many as have N words or tokens together at the most", "", set).count()
+}
+
+/// `--min-length L`.
+pub const fn min_length<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("min-length", "L", "Documents that are shorter do not qualify", "", set).count()
+}
+
+/// `--write-cut FILE`.
+pub const fn write_cut<A>(set: Set<A>) -> Flag<A> {
+    let help = "The column holds all shards, one after another.";
+    Flag::value("write-cut", "FILE", "Write the thresholds that this choice comes down to", help, set).output()
+}
+
+/// `--cut FILE`.
+pub const fn cut<A>(set: Set<A>) -> Flag<A> {
+    let help = "The documents and the column are the shard's.";
+    Flag::value("cut", "FILE", "Apply the thresholds of a choice to one shard", help, set).reads()
+}
+
+/// `--first-row R`.
+pub const fn first_row<A>(set: Set<A>) -> Flag<A> {
+    let help = "Needed only where a cut falls between equal documents.";
+    Flag::value("first-row", "R", "How many rows stand before this shard", help, set).input()
+}
+
+/// `--out PATH`.
+pub const fn out<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("out", "PATH", "Where the output goes", "", set).output()
+}
+
+/// `--dtype`, of the types that the tool can write.
+pub const fn dtype<A>(types: &'static str, set: Set<A>) -> Flag<A> {
+    Flag::value("dtype", types, "How the output stores a number", "", set).output()
 }
