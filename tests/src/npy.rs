@@ -68,7 +68,7 @@ pub fn read(mut bytes: &[u8]) -> Vec<Array> {
                 open = Some(arrays.len());
             }
             (Some(total), Some(first)) => {
-                assert_eq!(total, came(&arrays[first..], array.shape.len()), "the end of a stream has the totals");
+                assert_eq!(total, totals(&arrays[first..], array.shape.len()), "the end of a stream has the totals");
                 open = None;
             }
             (None, open) if in_stream == open.is_some() => arrays.push(array),
@@ -93,8 +93,8 @@ pub fn integers(descr: &str, bytes: &[u8]) -> Vec<i64> {
     integers.map(|bytes| sign(number(bytes))).collect()
 }
 
-/// The totals of blocks: rows, or documents and their tokens.
-fn came(blocks: &[Array], dimensions: usize) -> Vec<u64> {
+/// The totals of arrays or blocks: rows, or documents and their tokens.
+pub fn totals(blocks: &[Array], dimensions: usize) -> Vec<u64> {
     let numbers = blocks.iter().map(|block| block.shape[0]).sum();
     if dimensions == 2 {
         return vec![numbers];

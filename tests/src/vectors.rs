@@ -73,9 +73,19 @@ pub fn arrays_and_files_are_one_stream(tool: &Tool) {
     let folder = tool.folder(50);
     ["a", "b", "c"].iter().zip(&pieces).for_each(|(name, piece)| folder.write(name, piece));
     folder.write("c", packed::gzip(&[&pieces[2][..], &pieces[3]].concat()));
-    folder.write("empty", "");
-    assert!(tool.run(&folder).args(["a", "empty", "b", "c"]).output() == expected, "files");
+    folder.write("none", array(&[]));
+    assert!(tool.run(&folder).args(["a", "none", "b", "c"]).output() == expected, "files");
     assert!(tool.run(&folder).args(["a", "-"]).stdin(pieces[2..].concat()).output() == expected, "a file and a pipe");
+}
+
+/// An array of no rows makes no rows.
+pub fn no_vectors_are_no_rows(tool: &Tool) {
+    let folder = tool.folder(0);
+    for run in [tool.run_on_input(&folder), tool.run(&folder).stdin((tool.input)(0))] {
+        let outcome = run.outcome();
+        outcome.expect(0);
+        assert_eq!(outcome.text(), "");
+    }
 }
 
 /// 16-bit floats are the 32-bit floats of the same value, also beside them.

@@ -92,10 +92,15 @@ fn carriage_returns_change_no_document() {
 }
 
 #[test]
-fn no_documents_are_the_array_of_a_zero() {
+fn no_documents_are_a_stream_of_none_or_the_array_of_a_zero() {
     for run in [tool().run(&tool().folder(0)), tool().run_on_input(&tool().folder(0))] {
-        assert_eq!(read(&run.output()), [Array { descr: "<u2".to_string(), documents: Vec::new() }]);
+        let stream = run.output();
+        let end = npy::header(&stream[npy::header(&stream).length..]);
+        assert_eq!((end.descr.as_str(), end.total), ("<u2", Some(vec![0, 0])));
+        assert!(read(&stream).is_empty());
     }
+    let array = Array { descr: "<u2".to_string(), documents: Vec::new() };
+    assert_eq!(read(&file(&tool().folder(0), &[])), [array]);
 }
 
 #[test]
@@ -258,7 +263,7 @@ fn a_run_that_does_not_end_leaves_an_array_that_is_not_complete() {
 }
 
 #[test]
-fn behind_other_arrays_complete_ones_are_appended() {
+fn behind_other_arrays_a_stream_is_appended() {
     let folder = tool().folder(30);
     let command = "jsonl-tokenize --tokenizer tokenizer.json docs.jsonl";
     Run::shell(

@@ -34,7 +34,7 @@ fn tool() -> Tool {
     }
 }
 
-contract::holds!(tool: manual, files, vectors, vector_rows);
+contract::holds!(tool: manual, files, vectors, vector_rows, streams);
 
 /// Some vectors that are not among the rows.
 fn centroids() -> Vec<Vec<f32>> {
