@@ -54,7 +54,8 @@ macro_rules! holds {
     };
     (@vectors $tool:ident) => {
         $crate::holds!(@tests $tool vectors:
-            arrays_and_files_are_one_stream, half_precision_is_the_same, headerless_records_are_the_same,
+            arrays_and_files_are_one_stream, half_precision_is_the_same, double_precision_is_rounded,
+            fortran_order_is_read_from_files, headerless_records_are_the_same,
             damaged_headers_are_named, changed_headers_are_no_crash, half_a_row_is_an_error, another_dimension_is_refused,
             values_that_are_no_numbers_are_named, missing_vectors_are_no_error, skipped_vectors_are_missing);
         mod vector_files {

@@ -4,6 +4,11 @@
 //! that a run that was killed leaves nothing that loads. Into a pipe, or behind what a file holds already, goes a stream as
 //! [`crate::npy`] has it; all blocks of rows but the last have the same number of rows, so that the bytes depend on the rows alone.
 
+mod reading;
+
+pub(crate) use reading::COLUMNS_MAX;
+pub use reading::{Kind, RowReader};
+
 use crate::failure::Failure;
 use crate::npy::{Header, UNFINISHED};
 use crate::output::Output;

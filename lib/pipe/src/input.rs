@@ -212,6 +212,16 @@ impl Opening {
         self.file().and_then(decompressed)
     }
 
+    /// What comes: from so many bytes on of a plain file, or decompressed.
+    pub(crate) fn bytes(&self, plain_from: Option<u64>) -> io::Result<Bytes> {
+        let at = |start| self.file().and_then(|mut file| file.seek(SeekFrom::Start(start)).map(|_| file));
+        let reader = match plain_from {
+            Some(start) => Unpacked::File(at(start)?),
+            None => Unpacked::Stream(self.stream()?),
+        };
+        Ok(Bytes { name: self.name(), reader })
+    }
+
     fn packed_shard(&self) -> Failure {
         Failure::usage(format!("--shard cannot cut compressed input, which {} is", self.name()))
     }
@@ -316,6 +326,14 @@ impl Bytes {
     /// Whether it can be cut without reading it.
     pub fn is_plain_file(&self) -> bool {
         matches!(self.reader, Unpacked::File(_))
+    }
+
+    /// The file, where it is a plain one.
+    pub(crate) fn plain_file(&mut self) -> Option<&mut File> {
+        match &mut self.reader {
+            Unpacked::File(file) => Some(file),
+            Unpacked::Stream(_) => None,
+        }
     }
 
     /// Leaves out this many bytes of a plain file.

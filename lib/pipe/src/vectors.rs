@@ -16,14 +16,22 @@ pub enum Dtype {
     F32,
     /// `<f2`, rounded to the nearest, ties to even.
     F16,
+    /// `<f8`, as others write it.
+    F64,
 }
 
 impl Dtype {
+    /// The type of this name.
+    fn of_descr(descr: &str) -> Option<Dtype> {
+        [Dtype::F32, Dtype::F16, Dtype::F64].into_iter().find(|dtype| dtype.descr() == descr)
+    }
+
     /// What `.npy` calls it.
     fn descr(self) -> &'static str {
         match self {
             Dtype::F32 => "<f4",
             Dtype::F16 => "<f2",
+            Dtype::F64 => "<f8",
         }
     }
 
@@ -32,6 +40,7 @@ impl Dtype {
         match self {
             Dtype::F32 => 4,
             Dtype::F16 => 2,
+            Dtype::F64 => 8,
         }
     }
 }
@@ -73,6 +82,7 @@ impl VectorWriter {
         self.rows.write(|bytes| match self.dtype {
             Dtype::F32 => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
             Dtype::F16 => bytes.extend(values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes())),
+            Dtype::F64 => bytes.extend(values.iter().flat_map(|&value| f64::from(value).to_le_bytes())),
         })
     }
 

@@ -4,18 +4,14 @@
 //! anything is read or written; pipes and compressed files are checked as they come.
 
 use super::{Dtype, widen_f16};
+use crate::array::{COLUMNS_MAX, RowReader};
 use crate::failure::{Failure, reading_reason};
 use crate::input::Opening;
-use crate::npy::{Header, MAGIC, read_up_to};
+use crate::npy::MAGIC;
 use crate::settings::Shard;
-use crate::stream::{EMPTY, Walk};
-use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use crate::stream::EMPTY;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// More values in a vector than this are a damaged header.
-const DIM_MAX: u64 = 1 << 24;
 
 /// Records without any header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,8 +31,12 @@ impl Raw {
             "f16" => Dtype::F16,
             _ => return None,
         };
-        let dim = dim.parse().ok().filter(|dim| (1..=DIM_MAX).contains(dim))?;
+        let dim = dim.parse().ok().filter(|dim| (1..=COLUMNS_MAX).contains(dim))?;
         Some(Raw { dim: dim as usize, dtype })
+    }
+
+    fn row_bytes(self) -> usize {
+        self.dim * self.dtype.size()
     }
 }
 
@@ -65,7 +65,10 @@ pub struct Vectors {
     dim: Option<(usize, Arc<str>)>,
     /// Sources that were begun.
     begun: usize,
-    current: Option<Reading>,
+    current: Option<RowReader>,
+    /// How the values of the current array are stored, and whether those of any are rounded.
+    dtype: Dtype,
+    rounds: bool,
     /// Rows of the sources before the current one.
     rows_before: u64,
     bytes: u64,
@@ -76,7 +79,6 @@ pub struct Vectors {
 /// An input that is known to be there.
 struct Source {
     opening: Opening,
-    name: Arc<str>,
     plain: Option<Plain>,
 }
 
@@ -92,43 +94,28 @@ struct Plain {
     to: u64,
 }
 
-/// A source on its way.
-struct Reading {
-    bytes: Bytes,
-    walk: Walk,
-    dtype: Dtype,
-    /// Rows of the current array that are not read yet.
-    rows_left: u64,
-    /// Arrays that were begun.
-    arrays: u64,
-    /// Rows that are read or passed over.
-    row: u64,
-}
-
-enum Bytes {
-    File(File),
-    Stream(Box<dyn Read + Send>),
-}
-
-impl Read for Bytes {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Bytes::File(file) => file.read(buffer),
-            Bytes::Stream(stream) => stream.read(buffer),
-        }
-    }
-}
-
 impl Vectors {
     /// These files (`-`: standard input; none: standard input), or one shard of the rows of each. Checks what can be checked without
     /// waiting for a pipe, then reads the first header.
     pub fn open(paths: &[PathBuf], raw: Option<Raw>, shard: Option<Shard>) -> Result<Vectors, Failure> {
         let sources = Opening::all(paths, shard);
-        let sources = sources.map(|opening| Source { name: opening.name().into(), opening, plain: None }).collect();
+        let sources = sources.map(|opening| Source { opening, plain: None }).collect();
         let last = Place { file: "".into(), row: 0, row_overall: 0 };
         let dim = raw.map(|raw| (raw.dim, "--headerless".into()));
-        let mut vectors =
-            Vectors { sources, raw, dim, begun: 0, current: None, rows_before: 0, bytes: 0, buffer: Vec::new(), last };
+        let dtype = raw.map_or(Dtype::F32, |raw| raw.dtype);
+        let mut vectors = Vectors {
+            sources,
+            raw,
+            dim,
+            dtype,
+            rounds: false,
+            begun: 0,
+            current: None,
+            rows_before: 0,
+            bytes: 0,
+            buffer: Vec::new(),
+            last,
+        };
         // First that all are there, then what is in them.
         vectors.sources.iter().try_for_each(|source| source.opening.size().map(drop))?;
         for at in 0..vectors.sources.len() {
@@ -152,6 +139,11 @@ impl Vectors {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether 64-bit floats have come, which are rounded to the nearest of 32 bits.
+    pub fn rounds(&self) -> bool {
+        self.rounds
     }
 
     /// How many vectors there are, or are in the shard; known of plain files.
@@ -223,96 +215,65 @@ impl Vectors {
 
     /// Reads up to so many rows of the current array.
     fn read_rows(&mut self, rows: &mut Vec<f32>, rows_max: usize) -> Result<usize, Failure> {
-        let dim = self.dim().expect("an array was found");
         let source = &self.sources[self.begun - 1];
-        let reading = self.current.as_mut().expect("a source was begun");
-        let size = dim * reading.dtype.size();
-        let wanted = reading.rows_left.min(source.range().1 - reading.row).min(rows_max as u64) as usize;
-        self.buffer.resize(wanted * size, 0);
-        let length = read_up_to(&mut reading.bytes, &mut self.buffer).map_err(|why| source.failed(why))?;
-        let count = length / size;
-        if length < self.buffer.len() {
-            if self.raw.is_none() || length % size != 0 {
-                return Err(source.cut_short(reading, count as u64, self.raw));
-            }
-            reading.rows_left = count as u64;
-        }
-        if reading.row == 0 && length == 0 {
-            return Err(source.empty());
-        }
-        if self.raw.is_some() && reading.row == 0 && self.buffer.starts_with(MAGIC) {
+        let reader = self.current.as_mut().expect("a source was begun");
+        let row = reader.row();
+        let count = reader.read((source.range().1 - row).min(rows_max as u64), &mut self.buffer)?;
+        if self.raw.is_some() && row == 0 && self.buffer.starts_with(MAGIC) {
             let why = "begins like a .npy array, which says its dimension itself: leave --headerless out";
-            return Err(source.wrong(reading, why.to_string()));
+            return Err(reader.wrong(why.to_string()));
         }
-        widen(&self.buffer[..length], reading.dtype, rows);
-        self.bytes += length as u64;
-        self.last = Place { file: source.name.clone(), row: reading.row, row_overall: self.rows_before + reading.row };
-        reading.row += count as u64;
-        reading.rows_left -= count as u64;
+        widen(&self.buffer, self.dtype, rows);
+        self.bytes += self.buffer.len() as u64;
+        self.last = Place { file: reader.name.clone(), row, row_overall: self.rows_before + row };
         Ok(count)
     }
 
     /// Goes to where the next row is. `false`: there is none.
     fn find_rows(&mut self) -> Result<bool, Failure> {
         loop {
-            let Some(reading) = &mut self.current else {
+            let Some(reader) = &mut self.current else {
                 let Some(source) = self.sources.get(self.begun) else { return Ok(false) };
                 self.current = Some(source.begin(self.raw)?);
                 self.begun += 1;
                 continue;
             };
-            let source = &self.sources[self.begun - 1];
-            let (from, to) = source.range();
-            let count = reading.rows_left.min(from.saturating_sub(reading.row));
+            let (from, to) = self.sources[self.begun - 1].range();
+            let count = reader.rows_left().min(from.saturating_sub(reader.row()));
             if count > 0 {
-                let dim = self.dim.as_ref().map_or(0, |&(dim, _)| dim);
-                reading.pass(count, dim).map_err(|why| source.failed(why))?;
+                reader.pass(count)?;
             }
-            if reading.rows_left > 0 && reading.row < to {
+            if reader.rows_left() > 0 && reader.row() < to {
                 return Ok(true);
             }
-            if reading.row >= to || !self.find_array()? {
+            if reader.row() >= to || !self.find_array()? {
                 self.end_source();
             }
         }
     }
 
     fn end_source(&mut self) {
-        let read = self.current.take().map_or(0, |reading| reading.row);
+        let read = self.current.take().map_or(0, |reader| reader.row());
         self.rows_before += self.sources[self.begun - 1].plain.map_or(read, |plain| plain.rows);
     }
 
     /// Goes to the next array of the current source. `false`: there is none.
     fn find_array(&mut self) -> Result<bool, Failure> {
-        let source = &self.sources[self.begun - 1];
-        let reading = self.current.as_mut().expect("a source was begun");
-        if let Some(raw) = self.raw {
-            // All that comes is one array, whose length a pipe does not tell.
-            let first = reading.arrays == 0;
-            reading.arrays = 1;
-            reading.rows_left = if first { source.plain.map_or(u64::MAX, |plain| plain.rows) } else { 0 };
-            if first && reading.rows_left == 0 {
-                return Err(source.empty());
-            }
-            reading.dtype = raw.dtype;
-            return Ok(first && reading.rows_left > 0);
-        }
-        let header = reading.walk.next(&mut reading.bytes).map_err(|why| source.failed_in(reading, why))?;
-        let Some(header) = header else {
-            return if reading.arrays == 0 { Err(source.empty()) } else { Ok(false) };
-        };
-        self.bytes += header.length;
-        let (rows, dim, dtype) = array(&header).map_err(|why| source.wrong(reading, why))?;
+        let reader = self.current.as_mut().expect("a source was begun");
+        let Some(kind) = reader.next()? else { return Ok(false) };
+        self.bytes += kind.header;
+        self.dtype = Dtype::of_descr(&kind.descr).ok_or_else(|| {
+            reader.wrong(format!("type {:?}: expected little-endian floats, \"<f4\", \"<f2\" or \"<f8\"", kind.descr))
+        })?;
+        self.rounds |= self.dtype == Dtype::F64;
         match &self.dim {
-            Some((known, place)) if *known != dim => {
-                return Err(source.wrong(reading, format!("vectors of {dim} values: expected {known}, as {place} has")));
+            Some((known, place)) if *known != kind.columns => {
+                let dim = kind.columns;
+                return Err(reader.wrong(format!("vectors of {dim} values: expected {known}, as {place} has")));
             }
             Some(_) => {}
-            None => self.dim = Some((dim, source.name.clone())),
+            None => self.dim = Some((kind.columns, reader.name.clone())),
         }
-        (reading.rows_left, reading.dtype) = (rows, dtype);
-        reading.walk.count(&[rows]);
-        reading.arrays += 1;
         Ok(true)
     }
 
@@ -325,11 +286,14 @@ impl Vectors {
         let mut plain = Plain { start, bytes, rows: 0, from: 0, to: u64::MAX };
         match self.raw {
             Some(raw) => {
-                let size = (raw.dim * raw.dtype.size()) as u64;
+                let size = raw.row_bytes() as u64;
                 if bytes % size != 0 {
                     let why =
                         format!("{bytes} bytes are {} records of {size} bytes and {} over", bytes / size, bytes % size);
-                    return Err(Failure::work(format!("{}: {why}", source.name)));
+                    return Err(Failure::work(format!("{}: {why}", source.opening.name())));
+                }
+                if bytes == 0 {
+                    return Err(Failure::work(format!("{}: {EMPTY}", source.opening.name())));
                 }
                 plain.rows = bytes / size;
             }
@@ -348,16 +312,9 @@ impl Vectors {
         self.current = Some(self.sources[at].begin(None)?);
         self.begun = at + 1;
         while self.find_array()? {
-            let (source, dim) = (&self.sources[at], self.dim().expect("an array was found"));
-            let reading = self.current.as_mut().expect("a source was begun");
-            let size = (dim * reading.dtype.size()) as u64;
-            let left = (end - reading.position().map_err(|why| source.failed(why))?) / size;
-            if left < reading.rows_left {
-                return Err(source.cut_short(reading, left, None));
-            }
-            reading.pass(reading.rows_left, dim).map_err(|why| source.failed(why))?;
+            self.current.as_mut().expect("a source was begun").pass_all(end)?;
         }
-        Ok(self.current.take().map_or(0, |reading| reading.row))
+        Ok(self.current.take().map_or(0, |reader| reader.row()))
     }
 }
 
@@ -368,103 +325,28 @@ impl Source {
         self.plain.map_or((0, u64::MAX), |plain| (plain.from, to(plain)))
     }
 
-    fn begin(&self, raw: Option<Raw>) -> Result<Reading, Failure> {
-        let bytes = match self.plain {
-            Some(plain) => {
-                let file = self.opening.file();
-                let at_start = |mut file: File| file.seek(SeekFrom::Start(plain.start)).map(|_| file);
-                file.and_then(at_start).map(Bytes::File)
-            }
-            None => self.opening.stream().map(Bytes::Stream),
-        };
-        let bytes = bytes.map_err(|why| self.failed(why))?;
-        let dtype = raw.map_or(Dtype::F32, |raw| raw.dtype);
-        Ok(Reading { bytes, walk: Walk::new(&["rows"]), dtype, rows_left: 0, arrays: 0, row: 0 })
+    fn begin(&self, raw: Option<Raw>) -> Result<RowReader, Failure> {
+        let bytes = self.opening.bytes(self.plain.map(|plain| plain.start));
+        let bytes = bytes.map_err(|why| Failure::work(format!("{}: {}", self.opening.name(), reading_reason(why))))?;
+        Ok(match raw {
+            Some(raw) => RowReader::headerless(bytes, raw.row_bytes(), self.plain.map(|plain| plain.rows)),
+            None => RowReader::new(bytes),
+        })
     }
-
-    fn failed(&self, why: io::Error) -> Failure {
-        Failure::work(format!("{}: {}", self.name, reading_reason(why)))
-    }
-
-    /// A header that cannot be read: what came out of the decompressor is named by the array, what went wrong before it is not.
-    fn failed_in(&self, reading: &Reading, why: io::Error) -> Failure {
-        if why.kind() == ErrorKind::InvalidData { self.wrong(reading, reading_reason(why)) } else { self.failed(why) }
-    }
-
-    fn empty(&self) -> Failure {
-        Failure::work(format!("{}: {EMPTY}", self.name))
-    }
-
-    fn wrong(&self, reading: &Reading, why: String) -> Failure {
-        Failure::work(format!("{}: array {}: {why}", self.name, reading.arrays))
-    }
-
-    /// What to say of an array that ends so many rows behind where it was read to.
-    fn cut_short(&self, reading: &Reading, behind: u64, raw: Option<Raw>) -> Failure {
-        let row = reading.row + behind;
-        let why = if raw.is_some() {
-            format!("truncated: row {row} is not whole")
-        } else {
-            let missing = reading.rows_left - behind;
-            let asked = "was the program killed that wrote it, or does it still write?";
-            format!("truncated: row {row} and all behind it are missing, {missing} of its array ({asked})")
-        };
-        Failure::work(format!("{}: {why}", self.name))
-    }
-}
-
-impl Reading {
-    /// Goes past rows of a plain file.
-    fn pass(&mut self, rows: u64, dim: usize) -> io::Result<()> {
-        if let Bytes::File(file) = &mut self.bytes {
-            file.seek_relative((rows * (dim * self.dtype.size()) as u64) as i64)?;
-        }
-        self.row += rows;
-        self.rows_left -= rows;
-        Ok(())
-    }
-
-    fn position(&mut self) -> io::Result<u64> {
-        match &mut self.bytes {
-            Bytes::File(file) => file.stream_position(),
-            Bytes::Stream(_) => Err(ErrorKind::Unsupported.into()),
-        }
-    }
-}
-
-/// Rows, dimension and type of an array of vectors.
-fn array(header: &Header) -> Result<(u64, usize, Dtype), String> {
-    let dtype = match header.descr.as_str() {
-        "<f4" => Dtype::F32,
-        "<f2" => Dtype::F16,
-        other => {
-            return Err(format!("type {other:?}: expected little-endian floats of 32 or 16 bits, \"<f4\" or \"<f2\""));
-        }
-    };
-    let &[rows, dim] = &header.shape[..] else {
-        return Err(format!("shape {:?}: expected two dimensions, rows and values", header.shape));
-    };
-    if header.fortran_order {
-        return Err("Fortran order: expected C order, as numpy.ascontiguousarray makes it".to_string());
-    }
-    if dim == 0 || dim > DIM_MAX {
-        return Err(format!("vectors of {dim} values: expected 1 to {DIM_MAX}"));
-    }
-    let bytes = rows.checked_mul(dim * dtype.size() as u64).filter(|&bytes| bytes <= i64::MAX as u64);
-    bytes.ok_or_else(|| format!("shape {:?}: more bytes than a file can have", header.shape))?;
-    Ok((rows, dim as usize, dtype))
 }
 
 fn widen(bytes: &[u8], dtype: Dtype, values: &mut Vec<f32>) {
     match dtype {
         Dtype::F32 => values.extend(bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value))),
         Dtype::F16 => values.extend(bytes.as_chunks().0.iter().map(|&value| widen_f16(u16::from_le_bytes(value)))),
+        Dtype::F64 => values.extend(bytes.as_chunks().0.iter().map(|&value| f64::from_le_bytes(value) as f32)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::npy::Header;
     use crate::output::Output;
     use crate::vectors::VectorWriter;
     use std::path::Path;
@@ -610,7 +492,9 @@ mod tests {
     fn a_file_that_shrinks_between_passes_is_an_error() {
         let path = file("shrinks", &[5]);
         let mut vectors = Vectors::open(std::slice::from_ref(&path), None, None).unwrap();
-        let cut = |path: &Path| File::options().write(true).open(path).and_then(|file| file.set_len(128 + 12)).unwrap();
+        let cut = |path: &Path| {
+            std::fs::File::options().write(true).open(path).and_then(|file| file.set_len(128 + 12)).unwrap()
+        };
         cut(&path);
         let why = vectors.next(&mut Vec::new(), 100).unwrap_err();
         let said = format!("{}: truncated: row 1 and all behind it are missing, 4 of its array", path.display());
