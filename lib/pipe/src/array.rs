@@ -16,7 +16,7 @@ use crate::output::Output;
 /// Writes rows of one length.
 pub struct RowWriter {
     output: Output,
-    descr: &'static str,
+    descr: String,
     columns: u64,
     /// Bytes of a row, and of a block.
     row: usize,
@@ -38,7 +38,7 @@ impl RowWriter {
     /// The output cannot be written.
     pub fn new(
         mut output: Output,
-        descr: &'static str,
+        descr: &str,
         size: usize,
         columns: usize,
         block: usize,
@@ -51,7 +51,7 @@ impl RowWriter {
         let block = (block / row).max(1) * row;
         Ok(RowWriter {
             output,
-            descr,
+            descr: descr.to_string(),
             columns,
             row,
             block,
@@ -84,7 +84,7 @@ impl RowWriter {
     /// Writes the beginning of a stream, once.
     fn begin(&mut self) -> Result<(), Failure> {
         if !std::mem::replace(&mut self.begun, true) {
-            self.output.write(&Header::block(self.descr, &[0, self.columns]))?;
+            self.output.write(&Header::block(&self.descr, &[0, self.columns]))?;
         }
         Ok(())
     }
@@ -92,7 +92,7 @@ impl RowWriter {
     fn write_block(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let rows = (bytes.len() / self.row) as u64;
         if self.header_at.is_none() {
-            self.output.write(&Header::block(self.descr, &[rows, self.columns]))?;
+            self.output.write(&Header::block(&self.descr, &[rows, self.columns]))?;
         }
         self.rows += rows;
         self.output.write(bytes)
@@ -109,8 +109,8 @@ impl RowWriter {
             self.write_block(&waiting)?;
         }
         match self.header_at {
-            Some(at) => self.output.rewrite(at, &Header::array(self.descr, &[self.rows, self.columns]))?,
-            None => self.output.write(&Header::end(self.descr, &[0, self.columns], &[self.rows]))?,
+            Some(at) => self.output.rewrite(at, &Header::array(&self.descr, &[self.rows, self.columns]))?,
+            None => self.output.write(&Header::end(&self.descr, &[0, self.columns], &[self.rows]))?,
         }
         self.output.finish()
     }

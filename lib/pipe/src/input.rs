@@ -4,6 +4,7 @@
 //! batches, batches never span files, and a last line without a newline counts as a line.
 
 use crate::failure::{Failure, reading_reason, reason};
+use crate::npy::Header;
 use crate::settings::{Common, Shard};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
@@ -336,10 +337,43 @@ impl Bytes {
         }
     }
 
+    /// What the first header says; it is read again afterwards. `None` where there is nothing at all.
+    ///
+    /// # Errors
+    /// Those of [`Header::read`], named.
+    pub fn header(&mut self) -> Result<Option<Header>, Failure> {
+        let mut copied = Copied { bytes: self, copy: Vec::new() };
+        let (header, first) = (Header::read(&mut copied), copied.copy);
+        let again = match &mut self.reader {
+            Unpacked::File(file) => file.seek_relative(-(first.len() as i64)),
+            Unpacked::Stream(stream) => {
+                let rest = std::mem::replace(stream, Box::new(io::empty()));
+                *stream = Box::new(Cursor::new(first).chain(rest));
+                Ok(())
+            }
+        };
+        let header = again.and(header);
+        header.map_err(|why| Failure::work(format!("{}: {}", self.name, reading_reason(why))))
+    }
+
     /// Leaves out this many bytes of a plain file.
     pub(crate) fn skip(&mut self, bytes: u64) -> io::Result<()> {
         let Unpacked::File(file) = &mut self.reader else { panic!("only plain files can be cut") };
         file.seek(SeekFrom::Current(i64::try_from(bytes).unwrap_or(i64::MAX))).map(drop)
+    }
+}
+
+/// Keeps a copy of what is read.
+struct Copied<'a> {
+    bytes: &'a mut Bytes,
+    copy: Vec<u8>,
+}
+
+impl Read for Copied<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.bytes.read(buffer)?;
+        self.copy.extend_from_slice(&buffer[..read]);
+        Ok(read)
     }
 }
 

@@ -5,6 +5,7 @@
 //! does not load. Into a pipe, or behind what a file holds already, goes a stream as [`crate::npy`] has it; where its blocks are cut
 //! depends on the documents alone. [`TokenReader`] reads both.
 
+mod lengths;
 mod reading;
 
 pub use reading::TokenReader;
@@ -12,6 +13,7 @@ pub use reading::TokenReader;
 use crate::failure::Failure;
 use crate::npy::{HEADER, Header, UNFINISHED};
 use crate::output::Output;
+use lengths::Lengths;
 
 /// How a number is stored, little endian, narrowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,9 +117,10 @@ impl Dtype {
         }
     }
 
-    /// The most documents of an array. One less than the largest number: NumPy's scalars overflow silently in `data[1 : n + 1]`.
+    /// The most documents of an array. One less than the largest number: NumPy's scalars overflow silently in `data[1 : n + 1]`. Never
+    /// more than 2^32 - 1.
     pub fn documents_max(self) -> u64 {
-        self.number_max() - 1
+        (self.number_max() - 1).min(u32::MAX.into())
     }
 
     /// The narrowest unsigned type in which this number fits.
@@ -158,14 +161,15 @@ pub struct TokenWriter {
     header_at: Option<u64>,
     /// Whether something is written.
     begun: bool,
-    /// Lengths of the documents of the array.
+    /// Lengths of the documents of the array, and the largest of them.
+    lengths_in_front: Lengths,
+    longest: u32,
+    /// Lengths and tokens of the block.
     lengths: Vec<u32>,
-    /// Tokens of the block.
     ids: Vec<u32>,
-    /// Tokens that were written.
-    tokens: u64,
-    /// Documents that were written as blocks.
+    /// Documents and tokens that were written.
     documents: u64,
+    tokens: u64,
     bytes: Vec<u8>,
 }
 
@@ -182,17 +186,20 @@ impl TokenWriter {
             output.reader()?;
             output.write(&Header::array(dtype.descr(), &[UNFINISHED]))?;
         }
-        let (lengths, ids, bytes) = Default::default();
+        let (lengths_in_front, longest, documents, tokens) = Default::default();
+        let (begun, lengths, ids, bytes) = (header_at.is_some(), Vec::new(), Vec::new(), Vec::new());
         Ok(TokenWriter {
             output,
             dtype,
             may_widen,
             header_at,
-            begun: header_at.is_some(),
+            begun,
+            lengths_in_front,
+            longest,
             lengths,
             ids,
-            tokens: 0,
-            documents: 0,
+            documents,
+            tokens,
             bytes,
         })
     }
@@ -210,13 +217,13 @@ impl TokenWriter {
     }
 
     fn write_on(&mut self, lengths: &[u32], ids: &[u32]) -> Result<(), Failure> {
-        self.lengths.extend_from_slice(lengths);
-        if !self.may_widen && self.lengths.len() as u64 > self.dtype.documents_max() {
-            return Err(Failure::work(format!(
-                "more than {} documents: expected no more in one array of {}",
-                self.dtype.documents_max(),
-                self.dtype.descr()
-            )));
+        self.lengths_in_front.put(lengths)?;
+        self.longest = lengths.iter().copied().fold(self.longest, u32::max);
+        self.documents += lengths.len() as u64;
+        let widest = if self.may_widen { Dtype::I64 } else { self.dtype };
+        if self.documents > widest.documents_max() {
+            let (most, descr) = (widest.documents_max(), widest.descr());
+            return Err(Failure::work(format!("more than {most} documents: expected no more in one array of {descr}")));
         }
         self.tokens += ids.len() as u64;
         self.bytes.clear();
@@ -247,7 +254,8 @@ impl TokenWriter {
     }
 
     fn write_block(&mut self) -> Result<(), Failure> {
-        let dtype = self.final_dtype();
+        let longest = self.lengths.iter().max().copied().unwrap_or(0);
+        let dtype = self.fitting(self.lengths.len() as u64, longest);
         self.bytes.clear();
         self.bytes.extend(Header::block(dtype.descr(), &[1 + (self.lengths.len() + self.ids.len()) as u64]));
         dtype.write(&[self.lengths.len() as u32], &mut self.bytes);
@@ -260,9 +268,9 @@ impl TokenWriter {
         self.output.write(&self.bytes)
     }
 
-    fn final_dtype(&self) -> Dtype {
-        let longest = self.lengths.iter().max().copied().unwrap_or(0);
-        if self.may_widen { self.dtype.widened(self.lengths.len() as u64, longest.into()) } else { self.dtype }
+    /// The type of an array or block of so many documents with so many tokens.
+    fn fitting(&self, documents: u64, longest: u32) -> Dtype {
+        if self.may_widen { self.dtype.widened(documents, longest.into()) } else { self.dtype }
     }
 
     /// Writes what is left and ends the stream, or puts the lengths in front. An array without documents says 0.
@@ -286,25 +294,26 @@ impl TokenWriter {
     }
 
     fn complete(&mut self, at: u64) -> Result<(), Failure> {
-        let dtype = self.final_dtype();
+        let dtype = self.fitting(self.documents, self.longest);
         let start = at + HEADER as u64;
         self.move_tokens(start, dtype)?;
-        // Too many documents for one number of 32 bits would be 16 GB of lengths; memory ends before.
+        self.bytes.clear();
+        dtype.write(&[self.documents as u32], &mut self.bytes);
         let mut position = start;
-        for numbers in std::iter::once(&[self.lengths.len() as u32][..]).chain(self.lengths.chunks(MOVED as usize)) {
-            self.bytes.clear();
-            dtype.write(numbers, &mut self.bytes);
+        while !self.bytes.is_empty() {
             self.output.rewrite(position, &self.bytes)?;
             position += self.bytes.len() as u64;
+            self.bytes.clear();
+            dtype.write(self.lengths_in_front.take_some(MOVED as usize)?, &mut self.bytes);
         }
-        let numbers = 1 + self.lengths.len() as u64 + self.tokens;
+        let numbers = 1 + self.documents + self.tokens;
         self.output.rewrite(at, &Header::array(dtype.descr(), &[numbers]))
     }
 
     /// Makes room for the lengths; where the type is a wider one, the last tokens first, so that none is written over before it is moved.
     fn move_tokens(&mut self, start: u64, dtype: Dtype) -> Result<(), Failure> {
         let (from, to) = (self.dtype.size() as u64, dtype.size() as u64);
-        let target = start + (1 + self.lengths.len() as u64) * to;
+        let target = start + (1 + self.documents) * to;
         if self.dtype == dtype {
             return self.output.shift(start, target, self.tokens * from);
         }

@@ -55,7 +55,7 @@ pub fn widen_f16(bits: u16) -> f32 {
 }
 
 /// The values of a block have at most this many bytes, unless one vector has more.
-const BLOCK: usize = 1 << 20;
+pub const BLOCK: usize = 1 << 20;
 
 /// Writes vectors of one dimension.
 pub struct VectorWriter {

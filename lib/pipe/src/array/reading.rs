@@ -40,6 +40,8 @@ struct Columns {
 pub struct Kind {
     /// The type of a value, such as `<f4`.
     pub descr: String,
+    /// Bytes of a value.
+    pub value_bytes: usize,
     /// Values of a row.
     pub columns: usize,
     /// How many rows it has.
@@ -92,7 +94,7 @@ impl RowReader {
             self.begin_columns(&header, rows)?;
         }
         self.walk.count(&[rows]);
-        Ok(Kind { descr: header.descr, columns, rows, header: header.length })
+        Ok(Kind { descr: header.descr, value_bytes, columns, rows, header: header.length })
     }
 
     /// Remembers where the columns are, and goes behind them.
@@ -168,7 +170,7 @@ impl RowReader {
     ///
     /// # Errors
     /// An array that ends too early; those of the file.
-    pub(crate) fn pass_all(&mut self, end: u64) -> Result<(), Failure> {
+    pub fn pass_all(&mut self, end: u64) -> Result<(), Failure> {
         let position = self.bytes.plain_file().expect("a plain file").stream_position();
         let start = match &self.columns_at {
             Some(columns) => columns.start,
@@ -221,6 +223,7 @@ impl RowReader {
 /// Rows, columns, and bytes of a value, of an array of rows.
 fn shape(header: &Header) -> Result<(u64, usize, usize), String> {
     let value_bytes = match header.descr.as_str() {
+        "|i1" | "|u1" => 1,
         "<f2" | "<u2" => 2,
         "<f4" | "<u4" | "<i4" => 4,
         "<f8" | "<i8" => 8,
