@@ -1,8 +1,17 @@
-//! The files that the tools of k-means share: models, partial sums, weights beside rows.
+//! What the tools of k-means share but for devices: rows that are gone over, models, partial sums, and the step from
+//! one model to the next.
 
+pub mod blocks;
+pub mod empties;
+pub mod fit;
+mod kept;
 pub mod model;
+pub mod passes;
+pub mod reader;
 pub mod rows;
+mod spool;
 pub mod sums;
+pub mod vector;
 pub mod weights;
 
 pub use model::Model;

@@ -2,13 +2,13 @@
 //!
 //! # Stability
 //!
-//! A model is a safetensors file with a tensor `centroids` (F32, of shape `(k, dim)`), where it is known how many rows each has
-//! `sizes` (I64, of shape `(k)`), and strings beside them, of which `metric` (`cosine` or `euclidean`) is always there. Equal models
-//! are equal bytes. Foreign centroids are read from a `.npy` array of little-endian floats of 16, 32 or 64 bits; the latter are
-//! rounded to the nearest 32-bit float.
+//! A model is a safetensors file with a tensor `centroids` (F32, of shape `(k, dim)`), where it is known how many rows
+//! each has `sizes` (I64, of shape `(k)`), and strings beside them, of which `metric` (`cosine` or `euclidean`) is
+//! always there. Equal models are equal bytes. Foreign centroids are read from a `.npy` array of little-endian floats
+//! of 16, 32 or 64 bits; the latter are rounded to the nearest 32-bit float.
 //!
-//! The [fingerprint] of centroids is XXH3-64 (seed 0) of the metric's name, the dimension (8 bytes, little endian), then the values
-//! (32-bit floats, little endian).
+//! The [fingerprint] of centroids is XXH3-64 (seed 0) of the metric's name, the dimension (8 bytes, little endian),
+//! then the values (32-bit floats, little endian).
 
 use compute::kmeans::{Centroids, Metric, Nearest};
 use pipe::failure::{Failure, reading_reason};
@@ -61,8 +61,8 @@ impl Model {
         Model { centroids, metadata, sizes: None }
     }
 
-    /// Reads a model or foreign centroids (`-`: standard input). Where the file does not say its metric, it is the given one, or
-    /// cosine; a metric that is given and contradicts the file is refused.
+    /// Reads a model or foreign centroids (`-`: standard input). Where the file does not say its metric, it is the
+    /// given one, or cosine; a metric that is given and contradicts the file is refused.
     pub fn open(path: &Path, metric: Option<Metric>) -> Result<Model, Failure> {
         Model::of_bytes(path, read_whole(path)?, metric)
     }
@@ -75,7 +75,7 @@ impl Model {
         }
     }
 
-    /// Writes the model and finishes the output.
+    /// Writes the model and finishes the output. Fails where it cannot be written.
     pub fn write(&self, output: Output) -> Result<(), Failure> {
         let mut metadata = self.metadata.clone();
         metadata.insert("metric".to_string(), metric_name(self.centroids.metric).to_string());

@@ -2,20 +2,20 @@
 //!
 //! # Stability
 //!
-//! A safetensors file with the metadata `kind` = `kmeans-sums`, `metric`, `exponent`, `model` (the [fingerprint] of the centroids that
-//! the rows were assigned to, 16 hexadecimal digits), `rows_missing`, `rows_bad`, and with these tensors, of which the meaning and
-//! the units stand at [`compute::kmeans::Sums`]:
+//! A safetensors file with the metadata `kind` = `kmeans-sums`, `metric`, `exponent`, `model` (the [fingerprint] of the
+//! centroids that the rows were assigned to, 16 hexadecimal digits), `rows_missing`, `rows_bad`, and with these
+//! tensors, of which the meaning and the units stand at [`compute::kmeans::Sums`]:
 //!
 //! - `coordinates`: I64 of shape `(k, dim)`;
 //! - `rows`, `weight`, `reach`: U64 of shape `(k)`;
 //! - `distance`, `distance_sq`: U64 of shape `(k, 2)`, 128-bit numbers of which the lower half comes first;
-//! - `farthest`: F32 of shape `(k, dim)`, each cluster's [farthest](Farthest) row, and `farthest_distance`: F64 of shape `(k)`, -1 where
-//!   there is none.
+//! - `farthest`: F32 of shape `(k, dim)`, each cluster's [farthest](Farthest) row, and `farthest_distance`: F64 of
+//!   shape `(k)`, -1 where there is none.
 //!
 //! Adding is associative and commutative, so any tree of parts, of any size, comes to the same file.
 
 use crate::model::{fingerprint, metric_name, metric_of};
-use compute::kmeans::{Centroids, Nearest, Outlier, Sums, Totals};
+use compute::kmeans::{Centroids, Nearest, Outlier, Sums, Totals, WEIGHT_ONE};
 use pipe::failure::Failure;
 use pipe::input::read_whole;
 use pipe::output::Output;
@@ -39,7 +39,8 @@ pub struct Partial {
     pub rows_bad: u64,
 }
 
-/// The row farthest from its centroid, of each cluster; of equally far ones the one with the larger first value that differs.
+/// The row farthest from its centroid, of each cluster; of equally far ones the one with the larger first value that
+/// differs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Farthest {
     dim: usize,
@@ -91,7 +92,8 @@ impl Farthest {
     }
 }
 
-/// The distance of no row. A distance is a little below 0 at the lowest: one minus the cosine of equal vectors, rounded.
+/// The distance of no row. A distance is a little below 0 at the lowest: one minus the cosine of equal vectors,
+/// rounded.
 const NO_ROW: f64 = -1.0;
 
 impl Partial {
@@ -115,7 +117,8 @@ impl Partial {
         Ok(())
     }
 
-    /// Adds other rows. The error says why they are not rows of the same model, or are too many; then nothing was added.
+    /// Adds other rows. The error says why they are not rows of the same model, or are too many; then nothing was
+    /// added.
     pub fn merge(&mut self, other: &Partial) -> Result<(), String> {
         let alike = self.shape() == other.shape() && self.sums.metric == other.sums.metric;
         if self.model != other.model || !alike {
@@ -130,11 +133,23 @@ impl Partial {
         Ok(())
     }
 
+    /// Rows that take part.
+    pub fn rows(&self) -> u64 {
+        self.sums.totals.iter().map(|totals| totals.rows).sum()
+    }
+
+    /// What they weigh together.
+    pub fn weight(&self) -> f64 {
+        let weight: u128 = self.sums.totals.iter().map(|totals| u128::from(totals.weight)).sum();
+        weight as f64 / WEIGHT_ONE as f64
+    }
+
     fn shape(&self) -> (usize, usize, i32) {
         (self.sums.totals.len(), self.sums.dim, self.sums.exponent)
     }
 
-    /// Reads what [`Partial::write`] wrote (`-`: standard input).
+    /// Reads what [`Partial::write`] wrote (`-`: standard input). Fails where that cannot be read, or is something
+    /// else.
     pub fn open(path: &Path) -> Result<Partial, Failure> {
         Partial::of_bytes(path, read_whole(path)?)
     }
@@ -166,7 +181,7 @@ impl Partial {
         Ok(Partial { model, sums, farthest, rows_missing: number("rows_missing")?, rows_bad: number("rows_bad")? })
     }
 
-    /// Writes the sums and finishes the output.
+    /// Writes the sums and finishes the output. Fails where it cannot be written.
     pub fn write(&self, output: Output) -> Result<(), Failure> {
         let (sums, (k, dim, exponent)) = (&self.sums, self.shape());
         let metadata = BTreeMap::from(
@@ -203,7 +218,8 @@ const KIND: &str = "kmeans-sums";
 /// Why sums cannot be added.
 pub const TOO_MANY: &str = "more rows than 64 bits can add up";
 
-/// Checks that all tensors are of as many clusters, and gives the dimension. Of tensors that are missing, reading tells.
+/// Checks that all tensors are of as many clusters, and gives the dimension. Of tensors that are missing, reading
+/// tells.
 fn check_shapes(file: &File) -> Result<usize, String> {
     let shape = file.shape("coordinates").unwrap_or_default();
     let &[k, dim] = shape else {
@@ -256,7 +272,7 @@ fn within_reach(sums: &Sums) -> bool {
 mod tests {
     use super::*;
     use crate::scratch::Scratch;
-    use compute::kmeans::{Assigner, Metric, Reference, WEIGHT_ONE};
+    use compute::kmeans::{Assigner, Metric, Reference};
 
     const DIM: usize = 3;
 
@@ -325,7 +341,8 @@ mod tests {
             farthest.add(&[7.0, 7.0], Nearest::MISSING);
             assert_eq!((farthest.of(0), farthest.of(1)), (None, Some((3.0, &[1.0, 3.0][..]))));
         }
-        // A row that is where its centroid is can be farthest, too, also where rounding takes it a little nearer than that.
+        // A row that is where its centroid is can be farthest, too, also where rounding takes it a little nearer than
+        // that.
         let mut farthest = Farthest::new(2, 2);
         farthest.add(&[1.0, 0.0], found(-1e-16));
         assert!(farthest.of(1).is_some());

@@ -2,8 +2,8 @@
 //!
 //! # Stability
 //!
-//! The first field of a line is the weight of the row that stands beside it: a finite number, 0 or more, rounded to the nearest
-//! multiple of 2^-20 (halves to even), below 2^40; `nan` is missing.
+//! The first field of a line is the weight of the row that stands beside it: a finite number, 0 or more, rounded to the
+//! nearest multiple of 2^-20 (halves to even), below 2^40; `nan` is missing.
 
 use compute::kmeans::WEIGHT_ONE;
 use pipe::column::{fields, read_number};
@@ -26,14 +26,14 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Opens a column (`-`: standard input).
+    /// Opens a column (`-`: standard input). Fails where it is not there.
     pub fn open(path: &Path) -> Result<Weights, Failure> {
         let input = Input::of(&[path.to_path_buf()], None)?;
         let name = if path == Path::new("-") { "<stdin>".to_string() } else { path.display().to_string() };
         Ok(Weights { name, input, batch: None, at: 0, row: 0 })
     }
 
-    /// Goes past rows, up to this one.
+    /// Goes past rows, up to this one. Fails where there are not so many.
     pub fn pass_to(&mut self, row: u64) -> Result<(), Failure> {
         while self.row < row {
             self.line(|_| Ok(()))?.ok_or_else(|| self.too_few())?;
@@ -42,6 +42,7 @@ impl Weights {
     }
 
     /// The weights of the next rows replace what is in `weights`, in units of 2^-20; `None`: missing.
+    /// Fails where there are not so many, or one is no weight.
     pub fn next(&mut self, rows: usize, weights: &mut Vec<Option<u64>>) -> Result<(), Failure> {
         weights.clear();
         for _ in 0..rows {
@@ -51,7 +52,7 @@ impl Weights {
         Ok(())
     }
 
-    /// Checks that the column has so many rows, of which those that were not read may be as they like.
+    /// Fails unless the column has so many rows, of which those that were not read may be as they like.
     pub fn end(mut self, rows: u64) -> Result<(), Failure> {
         self.pass_to(rows)?;
         match self.line(|_| Ok(()))? {

@@ -1,13 +1,14 @@
-//! How fast nearest centroids are found on this machine: rows and GFLOP a second for each way to compute, the share of rows
-//! that needed a second look, and the time of the sums; for AMX the share of what the tile unit does from registers alone.
+//! How fast nearest centroids are found on this machine: rows and GFLOP a second for each way to compute, the share of
+//! rows that needed a second look, and the time of the sums; for AMX the share of what the tile unit does from
+//! registers alone.
 //!
-//! `cargo run --release -p compute --example kmeans_bench [-- ROWS DIM K ITERATIONS [VECTORS.npy]]`. Without a file (one array of `<f4`,
-//! `DIM` columns, used again and again with a little noise) rows are random, around 200 directions. The environment variable
-//! `MACHINE` names the only way to measure.
+//! `cargo run --release -p compute --example kmeans_bench [-- ROWS DIM K ITERATIONS [VECTORS.npy]]`. Without a file
+//! (one array of `<f4`, `DIM` columns, used again and again with a little noise) rows are random, around 200
+//! directions. The environment variable `MACHINE` names the only way to measure.
 
 mod peak;
 
-use compute::kmeans::{Assigner, Centroids, Cpu, Memory, Metric, Moves, Nearest, Sums, WEIGHT_ONE};
+use compute::kmeans::{Assigner, Centroids, Cpu, Metric, Moves, Nearest, Scratch, Sums, WEIGHT_ONE};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
@@ -35,15 +36,15 @@ fn main() {
             let share = peak.filter(|_| machine == "Amx").map(|p| 100.0 * gflops(run.fastest) / threads as f64 / p);
             let share = share.map_or(String::new(), |s| format!(", {s:.0} % of the tiles' peak"));
             println!(
-                "{machine}, {threads} threads: {iterations} iterations {:.3} s; fastest: centroids {:.1} ms, iteration {:.1} ms, \
-                 calls {:.0} rows/s ({:.0} GFLOP/s{share}), sums {:.0} rows/s; second looks {:.1} %, inertia {:.6}",
+                "{machine}, {threads} threads: {iterations} iterations {:.3} s; \
+                 fastest: centroids {:.1} ms, iteration {:.1} ms, calls {:.0} rows/s ({:.0} GFLOP/s{share}), sums {:.0} rows/s; re-ranked {:.1} %, inertia {:.6}",
                 run.total,
                 1e3 * run.prepare,
                 1e3 * run.iteration,
                 run.fastest,
                 gflops(run.fastest),
                 run.sums,
-                100.0 * run.second_looks,
+                100.0 * run.reranked,
                 run.inertia,
             );
         }
@@ -57,7 +58,7 @@ struct Run {
     iteration: f64,
     fastest: f64,
     sums: f64,
-    second_looks: f64,
+    reranked: f64,
     inertia: f64,
 }
 
@@ -73,18 +74,18 @@ fn lloyd(rows: &[f32], mut centroids: Centroids, machine: &str, threads: usize, 
         iteration: f64::MAX,
         fastest: 0.0,
         sums: 0.0,
-        second_looks: 0.0,
+        reranked: 0.0,
         inertia: 0.0,
     };
-    let mut memories: Vec<Memory> = (0..threads).map(|_| Memory::default()).collect();
+    let mut scratches: Vec<Scratch> = (0..threads).map(|_| Scratch::default()).collect();
     for _ in 0..iterations {
         let step = Instant::now();
         let cpu = Cpu::with(centroids.clone(), machine);
         run.prepare = run.prepare.min(step.elapsed().as_secs_f64());
         let all = Mutex::new(Moves::new(&sums));
-        let looks = AtomicUsize::new(0);
+        let reranked = AtomicUsize::new(0);
         let blocks = Mutex::new(rows.chunks(BLOCK * dim).zip(found.chunks_mut(BLOCK)));
-        let worker = |memory: &mut Memory| {
+        let worker = |scratch: &mut Scratch| {
             let (mut fastest, mut fastest_sums, mut moves) = (0.0_f64, 0.0_f64, Moves::new(&sums));
             loop {
                 let Some((rows, found)) = blocks.lock().unwrap().next() else {
@@ -93,7 +94,7 @@ fn lloyd(rows: &[f32], mut centroids: Centroids, machine: &str, threads: usize, 
                 };
                 let before: Vec<u32> = found.iter().map(|found| found.cluster).collect();
                 let call = Instant::now();
-                looks.fetch_add(cpu.nearest(rows, found, memory), Relaxed);
+                reranked.fetch_add(cpu.nearest(rows, found, scratch), Relaxed);
                 fastest = fastest.max(found.len() as f64 / call.elapsed().as_secs_f64());
                 let call = Instant::now();
                 for ((row, &found), before) in rows.chunks_exact(dim).zip(&*found).zip(before) {
@@ -103,7 +104,7 @@ fn lloyd(rows: &[f32], mut centroids: Centroids, machine: &str, threads: usize, 
             }
         };
         let rates = std::thread::scope(|scope| {
-            let workers: Vec<_> = memories.iter_mut().map(|memory| scope.spawn(|| worker(memory))).collect();
+            let workers: Vec<_> = scratches.iter_mut().map(|scratch| scope.spawn(|| worker(scratch))).collect();
             let rates = workers.into_iter().map(|worker| worker.join().expect("a worker"));
             rates.fold((0.0, 0.0_f64), |sum, rate| (sum.0 + rate.0, rate.1.max(sum.1)))
         });
@@ -116,7 +117,7 @@ fn lloyd(rows: &[f32], mut centroids: Centroids, machine: &str, threads: usize, 
         }
         run.iteration = run.iteration.min(step.elapsed().as_secs_f64());
         run.inertia = sums.inertia();
-        run.second_looks = looks.into_inner() as f64 / n as f64;
+        run.reranked = reranked.into_inner() as f64 / n as f64;
     }
     run.total = start.elapsed().as_secs_f64();
     run

@@ -1,13 +1,14 @@
 //! One GPU: its driver, memory, streams and launches. The only module that knows CUDA's names.
 //!
-//! A missing driver, a missing or unsupported GPU, and whatever the driver reports later are errors with the reason and what to do.
+//! A missing driver, a missing or unsupported GPU, and whatever the driver reports later are errors with the reason and
+//! what to do.
 
 use cudarc::driver::{CudaContext, CudaFunction, CudaStream, DriverError, result, sys};
 use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::kernels::{DYNAMIC_SHARED, MODULES};
+use crate::modules::{DYNAMIC_SHARED, MODULES};
 
 /// The oldest GPUs that are supported: compute capability 8.0 (Ampere).
 const CAPABILITY_MIN: (i32, i32) = (8, 0);
@@ -108,15 +109,17 @@ impl std::fmt::Debug for Device {
 
 /// Whether an NVIDIA driver is installed.
 fn has_driver() -> bool {
-    // SAFETY: it only tries to open libcuda, whose initialisation has no preconditions. Anything else in cudarc panics without that library.
+    // SAFETY: it only tries to open libcuda, whose initialisation has no preconditions. Anything else in cudarc panics
+    // without that library.
     unsafe { sys::is_culib_present() }
 }
 
-/// How many GPUs the driver shows; the reason where there are none.
+/// How many GPUs the driver shows. Fails, with the reason, where there are none.
 pub fn count() -> Result<usize, Failure> {
     if !has_driver() {
         return Err(Failure::new(
-            "GPU: no NVIDIA driver is installed here (libcuda.so.1 was not found); install driver 550 or newer, or run with --device cpu",
+            "GPU: no NVIDIA driver is installed here (libcuda.so.1 was not found); \
+             install driver 550 or newer, or run with --device cpu",
         ));
     }
     result::init().doing(None, "starting the driver")?;
@@ -129,12 +132,14 @@ pub fn count() -> Result<usize, Failure> {
 }
 
 impl Device {
-    /// Opens the GPU of this number, as the driver counts, and loads all kernels.
+    /// Opens the GPU of this number, as the driver counts, and loads all kernels. Fails where it is not there, too old,
+    /// or lost.
     pub fn open(index: usize) -> Result<Device, Failure> {
         let count = count()?;
         if index >= count {
             return Err(Failure::new(format!(
-                "GPU {index}: there is none; the driver shows {count}, numbered from 0; see nvidia-smi -L and CUDA_VISIBLE_DEVICES, or run with --device cpu"
+                "GPU {index}: there is none; the driver shows {count}, numbered from 0; \
+                 see nvidia-smi -L and CUDA_VISIBLE_DEVICES, or run with --device cpu"
             )));
         }
         let context = CudaContext::new(index).doing(index, "opening the GPU")?;
@@ -143,7 +148,8 @@ impl Device {
         if (major, minor) < CAPABILITY_MIN {
             let name = context.name().unwrap_or_default();
             return Err(Failure::new(format!(
-                "GPU {index}: {name} has compute capability {major}.{minor}, expected {}.{} (Ampere) or newer; run with --device cpu",
+                "GPU {index}: {name} has compute capability {major}.{minor}, expected {}.{} (Ampere) or newer; \
+                 run with --device cpu",
                 CAPABILITY_MIN.0, CAPABILITY_MIN.1
             )));
         }
@@ -161,7 +167,7 @@ impl Device {
         Ok(Device(Arc::new(Machine::Cuda { context, functions })))
     }
 
-    /// Opens several, in this order.
+    /// Opens several, in this order. Fails as [`Device::open`].
     pub fn open_all(indices: &[usize]) -> Result<Vec<Device>, Failure> {
         indices.iter().map(|&index| Device::open(index)).collect()
     }
@@ -181,7 +187,7 @@ impl Device {
         }
     }
 
-    /// Its name, compute capability, memory, and the newest CUDA that the driver knows.
+    /// Its name, compute capability, memory, and the newest CUDA that the driver knows. Fails where it does not say.
     pub fn describe(&self) -> Result<String, Failure> {
         match &*self.0 {
             Machine::Cuda { context, .. } => {
@@ -290,8 +296,8 @@ impl<T> Drop for Array<T> {
             Machine::Cuda { context, .. } => {
                 // A lost device cannot be told anything, and what was lost has been reported.
                 let _ = context.bind_to_thread();
-                // SAFETY: it was taken by `malloc_sync`, and whoever queued work on it has waited (see `Stream`); the driver
-                // waits once more.
+                // SAFETY: it was taken by `malloc_sync`, and whoever queued work on it has waited (see `Stream`); the
+                // driver waits once more.
                 let _ = unsafe { result::free_sync(self.address) };
             }
             #[cfg(test)]
@@ -384,7 +390,8 @@ pub(crate) struct Geometry {
     pub(crate) shared: u32,
 }
 
-/// A queue of copies and launches, in order. Whatever is queued must live until [`Stream::wait`] has returned; a stream that is dropped waits.
+/// A queue of copies and launches, in order. Whatever is queued must live until [`Stream::wait`] has returned; a stream
+/// that is dropped waits.
 pub(crate) struct Stream {
     device: Device,
     /// None in emulation.
@@ -458,8 +465,8 @@ impl Stream {
     /// Queues a kernel.
     ///
     /// # Safety
-    /// The arguments are those of the kernel's source, in number, order and type, and with this geometry it stays within the arrays,
-    /// none of which is touched or freed before the next [`Stream::wait`].
+    /// The arguments are those of the kernel's source, in number, order and type, and with this geometry it stays
+    /// within the arrays, none of which is touched or freed before the next [`Stream::wait`].
     pub(crate) unsafe fn launch(
         &self,
         kernel: &'static str,
@@ -512,6 +519,22 @@ impl Drop for Stream {
         // What a lost device says was said by the call that lost it.
         let _ = self.wait();
     }
+}
+
+/// What tests run on: the GPU of this machine (where `REQUIRE_CUDA` is set, it must be there), and the emulation in
+/// both orders.
+#[cfg(test)]
+pub(crate) fn machines() -> Vec<Device> {
+    let gpu = match Device::open(0) {
+        Ok(gpu) => Some(gpu),
+        Err(failure) if std::env::var_os("REQUIRE_CUDA").is_some() => panic!("REQUIRE_CUDA is set; {failure}"),
+        Err(failure) => {
+            eprintln!("skipped on a GPU: {failure}");
+            None
+        }
+    };
+    let emulators = [false, true].into_iter().filter_map(crate::emulator::Emulator::new);
+    gpu.into_iter().chain(emulators.map(Device::emulated)).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The kernels on a processor, for tests: see `lib/kernels/emulate.h`.
 
-use crate::device::Device;
 use std::ffi::{CString, c_char, c_void};
 use std::path::Path;
 use std::process::Command;
@@ -148,18 +147,4 @@ impl Emulator {
             assert!(found.is_empty(), "{kernel} races: {}", found.to_string_lossy());
         }
     }
-}
-
-/// What tests run on: the GPU of this machine (where `REQUIRE_CUDA` is set, it must be there), and the emulation in both orders.
-pub(crate) fn machines() -> Vec<Device> {
-    let gpu = match Device::open(0) {
-        Ok(gpu) => Some(gpu),
-        Err(failure) if std::env::var_os("REQUIRE_CUDA").is_some() => panic!("REQUIRE_CUDA is set; {failure}"),
-        Err(failure) => {
-            eprintln!("skipped on a GPU: {failure}");
-            None
-        }
-    };
-    let emulators = [false, true].into_iter().filter_map(Emulator::new);
-    gpu.into_iter().chain(emulators.map(Device::emulated)).collect()
 }

@@ -1,42 +1,8 @@
 //! The kernels, and one launcher each: it holds every length against what the kernel touches.
 
 use crate::device::{Argument, Array, Failure, Geometry, Stream};
+use crate::modules::{CANDIDATES, PROPOSE_SHARED, STEP, TILE, TOTALS};
 use compute::kmeans::Metric;
-
-/// PTX and the kernels in it. Made by `scripts/kernels`.
-pub(crate) const MODULES: &[(&str, &[&str])] = &[
-    (
-        include_str!("../../kernels/kmeans_assign.ptx"),
-        &[
-            "kmeans_assign_naive_f64",
-            "kmeans_rank_naive_f64",
-            "kmeans_prepare_f16",
-            "kmeans_propose_f16",
-            "kmeans_decide_f64",
-            "kmeans_probe_f16",
-        ],
-    ),
-    (
-        include_str!("../../kernels/kmeans_seed.ptx"),
-        &["kmeans_seed_norms_f64", "kmeans_seed_nearer_f64", "kmeans_seed_masses_i128"],
-    ),
-    (include_str!("../../kernels/kmeans_sums.ptx"), &["kmeans_sums_add_i64"]),
-];
-
-/// Kernels that take more shared memory than is given without asking.
-pub(crate) const DYNAMIC_SHARED: &[(&str, u32)] = &[("kmeans_propose_f16", PROPOSE_SHARED)];
-
-/// Rows and centroids of a tile: both are padded to whole ones.
-pub(crate) const TILE: usize = 128;
-/// Dimensions of a step: rows of 16-bit floats are padded to whole ones.
-pub(crate) const STEP: usize = 32;
-/// Candidates that a row can have without having all.
-pub(crate) const CANDIDATES: usize = 16;
-/// 64-bit words of a cluster's totals.
-pub(crate) const TOTALS: usize = 9;
-
-/// Three stages of two tiles of 16-bit floats, and for each row the best, the window, the best dropped, the count, numbers and scores of candidates.
-const PROPOSE_SHARED: u32 = (3 * 2 * TILE * STEP * 2 + TILE * (16 + CANDIDATES * 8)) as u32;
 
 /// Lanes that share a row where sums have 16 partial sums.
 const LANES: usize = 16;
@@ -127,7 +93,8 @@ pub(crate) unsafe fn assign_naive(
         found.cluster.argument(),
         found.distance.argument(),
     ];
-    // SAFETY: a thread reads its row and all centroids and writes its place, n of each; threads past n return. The rest is the caller's promise.
+    // SAFETY: a thread reads its row and all centroids and writes its place, n of each; threads past n return. The rest
+    // is the caller's promise.
     unsafe { stream.launch("kmeans_assign_naive_f64", geometry, arguments) }
 }
 
@@ -158,7 +125,8 @@ pub(crate) unsafe fn rank_naive(
         ranks.argument(),
         row_norms.argument(),
     ];
-    // SAFETY: a thread reads a row and a centroid and writes a rank, n k of them; threads past those return. The rest is the caller's promise.
+    // SAFETY: a thread reads a row and a centroid and writes a rank, n k of them; threads past those return. The rest
+    // is the caller's promise.
     unsafe { stream.launch("kmeans_rank_naive_f64", geometry, arguments) }
 }
 
@@ -229,8 +197,8 @@ pub(crate) unsafe fn prepare(
         proposed.row_norms.argument(),
         proposed.windows.argument(),
     ];
-    // SAFETY: 16 lanes a row, 16 rows a block; rows past n are not read, norms past n not written, and everything else is padded. The
-    // rest is the caller's promise.
+    // SAFETY: 16 lanes a row, 16 rows a block; rows past n are not read, norms past n not written, and everything else
+    // is padded. The rest is the caller's promise.
     unsafe { stream.launch("kmeans_prepare_f16", geometry, arguments) }
 }
 
@@ -251,15 +219,17 @@ pub(crate) unsafe fn propose(stream: &Stream, shape: Shape, to: &Rounded, propos
         proposed.counts.argument(),
         proposed.ids.argument(),
     ];
-    // SAFETY: a block reads 128 padded rows and all padded centroids and writes 128 counts and their candidates; halves past k are not read. The
-    // shared memory is what the kernel lays out, allowed when the device was opened. The rest is the caller's promise.
+    // SAFETY: a block reads 128 padded rows and all padded centroids and writes 128 counts and their candidates; halves
+    // past k are not read. The shared memory is what the kernel lays out, allowed when the device was opened. The rest
+    // is the caller's promise.
     unsafe { stream.launch("kmeans_propose_f16", geometry, arguments) }
 }
 
-/// `looks` takes one more for each row with several candidates.
+/// `reranked` takes one more for each row with several candidates.
 ///
 /// # Safety
-/// No array is touched or freed before the stream's next `wait`, and the candidates are those of [`propose`] for these rows.
+/// No array is touched or freed before the stream's next `wait`, and the candidates are those of [`propose`] for these
+/// rows.
 pub(crate) unsafe fn decide(
     stream: &Stream,
     shape: Shape,
@@ -267,10 +237,10 @@ pub(crate) unsafe fn decide(
     centroids: &Centroids,
     proposed: &Proposed,
     found: &Found,
-    looks: &Array<u32>,
+    reranked: &Array<u32>,
 ) -> Result<(), Failure> {
     assert!(rows.len() >= shape.n * shape.dim, "rows");
-    assert_eq!(looks.len(), 1);
+    assert_eq!(reranked.len(), 1);
     centroids.assert(shape);
     proposed.assert(shape);
     found.assert(shape.n);
@@ -288,9 +258,10 @@ pub(crate) unsafe fn decide(
         shape.metric(),
         found.cluster.argument(),
         found.distance.argument(),
-        looks.argument(),
+        reranked.argument(),
     ];
-    // SAFETY: 16 lanes read a row and its candidates, which are below k; lanes past n return. The rest is the caller's promise.
+    // SAFETY: 16 lanes read a row and its candidates, which are below k; lanes past n return. The rest is the caller's
+    // promise.
     unsafe { stream.launch("kmeans_decide_f64", geometry, arguments) }
 }
 
@@ -311,7 +282,8 @@ pub(crate) unsafe fn probe(
     assert_eq!((rows.len(), centroids.len()), (blocks * 16 * dim_padded, blocks * 8 * dim_padded));
     let geometry = Geometry { blocks, threads: 32, shared: 0 };
     let arguments = &mut [rows.argument(), centroids.argument(), whole(dim_padded), scores.argument()];
-    // SAFETY: a warp reads its 16 rows and 8 centroids, and reads and writes its 128 scores. The rest is the caller's promise.
+    // SAFETY: a warp reads its 16 rows and 8 centroids, and reads and writes its 128 scores. The rest is the caller's
+    // promise.
     unsafe { stream.launch("kmeans_probe_f16", geometry, arguments) }
 }
 
@@ -357,7 +329,8 @@ pub(crate) unsafe fn sums_add(
         sums.totals.argument(),
         sums.outliers.argument(),
     ];
-    // SAFETY: a warp reads its row and adds to its cluster's places, which are below k; warps past n return. The rest is the caller's promise.
+    // SAFETY: a warp reads its row and adds to its cluster's places, which are below k; warps past n return. The rest
+    // is the caller's promise.
     unsafe { stream.launch("kmeans_sums_add_i64", geometry, arguments) }
 }
 
@@ -413,7 +386,8 @@ pub(crate) unsafe fn seed_nearer(
         shape.metric(),
         seeded.squares.argument(),
     ];
-    // SAFETY: 16 lanes read a row and the centroid and write the row's square; lanes past n return. The rest is the caller's promise.
+    // SAFETY: 16 lanes read a row and the centroid and write the row's square; lanes past n return. The rest is the
+    // caller's promise.
     unsafe { stream.launch("kmeans_seed_nearer_f64", geometry, arguments) }
 }
 
@@ -451,6 +425,7 @@ pub(crate) unsafe fn seed_masses(
         Argument::from(scale),
         masses.argument(),
     ];
-    // SAFETY: a block reads 1024 rows, fewer at the end, and all candidates, and adds to their masses. The rest is the caller's promise.
+    // SAFETY: a block reads 1024 rows, fewer at the end, and all candidates, and adds to their masses. The rest is the
+    // caller's promise.
     unsafe { stream.launch("kmeans_seed_masses_i128", geometry, arguments) }
 }

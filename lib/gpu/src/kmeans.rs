@@ -1,17 +1,13 @@
-//! Nearest centroids and sums on a GPU, bit for bit as on the CPU.
+//! Centroids and sums in the memory of a GPU, bit for bit as on the CPU.
 //!
-//! Rows stream ([`crate::flow`]): a call is cut into pieces, of which two are in flight. Where memory is short, pieces are halved; answers do
-//! not depend on it. How it is computed, and why it is exact, stands in `lib/kernels/kmeans_assign.cu` and `kmeans_sums.cu`.
+//! Rows stream past them in a flow. How it is computed, and why it is exact, stands in
+//! `lib/kernels/kmeans_assign.cu` and `kmeans_sums.cu`.
 
 use crate::device::{Device, Failure};
-use crate::flow::{Memory, whole_tiles};
-use crate::kernels::{self, Rounded, Shape, TILE, TOTALS};
+use crate::kernels::{self, Rounded, Shape};
+use crate::modules::TOTALS;
 use crate::table::{DIM_MAX, Table};
-use compute::kmeans::{Assigner, Centroids, Metric, Nearest, Outlier, Sums, Totals, exact};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// Bytes of rows in a piece, and of ranks where several nearest are asked for: enough to fill a large GPU.
-const PIECE_BYTES: usize = 64 << 20;
+use compute::kmeans::{Centroids, Metric, Nearest, Outlier, Sums, Totals, exact, summable};
 
 /// Finds nearest centroids on a GPU.
 pub struct Cuda {
@@ -19,18 +15,17 @@ pub struct Cuda {
     centroids: Centroids,
     exact: kernels::Centroids,
     rounded: Rounded,
-    /// Rows of a piece; less where memory was short.
-    piece: AtomicUsize,
 }
 
 impl Cuda {
-    /// Brings the centroids onto the GPU.
+    /// Brings the centroids onto the GPU. Fails where the GPU does, or where they have more values than its bound is
+    /// derived for.
     pub fn new(device: &Device, centroids: Centroids) -> Result<Cuda, Failure> {
         let mut one = Cuda::on_each(std::slice::from_ref(device), &centroids)?;
         Ok(one.remove(0))
     }
 
-    /// Brings the same centroids onto each of several GPUs.
+    /// Brings the same centroids onto each of several GPUs. Fails as [`Cuda::new`].
     pub fn on_each(devices: &[Device], centroids: &Centroids) -> Result<Vec<Cuda>, Failure> {
         if centroids.dim > DIM_MAX {
             let message =
@@ -48,8 +43,7 @@ impl Cuda {
                 middle: device.array_of(&table.middle)?,
                 limits: table.limits,
             };
-            let piece = AtomicUsize::new(whole_tiles(PIECE_BYTES / 4 / centroids.dim));
-            Ok(Cuda { device: device.clone(), centroids: centroids.clone(), exact, rounded, piece })
+            Ok(Cuda { device: device.clone(), centroids: centroids.clone(), exact, rounded })
         };
         devices.iter().map(bring).collect()
     }
@@ -59,37 +53,8 @@ impl Cuda {
         &self.centroids
     }
 
-    /// Rows that are computed at a time. Smaller calls leave a large GPU idle; it is halved where memory is short.
-    pub fn piece(&self) -> usize {
-        self.piece.load(Ordering::Relaxed)
-    }
-
-    /// As [`Assigner::nearest`], whose promise it keeps, or why the GPU could not.
-    ///
-    /// # Panics
-    /// Where `rows` is not `found.len()` rows.
-    pub fn assign(&self, rows: &[f32], found: &mut [Nearest], memory: &mut Memory) -> Result<usize, Failure> {
-        self.stream(rows, None, found, memory, None)
-    }
-
-    /// As [`Cuda::assign`], and adds each row to the cluster that was found for it; `weights` in units of 2^-20, none for 1. With it,
-    /// whether the sums could not take some row so far, of this call or of another.
-    ///
-    /// # Panics
-    /// Where `rows` or `weights` are not `found.len()` rows.
-    pub fn assign_and_add(
-        &self,
-        rows: &[f32],
-        weights: Option<&[u64]>,
-        found: &mut [Nearest],
-        memory: &mut Memory,
-        sums: &DeviceSums,
-    ) -> Result<(usize, bool), Failure> {
-        let looks = self.stream(rows, weights, found, memory, Some(sums))?;
-        Ok((looks, memory.slots.iter().any(|slot| slot.outliers() > 0)))
-    }
-
-    /// Empty sums on the GPU, for rows that are assigned to these centroids, of the unit `exponent` ([`compute::kmeans::unit_exponent`]).
+    /// Empty sums on the GPU, for rows that are assigned to these centroids, of the unit `exponent`
+    /// ([`compute::kmeans::unit_exponent`]). Fails where the GPU does.
     pub fn sums(&self, exponent: i32) -> Result<DeviceSums, Failure> {
         let (k, dim) = (self.centroids.k(), self.centroids.dim);
         let sums = kernels::Sums {
@@ -101,45 +66,32 @@ impl Cuda {
         Ok(DeviceSums { device: self.device.clone(), metric: self.centroids.metric, dim, sums })
     }
 
-    /// As [`Assigner::nearest_several`], or why the GPU could not: all ranks of a piece are computed in 64-bit floats and sorted here.
+    /// Writes the `count` nearest centroids of each row into `found`, as [`compute::kmeans::Assigner::nearest_several`]
+    /// does: all ranks are computed in 64-bit floats and sorted here. Fails where the GPU does; `out_of_memory` where
+    /// fewer rows might do.
     ///
     /// # Panics
     /// Where `rows` is not `found.len() / count` rows.
-    pub fn assign_several(&self, rows: &[f32], count: usize, found: &mut [Nearest]) -> Result<usize, Failure> {
+    pub fn nearest_several(&self, rows: &[f32], count: usize, found: &mut [Nearest]) -> Result<(), Failure> {
         assert_eq!(rows.len() * count, found.len() * self.centroids.dim, "whole rows");
-        let (k, dim) = (self.centroids.k(), self.centroids.dim);
-        self.piece.fetch_min((PIECE_BYTES / 8 / k).max(1), Ordering::Relaxed);
-        let (piece, (mut on_device, ranks, row_norms)) = loop {
-            let piece = self.piece().min(rows.len() / dim).max(1);
-            let take =
-                || Ok((self.device.array(piece * dim)?, self.device.array(piece * k)?, self.device.array(piece)?));
-            match take() {
-                Ok(taken) => break (piece, taken),
-                Err(Failure { out_of_memory: true, .. }) if piece > 1 => {
-                    self.piece.fetch_min(piece / 2, Ordering::Relaxed);
-                }
-                Err(failure) => return Err(failure),
-            }
-        };
-        let (mut ranks_here, mut row_norms_here) = (vec![0.0; piece * k], vec![0.0; piece]);
+        let (n, k) = (rows.len() / self.centroids.dim, self.centroids.k());
+        let on_device = self.device.array_of(rows)?;
+        let (ranks, row_norms) = (self.device.array(n * k)?, self.device.array(n)?);
+        let (mut ranks_here, mut row_norms_here) = (vec![0.0; n * k], vec![0.0; n]);
         // Last, so that it is dropped first: then it waits.
         let stream = self.device.stream()?;
-        for (rows, found) in rows.chunks(piece * dim).zip(found.chunks_mut(piece * count)) {
-            let shape = self.shape(rows.len() / dim);
-            // SAFETY: everything lives until `wait` has returned, or `stream` has been dropped where a call fails.
-            unsafe {
-                stream.upload(rows, &mut on_device)?;
-                kernels::rank_naive(&stream, shape, &on_device, &self.exact, &ranks, &row_norms)?;
-                stream.download(&ranks, &mut ranks_here[..shape.n * k])?;
-                stream.download(&row_norms, &mut row_norms_here[..shape.n])?;
-            }
-            stream.wait()?;
-            let rows = ranks_here.chunks_exact(k).zip(&row_norms_here);
-            for ((ranks, &row_norm), found) in rows.zip(found.chunks_exact_mut(count)) {
-                self.sort(ranks, row_norm, found);
-            }
+        // SAFETY: everything lives until `wait` has returned, or `stream` has been dropped where a call fails.
+        unsafe {
+            kernels::rank_naive(&stream, self.shape(n), &on_device, &self.exact, &ranks, &row_norms)?;
+            stream.download(&ranks, &mut ranks_here)?;
+            stream.download(&row_norms, &mut row_norms_here)?;
         }
-        Ok(rows.len() / dim)
+        stream.wait()?;
+        let rows = ranks_here.chunks_exact(k).zip(&row_norms_here);
+        for ((ranks, &row_norm), found) in rows.zip(found.chunks_exact_mut(count)) {
+            self.sort(ranks, row_norm, found);
+        }
+        Ok(())
     }
 
     /// The nearest of all ranks of a row.
@@ -173,75 +125,6 @@ impl Cuda {
     pub(crate) fn shape(&self, n: usize) -> Shape {
         Shape { n, k: self.centroids.k(), dim: self.centroids.dim, metric: self.centroids.metric }
     }
-
-    fn stream(
-        &self,
-        rows: &[f32],
-        weights: Option<&[u64]>,
-        found: &mut [Nearest],
-        memory: &mut Memory,
-        sums: Option<&DeviceSums>,
-    ) -> Result<usize, Failure> {
-        let (n, dim) = (found.len(), self.centroids.dim);
-        assert_eq!(rows.len(), n * dim, "whole rows");
-        assert!(weights.is_none_or(|weights| weights.len() == n), "a weight a row");
-        let piece = self.take_memory(n, memory)?;
-        let mut pieces = || {
-            let (slots, mut looks) = (&mut memory.slots, 0);
-            for (turn, start) in (0..n).step_by(piece).enumerate() {
-                let range = start..n.min(start + piece);
-                let slot = &mut slots[turn % 2];
-                looks += slot.finish(found)?;
-                slot.fill(0, &rows[range.start * dim..range.end * dim], weights.map(|weights| &weights[range.clone()]));
-                slot.launch(self, range, weights.is_some(), sums)?;
-            }
-            for slot in slots {
-                looks += slot.finish(found)?;
-            }
-            Ok(looks)
-        };
-        let done = pieces();
-        if done.is_err() {
-            // Waits for what is still queued, while all that it works on is alive.
-            memory.slots.clear();
-        }
-        done
-    }
-
-    /// Slots for pieces of `n` rows, or of as many as there is memory for: one for a single piece, else two. Returns how many rows.
-    fn take_memory(&self, n: usize, memory: &mut Memory) -> Result<usize, Failure> {
-        loop {
-            let piece = self.piece().min(n.max(1).next_multiple_of(TILE));
-            let needed = n.div_ceil(piece).clamp(1, 2);
-            if memory.slots.len() >= needed && memory.slots.iter().all(|slot| slot.capacity >= piece) {
-                return Ok(piece);
-            }
-            memory.slots.clear();
-            match Memory::of(&self.device, self.centroids.dim, piece, needed) {
-                Ok(taken) => *memory = taken,
-                Err(failure) if failure.out_of_memory && piece > TILE => {
-                    self.piece.fetch_min(whole_tiles(piece / 2), Ordering::Relaxed);
-                }
-                Err(failure) => return Err(failure),
-            }
-        }
-    }
-}
-
-impl Assigner for Cuda {
-    type Memory = Memory;
-
-    /// # Panics
-    /// Where the GPU fails.
-    fn nearest(&self, rows: &[f32], found: &mut [Nearest], memory: &mut Memory) -> usize {
-        self.assign(rows, found, memory).unwrap_or_else(|failure| panic!("{failure}"))
-    }
-
-    /// # Panics
-    /// Where the GPU fails.
-    fn nearest_several(&self, rows: &[f32], count: usize, found: &mut [Nearest], _: &mut Memory) -> usize {
-        self.assign_several(rows, count, found).unwrap_or_else(|failure| panic!("{failure}"))
-    }
 }
 
 /// Sums that stay on the GPU until they are asked for.
@@ -257,8 +140,13 @@ impl DeviceSums {
         &self.sums
     }
 
-    /// What all rows added so far come to ([`Outlier`]: one row too many for 64 bits), and how many rows could not be added, being too far
-    /// out: those that [`Sums::add`] refuses.
+    /// Whether they take a row of this weight: those that they do not are counted, and not added.
+    pub fn can_take(&self, row: &[f32], weight: u64) -> bool {
+        summable(self.metric, self.sums.exponent, row, weight)
+    }
+
+    /// What all rows added so far come to ([`Outlier`]: one row too many for 64 bits), and how many rows could not be
+    /// added, being too far out: those that [`Sums::add`] refuses. Fails where the GPU does.
     pub fn collect(&self) -> Result<(Result<Sums, Outlier>, u32), Failure> {
         let mut coordinates = vec![0; self.sums.coordinates.len()];
         let mut totals = vec![0; self.sums.totals.len()];
@@ -295,6 +183,3 @@ fn totals_of(words: &[u64]) -> Option<Totals> {
         reach: i64::try_from(wide(7)).ok()? as u64,
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,11 +2,10 @@
 
 use crate::device::Device;
 use crate::emulator::Emulator;
-use crate::flow::Memory;
-use crate::kmeans::Cuda;
 use crate::seeding::Seeding;
+use crate::tests::OneCall;
 use compute::kmeans::trials::{METRICS, Random, nasty};
-use compute::kmeans::{Centroids, Nearest, unit_exponent};
+use compute::kmeans::{Centroids, WEIGHT_ONE};
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -20,9 +19,7 @@ fn run(device: &Device) {
         // Many alike, so that lists are tidied.
         let first = centroids.row(0).to_vec();
         centroids.values.chunks_exact_mut(dim).step_by(3).for_each(|row| row.copy_from_slice(&first));
-        let cuda = Cuda::new(device, centroids.clone()).unwrap();
-        let (sums, mut found) = (cuda.sums(unit_exponent(&centroids)).unwrap(), vec![Nearest::MISSING; n]);
-        cuda.assign_and_add(&rows, None, &mut found, &mut Memory::default(), &sums).unwrap();
+        OneCall::new(device, &centroids, true).run(&rows, &vec![WEIGHT_ONE; n]);
         let good: Vec<f32> = random.vector(n * dim);
         let mut seeding = Seeding::new(device, metric, dim, &good, &vec![1; n], 5).unwrap();
         let take = |count: usize| Centroids::new(metric, dim, good[..count * dim].to_vec()).unwrap();

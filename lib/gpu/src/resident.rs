@@ -3,8 +3,9 @@
 #![doc(hidden)]
 
 use crate::device::{Array, Failure, Stream};
-use crate::kernels::{self, CANDIDATES, Found, Proposed};
+use crate::kernels::{self, Found, Proposed};
 use crate::kmeans::{Cuda, DeviceSums};
+use crate::modules::CANDIDATES;
 use compute::kmeans::unit_exponent;
 
 /// A stage of an assignment.
@@ -28,12 +29,12 @@ pub struct Resident<'a> {
     rows: Array<f32>,
     proposed: Proposed,
     found: Found,
-    looks: Array<u32>,
+    reranked: Array<u32>,
     sums: DeviceSums,
 }
 
 impl Cuda {
-    /// Brings rows onto the GPU.
+    /// Brings rows onto the GPU. Fails where the GPU does.
     pub fn resident(&self, rows: &[f32]) -> Result<Resident<'_>, Failure> {
         let (device, n) = (self.device(), rows.len() / self.centroids().dim);
         let shape = self.shape(n);
@@ -50,14 +51,14 @@ impl Cuda {
                 ids: device.array(shape.padded() * CANDIDATES)?,
             },
             found: Found { cluster: device.array(n)?, distance: device.array(n)? },
-            looks: device.array(1)?,
+            reranked: device.array(1)?,
             sums: self.sums(unit_exponent(self.centroids()))?,
         })
     }
 }
 
 impl Resident<'_> {
-    /// Runs a stage (those before it must have run) and waits.
+    /// Runs a stage (those before it must have run) and waits. Fails where the GPU does.
     pub fn run(&self, stage: Stage) -> Result<(), Failure> {
         let (stream, shape, cuda) = (&self.stream, self.cuda.shape(self.n), self.cuda);
         // SAFETY: all arrays live as long as `self`, and `wait` returns before this does.
@@ -65,9 +66,15 @@ impl Resident<'_> {
             match stage {
                 Stage::Prepare => kernels::prepare(stream, shape, &self.rows, cuda.rounded(), &self.proposed),
                 Stage::Propose => kernels::propose(stream, shape, cuda.rounded(), &self.proposed),
-                Stage::Decide => {
-                    kernels::decide(stream, shape, &self.rows, cuda.exact(), &self.proposed, &self.found, &self.looks)
-                }
+                Stage::Decide => kernels::decide(
+                    stream,
+                    shape,
+                    &self.rows,
+                    cuda.exact(),
+                    &self.proposed,
+                    &self.found,
+                    &self.reranked,
+                ),
                 Stage::Sums => {
                     let norms = &self.proposed.row_norms;
                     kernels::sums_add(stream, shape, &self.rows, &self.found, norms, None, self.sums.kernel())
@@ -77,7 +84,7 @@ impl Resident<'_> {
         stream.wait()
     }
 
-    /// The clusters found.
+    /// The clusters found. Fails where the GPU does.
     pub fn clusters(&self) -> Result<Vec<u32>, Failure> {
         let mut clusters = vec![0; self.n];
         // SAFETY: both live until `wait` has returned; a failure to queue leaves nothing to wait for.

@@ -1,7 +1,7 @@
 //! The steps of greedy k-means++ that go over all rows, on a GPU: see `lib/kernels/kmeans_seed.cu`.
 //!
-//! Who draws, and by what rule, is not known here. Rows that do not fit one [`Seeding`] go into several: squares are of each row alone, and
-//! masses are whole numbers that add up.
+//! Who draws, and by what rule, is not known here. Rows that do not fit one [`Seeding`] go into several: squares are of
+//! each row alone, and masses are whole numbers that add up.
 
 use crate::device::{Array, Device, Failure, Stream};
 use crate::kernels::{self, SEED_CANDIDATES, Seeded, Shape};
@@ -20,8 +20,9 @@ pub struct Seeding {
 }
 
 impl Seeding {
-    /// Brings rows onto the GPU, infinitely far from any centroid: all finite, none zero under [`Metric::Cosine`]; `weights` in units
-    /// of 2^-20. Up to `candidates` are to be tried at a time.
+    /// Brings rows onto the GPU, infinitely far from any centroid: all finite, none zero under [`Metric::Cosine`];
+    /// `weights` in units of 2^-20. Up to `candidates` are to be tried at a time. Fails where the GPU does;
+    /// `out_of_memory` where fewer rows might do.
     ///
     /// # Panics
     /// Where there is not one weight a row.
@@ -55,7 +56,7 @@ impl Seeding {
         Ok(seeding)
     }
 
-    /// Says how far the rows are from the centroids so far: what [`Seeding::nearer`] gave.
+    /// Says how far the rows are from the centroids so far: what [`Seeding::nearer`] gave. Fails where the GPU does.
     ///
     /// # Panics
     /// Where there is not one square a row.
@@ -66,7 +67,7 @@ impl Seeding {
         self.stream.wait_after(queued)
     }
 
-    /// The values of a row.
+    /// The values of a row. Fails where the GPU does.
     pub fn row(&self, row: usize) -> Result<Vec<f32>, Failure> {
         let mut values = vec![0.0; self.dim];
         // SAFETY: both live until `wait` has returned.
@@ -75,8 +76,8 @@ impl Seeding {
         Ok(values)
     }
 
-    /// Takes one more centroid in, and gives the squared distance of each row to the nearest so far: 1 - cosine, not below 0, or the square of
-    /// the distance, in the arithmetic of [`exact`].
+    /// Takes one more centroid in, and gives the squared distance of each row to the nearest so far: 1 - cosine, not
+    /// below 0, or the square of the distance, in the arithmetic of [`exact`]. Fails where the GPU does.
     ///
     /// # Panics
     /// Where this is not one centroid of the rows' kind.
@@ -93,8 +94,8 @@ impl Seeding {
         Ok(squares)
     }
 
-    /// What each candidate would leave as a centroid: the sum of all rows' `min(square to it, square so far) weight`, each times `scale` rounded
-    /// to a whole number, halves to even.
+    /// What each candidate would leave as a centroid: the sum of all rows' `min(square to it, square so far) weight`,
+    /// each times `scale` rounded to a whole number, halves to even. Fails where the GPU does.
     ///
     /// # Panics
     /// Where the candidates are not of the rows' kind.
@@ -142,7 +143,7 @@ impl Seeding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emulator::machines;
+    use crate::device::machines;
     use compute::kmeans::trials::{METRICS, Random};
 
     /// A row's squared distance, in the order that is frozen on the CPU.

@@ -1,7 +1,8 @@
-//! Centroids rounded for tensor cores, and how wide a row's window must be: the host's part of `lib/kernels/kmeans_assign.cu`, where the bound
-//! is derived.
+//! Centroids rounded for tensor cores, and how wide a row's window must be: the host's part of
+//! `lib/kernels/kmeans_assign.cu`, where the bound is derived.
 
-use crate::kernels::{Limits, STEP, TILE};
+use crate::kernels::Limits;
+use crate::modules::{STEP, TILE};
 use compute::kmeans::{Centroids, Metric, power_of_two};
 use half::f16;
 

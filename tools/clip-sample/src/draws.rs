@@ -10,6 +10,18 @@
 //! order of the documents, and a time for each cluster says how often any of its documents is taken.
 //! (For C = 1 it is sampling without replacement by exponential keys.)
 //!
+//! # Source, and what is guaranteed
+//!
+//! The scheme is ClusterClip's (Shao et al., 2024, arXiv:2402.14526, algorithm 1): draw a cluster, draw a document of it, drop the document
+//! after C draws. Its repository has no sampler; what it says is done here by exponential clocks, the classical embedding of draws from an
+//! urn in independent Poisson processes (each clock stops after C rings), and for C = 1 by the exponential keys of Efraimidis and
+//! Spirakis (2006) with equal weights. Guaranteed: exactly as many draws as each cluster's number says, each document at most C times;
+//! the distribution of the literal scheme (tested against it); samples nest; shards apply one time a cluster. Output is in input order.
+//!
+//! Tried and dropped: one generator a cluster (the sample depends on the order of documents and does not nest); giving out numbers by
+//! largest remainders (they do not nest); a heap of the best m rings a cluster (memory grows with the sample, and shards cannot
+//! apply a heap); one Gumbel key a document with whole copies of it (for C above 1 repeats come in another distribution).
+//!
 //! # How the times are found
 //!
 //! Rings are not stored. For each cluster the time is bracketed by counting rings below a guess; the guess is good, since the
@@ -61,10 +73,12 @@ impl Draws {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parts {
     seed: u64,
+    /// Whether the shares of the keys were moved, so that every part has as many documents as it is to give.
+    pub moved: bool,
     /// Name and number of documents.
     pub list: Vec<(String, u64)>,
     /// Bits below this are the part's, or an earlier one's; none for the last.
-    ends: Vec<u64>,
+    pub ends: Vec<u64>,
 }
 
 impl Parts {
@@ -77,7 +91,31 @@ impl Parts {
             u64::try_from((u128::from(sum) << 64) / u128::from(total.max(1))).unwrap_or(u64::MAX)
         };
         let ends = list[..list.len() - 1].iter().map(|(_, count)| end(*count)).collect();
-        Parts { seed, list, ends }
+        Parts { seed, moved: false, list, ends }
+    }
+
+    /// The same parts with these ends; `None` unless there is one between any two, in order.
+    pub fn with_ends(self, ends: Vec<u64>) -> Option<Parts> {
+        (ends.len() + 1 == self.list.len() && ends.is_sorted()).then_some(Parts { moved: true, ends, ..self })
+    }
+
+    /// The same parts with ends between the documents with these bits, so that each part has documents in proportion to its number,
+    /// to the document: all can be filled if any split can.
+    pub fn fitted(self, mut bits: Vec<u64>) -> Parts {
+        let total: u128 = self.list.iter().map(|(_, count)| u128::from(*count)).sum();
+        let mut sum = 0;
+        let mut end = |count: u64| {
+            sum += u128::from(count);
+            let place = (bits.len() as u128 * sum).div_ceil(total.max(1)) as usize;
+            if place < bits.len() { *bits.select_nth_unstable(place).1 } else { u64::MAX }
+        };
+        let ends = self.list[..self.list.len() - 1].iter().map(|(_, count)| end(*count)).collect();
+        Parts { moved: true, ends, ..self }
+    }
+
+    /// The bits that decide which part a document is in.
+    pub fn bits(&self, key: u64) -> u64 {
+        noise_bits(self.seed, "clip-split", key)
     }
 
     /// The part of a document.
@@ -85,7 +123,11 @@ impl Parts {
         if self.ends.is_empty() {
             return 0;
         }
-        let bits = noise_bits(self.seed, "clip-split", key);
+        self.at(self.bits(key))
+    }
+
+    /// The part in whose share bits fall.
+    pub fn at(&self, bits: u64) -> usize {
         self.ends.iter().position(|&end| bits < end).unwrap_or(self.ends.len())
     }
 }
@@ -508,9 +550,9 @@ mod tests {
         let shares = vec![1.0; sizes.len()];
         let limits: Vec<u64> = sizes.iter().map(|&size| size as u64 * u64::from(clip)).collect();
         let budgets = if in_turns {
-            crate::apportion::exact(&shares, &limits, draws)
+            pipe::apportion::exact(&shares, &limits, draws)
         } else {
-            crate::apportion::drawn(&shares, &limits, draws, seed, "clip-turn")
+            pipe::apportion::drawn(&shares, &limits, draws, seed, "clip-turn")
         };
         let (rings, parts) = (Draws::new(seed, clip), Parts::new(vec![(String::new(), draws)], seed));
         let pool = Pool { rows, draws: &rings, parts: &parts, threads: 1 };

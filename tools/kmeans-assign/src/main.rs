@@ -1,17 +1,18 @@
 //! `kmeans-assign`: vectors and centroids in, a column of the nearest centroids out, or what the vectors add up to.
 //!
-//! One output line per vector, in the same order; a line depends on its vector and the centroids alone. Memory: the centroids, and
-//! a few blocks of about 1 MB a thread (with --sums the sums, too); it does not grow with the input.
+//! One output line per vector, in the same order; a line depends on its vector and the centroids alone. Memory: the
+//! centroids, and a few blocks of about 1 MB a thread (with --sums the sums, too); it does not grow with the input.
 
-mod assignment;
-mod table;
+mod column;
+mod sum;
 
-use assignment::{Assignment, Column, Jobs, Outcome};
+use assign::Devices;
+use cluster::blocks::Blocks;
 use cluster::model::{METRICS, Model, metric_name};
 use cluster::sums::Partial;
 use cluster::weights::Weights;
-use compute::kmeans::{Metric, WEIGHT_ONE};
-use gpu::device::Device;
+use column::{Column, Outcome, Writer};
+use compute::kmeans::{Centroids, Metric};
 use pipe::crew;
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Tool};
@@ -25,7 +26,7 @@ use pipe::vectors::Vectors;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use table::Tables;
+use sum::{Adder, Counts};
 
 #[derive(Default)]
 struct Args {
@@ -172,7 +173,7 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<(), Failure> {
     let path = args.centroids.as_deref().ok_or_else(|| Failure::usage("--centroids FILE is needed"))?;
     check_combinations(&args, path)?;
-    let devices = open_gpus(&args.common)?;
+    let devices = Devices::open(&args.common)?;
     let model = Model::open(path, args.metric)?;
     if args.similarity && model.centroids.metric != Metric::Cosine {
         return Err(Failure::file(path, "--similarity is the cosine's, and the metric is euclidean"));
@@ -181,64 +182,74 @@ fn run(args: Args) -> Result<(), Failure> {
     let sums = args.sums.as_deref().map(Output::create).transpose()?;
     let vectors = Vectors::open(&args.common.operands, args.common.raw, args.common.shard)?;
     vectors.check_dim(model.centroids.dim, &path.display().to_string())?;
-
-    let column = Column { similarity: args.similarity, top: args.top.unwrap_or(1), wanted: sums.is_none() };
-    let centroids = &model.centroids;
-    let partial = sums.is_some().then(|| Partial::new(centroids));
-    let jobs = Jobs::new(vectors, weights, centroids.dim, column.top, !devices.is_empty());
-    let tables = Tables::new(&devices, centroids, sums.is_some()).map_err(Failure::work)?;
-    let (outcome, partial) = stream(&args.common, &tables, column, partial, jobs)?;
-    outcome.tally.report(&args.common);
-    let (inertia, distance, weight) = match &partial {
-        Some(partial) => (partial.sums.inertia(), partial.sums.distance(), weight(partial)),
-        None => outcome.distances(centroids.metric),
-    };
-    if let (Some(output), Some(partial)) = (sums, partial) {
-        partial.write(output)?;
+    match sums {
+        Some(output) => write_sums(&args, &model.centroids, &devices, (vectors, weights), output),
+        None => write_column(&args, &model.centroids, &devices, vectors),
     }
-    let stats = Stats::new(&args.common, &outcome.tally).with("rows_missing", outcome.rows_missing);
-    let stats = tables.report(stats);
-    let stats = stats.with("k", centroids.k()).with("dim", centroids.dim);
-    let stats = stats.with("metric", metric_name(centroids.metric)).with("inertia", inertia);
-    let stats = stats.with("mean_distance", distance / weight).with("second_look_share", outcome.second_look_share());
-    stats.write(&args.common)
 }
 
-/// Sends all vectors through the threads, writes the column, and brings together what the threads have added up.
-fn stream(
-    common: &Common,
-    tables: &Tables,
-    column: Column,
-    partial: Option<Partial>,
-    jobs: Jobs,
-) -> Result<(Outcome, Option<Partial>), Failure> {
-    let hand = |table| Assignment::new(table, jobs.dim(), column, partial.clone(), common.on_error);
-    let hands = tables.dealt(common.threads).into_iter().map(hand).collect();
-    let mut meter = Meter::new(common, jobs.bytes_total());
+/// Values of a block, about: 1 MB, and 16 MB for a GPU, which a few of them fill.
+fn block_values(devices: &Devices) -> usize {
+    if devices.are_gpus() { 1 << 22 } else { 1 << 18 }
+}
+
+fn write_column(args: &Args, centroids: &Centroids, devices: &Devices, vectors: Vectors) -> Result<(), Failure> {
+    let (common, count) = (&args.common, args.top.unwrap_or(1));
+    // A pair is held in as many bytes as four values.
+    let blocks = Blocks::new(vectors, None, centroids.dim.max(4 * count), block_values(devices));
+    let pass = devices.pass(centroids, count)?;
+    let column = Column { similarity: args.similarity, on_error: common.on_error };
+    // Two pieces a block: one is copied while the other is computed.
+    let workers = pass.workers(common.threads, blocks.rows_max().div_ceil(2))?;
+    let writers = workers.into_iter().map(|worker| Writer { worker, column }).collect();
+    let mut meter = Meter::new(common, blocks.bytes_total());
     let (mut output, mut outcome) = (Output::stdout(), Outcome::default());
-    let hands = crew::run(hands, jobs.dealt(), |done| {
+    let writers = crew::run(writers, blocks.dealt(), |done| {
         output.write(&done.text)?;
         outcome.add(done, common.on_error)?;
         meter.show(outcome.tally.bytes, outcome.tally.rows);
         Ok(ControlFlow::Continue(()))
     })?;
     meter.end();
-    let mut partials = hands.into_iter().filter_map(Assignment::into_partial);
-    let Some(mut whole) = partials.next() else { return Ok((outcome, None)) };
-    partials.try_for_each(|partial| whole.merge(&partial)).map_err(Failure::work)?;
-    tables.add_sums(&mut whole).map_err(Failure::work)?;
-    (whole.rows_missing, whole.rows_bad) = (outcome.rows_missing, outcome.tally.bad);
-    Ok((outcome, Some(whole)))
+    pass.end(writers.into_iter().map(|writer| writer.worker).collect());
+    outcome.tally.report(common);
+    let stats = Stats::new(common, &outcome.tally).with("rows_missing", outcome.rows_missing);
+    let stats = about(devices.report(stats), centroids).with("inertia", outcome.inertia(centroids.metric));
+    let stats = stats.with("mean_distance", outcome.mean_distance());
+    stats.with("second_look_share", outcome.reranked_share()).write(common)
 }
 
-fn weight(partial: &Partial) -> f64 {
-    partial.sums.totals.iter().map(|totals| u128::from(totals.weight)).sum::<u128>() as f64 / WEIGHT_ONE as f64
+fn write_sums(
+    args: &Args,
+    centroids: &Centroids,
+    devices: &Devices,
+    (vectors, weights): (Vectors, Option<Weights>),
+    output: Output,
+) -> Result<(), Failure> {
+    let (common, dim, metric) = (&args.common, centroids.dim, centroids.metric);
+    let blocks = Blocks::new(vectors, weights, dim, block_values(devices));
+    let pass = devices.summing_pass(centroids, Partial::new(centroids), None)?;
+    let workers = pass.workers(common.threads, blocks.rows_max().div_ceil(2))?;
+    let adders = workers.into_iter().map(|worker| Adder { worker, dim, metric }).collect();
+    let (mut meter, mut counts) = (Meter::new(common, blocks.bytes_total()), Counts::default());
+    let adders = crew::run(adders, blocks.dealt(), |done| {
+        counts.add(done, common.on_error)?;
+        meter.show(counts.tally.bytes, counts.tally.rows);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    meter.end();
+    let (mut partial, reranked) = pass.sums(adders.into_iter().map(|adder| adder.worker).collect())?;
+    (partial.rows_missing, partial.rows_bad) = (counts.missing, counts.tally.bad);
+    counts.tally.report(common);
+    partial.write(output)?;
+    let stats = Stats::new(common, &counts.tally).with("rows_missing", counts.missing);
+    let stats = about(devices.report(stats), centroids).with("inertia", partial.sums.inertia());
+    let stats = stats.with("mean_distance", partial.sums.distance() / partial.weight());
+    stats.with("second_look_share", reranked as f64 / counts.tally.rows as f64).write(common)
 }
 
-/// The GPUs that were asked for.
-fn open_gpus(common: &Common) -> Result<Vec<Device>, Failure> {
-    let Some(gpus) = &common.gpus else { return Ok(Vec::new()) };
-    Device::open_all(&gpus.numbers).map_err(|why| Failure::work(format!("--device {}: {why}", gpus.name)))
+fn about(stats: Stats, centroids: &Centroids) -> Stats {
+    stats.with("k", centroids.k()).with("dim", centroids.dim).with("metric", metric_name(centroids.metric))
 }
 
 fn check_combinations(args: &Args, centroids: &Path) -> Result<(), Failure> {

@@ -1,5 +1,5 @@
-//! `--device cuda` beside a stand-in for the driver that runs the kernels in emulation: the bytes are those of the CPU, and what goes wrong on a
-//! GPU ends the run with the reason.
+//! `--device cuda` beside a stand-in for the driver that runs the kernels in emulation: the bytes are those of the CPU,
+//! and what goes wrong on a GPU ends the run with the reason.
 
 use contract::driver::driver;
 use contract::folder::Folder;

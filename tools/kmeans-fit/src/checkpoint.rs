@@ -2,12 +2,12 @@
 //!
 //! # Stability
 //!
-//! A safetensors file with the metadata `kind` = `kmeans-checkpoint`, `job` (what the fit is of: flags and data), `run`, those of the
-//! run under way with `now.` before their names, those of the best run that has ended with `best.`, and the tensors `centroids` and
-//! `best_centroids`, `best_sizes` of both.
+//! A safetensors file with the metadata `kind` = `kmeans-checkpoint`, `job` (what the fit is of: flags and data),
+//! `run`, those of the run under way with `now.` before their names, those of the best run that has ended with `best.`,
+//! and the tensors `centroids` and `best_centroids`, `best_sizes` of both.
 
-use crate::fit::State;
 use cluster::Model;
+use cluster::fit::State;
 use cluster::model::{METRICS, metric_of};
 use compute::kmeans::Centroids;
 use pipe::failure::Failure;
@@ -24,15 +24,15 @@ pub struct Checkpoint {
     /// How far it is.
     pub state: State,
     /// The best of the runs before.
-    pub best: Option<Model>,
+    pub best: Option<State>,
 }
 
 const KIND: &str = "kmeans-checkpoint";
 
 impl Checkpoint {
-    /// Writes it; `job` says what the fit is of.
+    /// Writes it; `job` says what the fit is of. Fails where the file cannot be written.
     pub fn write(&self, path: &Path, job: &str) -> Result<(), Failure> {
-        let now = self.state.model(None);
+        let now = self.state.model();
         let mut metadata = BTreeMap::from([
             ("kind".to_string(), KIND.to_string()),
             ("job".to_string(), job.to_string()),
@@ -40,7 +40,7 @@ impl Checkpoint {
         ]);
         let mut parts = vec![matrix("centroids", &now.centroids)];
         metadata.extend(now.metadata.into_iter().map(|(name, value)| (format!("now.{name}"), value)));
-        if let Some(best) = &self.best {
+        if let Some(best) = self.best.as_ref().map(State::model) {
             metadata.extend(best.metadata.iter().map(|(name, value)| (format!("best.{name}"), value.clone())));
             parts.push(matrix("best_centroids", &best.centroids));
             let sizes = best.sizes.as_deref().unwrap_or_default();
@@ -50,7 +50,7 @@ impl Checkpoint {
         safetensors::write(Output::create(path)?, &metadata, parts)
     }
 
-    /// Reads it. One of another job is refused.
+    /// Reads it. Fails where it cannot be read, is damaged, or is of another job.
     pub fn open(path: &Path, job: &str) -> Result<Checkpoint, Failure> {
         let file = File::open(path)?;
         let wrong = |why: String| Failure::file(path, why);
@@ -78,7 +78,9 @@ impl Checkpoint {
         let mut best = None;
         if file.shape("best_centroids").is_some() {
             let sizes = file.read_exactly("best_sizes", "U64")?.into_iter().map(u64::from_le_bytes);
-            best = Some(Model { sizes: Some(sizes.collect()), ..model("best_centroids", part("best."))? });
+            let model = Model { sizes: Some(sizes.collect()), ..model("best_centroids", part("best."))? };
+            best = Some(State::of(model)).filter(|state| state.summary.is_some());
+            best.as_ref().ok_or_else(|| wrong("metadata: of the best run numbers are missing".to_string()))?;
         }
         Ok(Checkpoint { run, state, best })
     }

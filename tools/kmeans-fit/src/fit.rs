@@ -1,332 +1,235 @@
-//! Lloyd's iterations: assign every row, take the means, until it no longer pays.
-//!
-//! One iteration is the same whether the rows are here or their sums come from files: [`State::step`].
+//! A model of rows: one fit, or the best of several.
 
-use crate::block::{View, block_rows};
-use crate::empties::{Empty, Repairs, next};
-use crate::rows::Rows;
+use crate::batches::{self, Batches};
+use crate::checkpoint::Checkpoint;
+use crate::flags::Args;
+use crate::memory;
+use crate::report::Report;
+use crate::seeding::{self, Draws, Seeding};
+use crate::wrong_k;
+use assign::{Devices, Previous};
 use cluster::Model;
+use cluster::fit::{State, Stopping, too_few_rows};
 use cluster::model::metric_name;
-use cluster::sums::{Farthest, Partial, TOO_MANY};
-use compute::kmeans::{Assigner, Centroids, Cpu, Moves, Nearest, Sums, WEIGHT_ONE};
-use pipe::column::write_number;
+use cluster::passes::Passes;
+use cluster::reader::{Filter, Reader};
+use cluster::rows::Rows;
+use cluster::sums::Partial;
+use compute::kmeans::{Centroids, Metric, unit_of};
 use pipe::failure::Failure;
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use pipe::progress::Meter;
+use pipe::vectors::Vectors;
+use xxhash_rust::xxh3::Xxh3;
 
-/// When to end.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rule {
-    /// Iterations at the most.
-    pub iters: u64,
-    /// A decrease of the inertia by this share or less is none.
-    pub tol: f64,
-    /// The fit ends after so many iterations in a row without a decrease.
-    pub patience: u64,
-}
-
-impl Rule {
-    /// Whether a fit ends after so many iterations, with these inertias, first to last.
-    pub fn ends(&self, iterations: u64, history: &[Measure]) -> bool {
-        let flat = |pair: &[Measure]| pair[0].inertia - pair[1].inertia <= self.tol * pair[0].inertia;
-        let idle = history.windows(2).rev().take_while(|pair| flat(pair)).count() as u64;
-        iterations >= self.iters || idle >= self.patience
+/// A fit of rows, begun perhaps with the centroids of a file, to its end. Fails where rows cannot be read, are bad, too
+/// few or too far out, a checkpoint cannot be read or written, or a GPU fails.
+pub fn from_rows(args: &Args, first: Option<Model>, devices: &Devices) -> Result<(State, Report), Failure> {
+    if let Some(first) = first.as_ref().filter(|first| args.k.is_some_and(|k| k != first.centroids.k())) {
+        return Err(wrong_k(args, &first.centroids));
     }
-}
-
-/// How good some centroids are.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Measure {
-    /// The sum that k-means makes small.
-    pub inertia: f64,
-    /// The mean distance of a row.
-    pub mean_distance: f64,
-}
-
-impl Measure {
-    /// Of the sums of all rows.
-    pub fn of(partial: &Partial) -> Measure {
-        let weight = weight(partial);
-        let mean = if weight > 0.0 { partial.sums.distance() / weight } else { 0.0 };
-        Measure { inertia: partial.sums.inertia(), mean_distance: mean }
+    let k = first.as_ref().map_or(args.k.unwrap_or_default(), |first| first.centroids.k());
+    let vectors = Vectors::open(&args.common.operands, args.common.raw, None)?;
+    let Some(dim) = vectors.dim() else { return Err(too_few_rows(0, k)) };
+    if let Some(first) = first.as_ref().filter(|first| first.centroids.dim != dim) {
+        let found = first.centroids.dim;
+        return Err(Failure::work(format!(
+            "the file that --init names has centroids of {found} values, the rows have {dim}"
+        )));
     }
-}
-
-fn weight(partial: &Partial) -> f64 {
-    let weight: u128 = partial.sums.totals.iter().map(|totals| u128::from(totals.weight)).sum();
-    weight as f64 / WEIGHT_ONE as f64
-}
-
-/// A fit under way.
-#[derive(Debug, Clone, PartialEq)]
-pub struct State {
-    /// The centroids so far.
-    pub centroids: Centroids,
-    /// What else their model says: how they came to be.
-    pub origin: BTreeMap<String, String>,
-    /// Iterations so far.
-    pub iterations: u64,
-    /// Of each iteration's centroids, the first ones included, as far as they are measured.
-    pub history: Vec<Measure>,
-    /// What happened to empty clusters so far; `left` is of the last iteration.
-    pub repairs: Repairs,
-}
-
-impl State {
-    /// A fit that begins with these centroids.
-    pub fn new(centroids: Centroids, origin: BTreeMap<String, String>) -> State {
-        State { centroids, origin, iterations: 0, history: Vec::new(), repairs: Repairs::default() }
-    }
-
-    /// Takes in what the rows came to with these centroids. `true`: the fit ends with them; else they are the next ones now.
-    pub fn step(&mut self, partial: &Partial, rule: &Rule, empty: Empty) -> bool {
-        self.history.truncate(self.iterations as usize);
-        self.history.push(Measure::of(partial));
-        if rule.ends(self.iterations, &self.history) {
-            return true;
-        }
-        let (centroids, repairs) = next(&self.centroids, partial, empty);
-        self.centroids = centroids;
-        self.iterations += 1;
-        self.repairs.repaired += repairs.repaired;
-        self.repairs.left = repairs.left;
-        self.repairs.collapsed += repairs.collapsed;
-        false
-    }
-
-    /// The model as it is now; `partial` is what the rows came to with these very centroids, where that is known.
-    pub fn model(&self, partial: Option<&Partial>) -> Model {
-        let mut metadata = self.origin.clone();
-        let mut put = |name: &str, value: String| metadata.insert(name.to_string(), value);
-        put("tool", "kmeans-fit".to_string());
-        put("version", env!("CARGO_PKG_VERSION").to_string());
-        put("metric", metric_name(self.centroids.metric).to_string());
-        put("k", self.centroids.k().to_string());
-        put("dim", self.centroids.dim.to_string());
-        put("iterations", self.iterations.to_string());
-        put("inertias", numbers(self.history.iter().map(|measure| measure.inertia)));
-        put("mean_distances", numbers(self.history.iter().map(|measure| measure.mean_distance)));
-        put("empties_repaired", self.repairs.repaired.to_string());
-        put("empties_left", self.repairs.left.to_string());
-        put("collapsed", self.repairs.collapsed.to_string());
-        if let Some(partial) = partial {
-            let measure = Measure::of(partial);
-            put("inertia", numbers([measure.inertia]));
-            put("mean_distance", numbers([measure.mean_distance]));
-            put("rows", rows(partial).to_string());
-            put("rows_missing", partial.rows_missing.to_string());
-            let sizes = Spread::of(&sizes_of(partial));
-            put("size_min", sizes.min.to_string());
-            put("size_median", sizes.median.to_string());
-            put("size_max", sizes.max.to_string());
-            put("imbalance", numbers([sizes.imbalance]));
-            put("weight", numbers([weight(partial)]));
-        }
-        let sizes = partial.map(sizes_of);
-        Model { centroids: self.centroids.clone(), metadata, sizes }
-    }
-
-    /// The fit that a model is of. Of centroids from elsewhere, its beginning.
-    pub fn of(model: Model) -> State {
-        let said = |name: &str| model.metadata.get(name).map(String::as_str);
-        if said("tool") != Some("kmeans-fit") {
-            let origin = origin_of_file(&model.centroids);
-            return State::new(model.centroids, origin);
-        }
-        let count = |name: &str| said(name).and_then(|text| text.parse().ok()).unwrap_or(0);
-        let list = |name: &str| said(name).unwrap_or_default().split(' ').filter_map(|number| number.parse().ok());
-        let history = list("inertias").zip(list("mean_distances"));
-        let history = history.map(|(inertia, mean_distance)| Measure { inertia, mean_distance }).collect();
-        let repairs =
-            Repairs { repaired: count("empties_repaired"), left: count("empties_left"), collapsed: count("collapsed") };
-        let iterations = count("iterations");
-        let mut origin = model.metadata.clone();
-        MEASURED.iter().for_each(|name| drop(origin.remove(*name)));
-        State { iterations, history, repairs, origin, centroids: model.centroids }
-    }
-}
-
-/// What a model says of first centroids that come from a file.
-pub fn origin_of_file(centroids: &Centroids) -> BTreeMap<String, String> {
-    let fingerprint = format!("{:016x}", cluster::model::fingerprint(centroids));
-    BTreeMap::from([("init".to_string(), "file".to_string()), ("init_model".to_string(), fingerprint)])
-}
-
-/// What is only said of centroids whose rows were added up.
-const MEASURED: [&str; 9] =
-    ["inertia", "mean_distance", "rows", "rows_missing", "size_min", "size_median", "size_max", "imbalance", "weight"];
-
-/// How even clusters are.
-pub struct Spread {
-    /// The smallest size.
-    pub min: u64,
-    /// The middle one; of an even number the upper.
-    pub median: u64,
-    /// The largest.
-    pub max: u64,
-    /// K times the sum of the squares over the square of the sum, as FAISS has it: 1 where all are equal.
-    pub imbalance: f64,
-}
-
-impl Spread {
-    /// Of at least one size.
-    pub fn of(sizes: &[u64]) -> Spread {
-        let mut sorted = sizes.to_vec();
-        sorted.sort_unstable();
-        let sum: f64 = sizes.iter().map(|&size| size as f64).sum();
-        let squares: f64 = sizes.iter().map(|&size| size as f64 * size as f64).sum();
-        let imbalance = squares * sizes.len() as f64 / (sum * sum).max(1.0);
-        Spread { min: sorted[0], median: sorted[sorted.len() / 2], max: sorted[sorted.len() - 1], imbalance }
-    }
-}
-
-/// The rows of each cluster.
-fn sizes_of(partial: &Partial) -> Vec<u64> {
-    partial.sums.totals.iter().map(|totals| totals.rows).collect()
-}
-
-/// Rows that take part.
-pub fn rows(partial: &Partial) -> u64 {
-    partial.sums.totals.iter().map(|totals| totals.rows).sum()
-}
-
-fn numbers(numbers: impl IntoIterator<Item = f64>) -> String {
-    let mut text = Vec::new();
-    for number in numbers {
-        if !text.is_empty() {
-            text.push(b' ');
-        }
-        write_number(number, &mut text);
-    }
-    String::from_utf8(text).expect("numbers are ASCII")
-}
-
-/// What the rows came to in the last pass, and where each of them was: the next pass counts only those that move.
-#[derive(Default)]
-pub struct Before {
-    sums: Option<Sums>,
-    /// The cluster of each row, of each block of a pass; none where there is no memory for it.
-    labels: Mutex<Vec<Vec<u32>>>,
-}
-
-impl Before {
-    /// The sums to go on from.
-    fn sums(&mut self, empty: &Sums) -> Sums {
-        match self.sums.take() {
-            Some(sums) if sums.exponent == empty.exponent => sums,
-            // Of another unit, or none: all rows are counted anew.
-            _ => {
-                self.labels().clear();
-                empty.clone()
-            }
-        }
-    }
-
-    fn labels(&self) -> MutexGuard<'_, Vec<Vec<u32>>> {
-        self.labels.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The labels of a block, to be put back.
-    fn take(&self, block: usize) -> Vec<u32> {
-        self.labels().get_mut(block).map(std::mem::take).unwrap_or_default()
-    }
-
-    fn put(&self, block: usize, labels: Vec<u32>) {
-        let mut all = self.labels();
-        let len = all.len().max(block + 1);
-        all.resize_with(len, Vec::new);
-        all[block] = labels;
-    }
-}
-
-/// Counts rows by the centroid that is nearest to them, on one thread.
-pub struct Adder<'a> {
-    table: &'a Cpu,
-    found: Vec<Nearest>,
-    memory: <Cpu as Assigner>::Memory,
-    moves: Moves,
-    farthest: Farthest,
-    looks: u64,
-}
-
-impl<'a> Adder<'a> {
-    /// Nothing yet, in a pass that goes on from these sums.
-    pub fn new(table: &'a Cpu, sums: &Sums) -> Adder<'a> {
-        let farthest = Farthest::new(sums.totals.len(), sums.dim);
-        Adder { table, found: Vec::new(), memory: Default::default(), moves: Moves::new(sums), farthest, looks: 0 }
-    }
-
-    /// Counts some rows. `labels` says where they were and then where they are; it is empty where they were nowhere.
-    pub fn add(&mut self, view: View, labels: &mut Vec<u32>) -> Result<(), Failure> {
-        labels.resize(view.numbers.len(), Nearest::NONE);
-        self.found.clear();
-        self.found.extend(labels.iter().map(|&cluster| Nearest { cluster, ..Nearest::MISSING }));
-        self.looks += self.table.nearest(view.values, &mut self.found, &mut self.memory) as u64;
-        for (((number, weight, row), &found), label) in view.rows().zip(&self.found).zip(labels) {
-            self.moves.add(row, *label, found, weight).map_err(|_| outlier(number))?;
-            if weight > 0 {
-                self.farthest.add(row, found);
-            }
-            *label = found.cluster;
-        }
-        Ok(())
-    }
-}
-
-fn outlier(number: u64) -> Failure {
-    Failure::work(format!(
-        "row {number} (from 0, over all files): too far out, or too heavy, to be added up: more than 2^19 times as far from 0 as any centroid"
-    ))
-}
-
-/// What all rows come to with these centroids, and how many needed a second look.
-pub fn measure(rows: &mut Rows, centroids: &Centroids, before: &mut Before) -> Result<(Partial, u64), Failure> {
-    let empty = Partial::new(centroids);
-    let (mut partial, looks) = match rows.gpus.clone().map(|gpus| gpus.measure(rows, centroids, &empty)).transpose()? {
-        Some(Some(measured)) => measured,
-        // Where a GPU has met a row that is too far out, the processor says which.
-        None | Some(None) => measure_here(rows, centroids, before, empty)?,
+    let rows_total = vectors.rows_total();
+    let metric = first.as_ref().map_or(args.metric(), |first| first.centroids.metric);
+    let rows = open_rows(args, vectors, metric, (k, dim), devices)?;
+    let first = first.map(|model| model.centroids);
+    // A GPU adds all rows up as they pass.
+    let previous = Previous::of(rows.labels.filter(|_| !devices.are_gpus()));
+    let mut fit = Fit { args, k, metric, first, devices, rows, previous, report: Report::default() };
+    let state = match args.batch {
+        Some(batch) => fit.in_batches(batch)?,
+        None => fit.in_iterations(rows_total)?,
     };
-    partial.rows_missing = rows.counts.missing;
-    partial.rows_bad = rows.counts.bad;
-    Ok((partial, looks))
+    let Fit { rows, mut report, .. } = fit;
+    report.rows(&rows);
+    Ok((state, report))
 }
 
-/// The same on the processor, but for the rows that are missing.
-fn measure_here(
-    rows: &mut Rows,
-    centroids: &Centroids,
-    before: &mut Before,
-    empty: Partial,
-) -> Result<(Partial, u64), Failure> {
-    let table = Cpu::new(centroids.clone());
-    let (sums, remember) = (before.sums(&empty.sums), rows.remember);
-    let adders = rows.pass(
-        || Adder::new(&table, &sums),
-        |adder, view| {
-            let block = view.first / block_rows(centroids.dim);
-            let mut labels = before.take(block);
-            adder.add(view, &mut labels)?;
-            if remember {
-                before.put(block, labels);
-            }
-            Ok(())
-        },
-    )?;
-    let (partial, looks) = together(adders, Partial { sums, ..empty })?;
-    before.sums = remember.then(|| partial.sums.clone());
-    Ok((partial, looks))
-}
-
-/// What the rows of several threads come to, which went on from `before`.
-pub fn together(adders: Vec<Adder>, before: Partial) -> Result<(Partial, u64), Failure> {
-    let mut adders = adders.into_iter();
-    let Adder { mut moves, mut farthest, mut looks, .. } = adders.next().expect("there is a thread");
-    for other in adders {
-        moves.merge(&other.moves);
-        farthest.merge(&other.farthest);
-        looks += other.looks;
+/// The rows, wherever memory lets them be.
+fn open_rows(
+    args: &Args,
+    vectors: Vectors,
+    metric: Metric,
+    (k, dim): (usize, usize),
+    devices: &Devices,
+) -> Result<Rows, Failure> {
+    let filter = Filter {
+        metric,
+        on_error: args.common.on_error,
+        sample: args.sample,
+        seed: args.seed(),
+        weights: args.weights.clone(),
+    };
+    let bytes = vectors.bytes_total();
+    let reader = Reader::open(vectors, dim, filter)?;
+    if args.batch.is_some() && args.stopping().iters == 1 && args.runs == 1 {
+        return Ok(Rows::once(reader));
     }
-    let sums = before.sums.after(&moves).map_err(|_| Failure::work(TOO_MANY))?;
-    Ok((Partial { sums, farthest, ..before }, looks))
+    let overhead = overhead(k, dim, args.common.threads) + devices.bytes_here(dim);
+    let memory = args.memory.unwrap_or_else(memory::half_of_free).saturating_sub(overhead);
+    Rows::open(reader, memory, bytes)
+}
+
+/// What a fit takes besides its rows: centroids and candidates in several forms, sums and blocks of each thread.
+fn overhead(k: usize, dim: usize, threads: usize) -> u64 {
+    let (k, dim, threads) = (k as u64, dim as u64, threads as u64);
+    let candidates = 4 * dim * k * (2 * (threads + 1) + 12);
+    let sums = 16 * dim * k * (threads + 2);
+    candidates.max(sums) + 8 * dim * k + (threads + 4) * (3 << 20) + (16 << 20)
+}
+
+struct Fit<'a> {
+    args: &'a Args,
+    k: usize,
+    metric: Metric,
+    first: Option<Centroids>,
+    devices: &'a Devices,
+    rows: Rows,
+    previous: Previous,
+    report: Report,
+}
+
+impl<'a> Fit<'a> {
+    /// Lloyd's iterations, once or in several runs.
+    fn in_iterations(&mut self, rows_total: Option<u64>) -> Result<State, Failure> {
+        let job = if self.args.checkpoint.is_some() || self.args.resume.is_some() {
+            self.name(rows_total)?
+        } else {
+            String::new()
+        };
+        let resumed = self.args.resume.as_deref().map(|path| Checkpoint::open(path, &job)).transpose()?;
+        let (mut run, mut state, mut best) = match resumed {
+            Some(Checkpoint { run, state, best }) => (run, Some(state), best),
+            None => (0, None, None),
+        };
+        while run < self.args.runs {
+            let state = state.take().map_or_else(|| self.begin_anywhere(run), Ok)?;
+            let mut at = Checkpoint { run, state, best };
+            self.run(&mut at, &job)?;
+            best = Some(better(at.best, at.state));
+            run += 1;
+        }
+        Ok(best.expect("there is a run"))
+    }
+
+    /// The state that a run begins with, of all rows.
+    fn begin_anywhere(&mut self, run: u64) -> Result<State, Failure> {
+        let seeding = self.seeding(run);
+        let first = match &self.first {
+            Some(first) => first.clone(),
+            None => self.report.seeding(|| seeding.of(&mut self.rows))?,
+        };
+        Ok(self.state(first, run))
+    }
+
+    fn seeding(&self, run: u64) -> Seeding<'a> {
+        let draws = Draws { seed: self.args.seed(), run };
+        let (devices, threads, method) = (self.devices, self.args.common.threads, self.args.method());
+        Seeding { devices, threads, metric: self.metric, k: self.k, method, draws }
+    }
+
+    fn state(&self, first: Centroids, run: u64) -> State {
+        let mut origin = self.args.origin(self.first.as_ref());
+        if self.args.runs > 1 {
+            origin.insert("runs".to_string(), self.args.runs.to_string());
+            origin.insert("run".to_string(), run.to_string());
+        }
+        State::new(first, origin)
+    }
+
+    /// One run to its end.
+    fn run(&mut self, at: &mut Checkpoint, job: &str) -> Result<(), Failure> {
+        let mut meter = Meter::new(&self.args.common, None);
+        self.report.begin();
+        loop {
+            if let Some(path) = &self.args.checkpoint {
+                at.write(path, job)?;
+            }
+            let (sums, reranked) = self.add_up(&at.state.centroids)?;
+            seeding::enough(&self.rows, self.k)?;
+            let ended = at.state.step(&sums, &self.args.stopping(), self.args.empty);
+            self.report.iteration(sums.rows(), reranked);
+            let (run, iteration, measure) = (at.run, at.state.history.len(), at.state.history.last());
+            let inertia = measure.map_or(f64::NAN, |measure| measure.inertia);
+            let rows = self.rows.counts.used;
+            meter.say(|| format!("run {run}, {iteration} times {rows} rows, inertia {inertia:.6}"));
+            if ended {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What all rows come to with these centroids, and how many were re-ranked.
+    fn add_up(&mut self, centroids: &Centroids) -> Result<(Partial, u64), Failure> {
+        let pass = self.devices.summing_pass(centroids, Partial::new(centroids), Some(&mut self.previous))?;
+        let (mut sums, reranked) = pass.add_up(&mut self.rows, self.args.common.threads)?;
+        self.previous.keep(&sums);
+        sums.rows_missing = self.rows.counts.missing;
+        sums.rows_bad = self.rows.counts.bad;
+        Ok((sums, reranked))
+    }
+
+    /// Mini-batches, once or in several runs. The first centroids come from the first rows.
+    fn in_batches(&mut self, batch: usize) -> Result<State, Failure> {
+        let mut best: Option<State> = None;
+        for run in 0..self.args.runs {
+            let first_rows = self.rows.first(batches::first_rows(batch, self.k))?;
+            let exponent = unit_of(self.metric, &first_rows.values);
+            let seeding = self.seeding(run);
+            let first = match &self.first {
+                Some(first) => first.clone(),
+                None => self.report.seeding(|| seeding.of(&mut first_rows.view(0)))?,
+            };
+            let mut state = self.state(first, run);
+            self.report.begin();
+            let (devices, threads, empty) = (self.devices, self.args.common.threads, self.args.empty);
+            let batches = Batches { devices, threads, rows: batch, exponent, stopping: self.args.stopping(), empty };
+            let reranked = batches.fit(&mut self.rows, &mut state)?;
+            seeding::enough(&self.rows, self.k)?;
+            let rows = state.summary.as_ref().map_or(0, |summary| summary.rows);
+            self.report.iteration(rows * state.iterations, reranked);
+            best = Some(better(best, state));
+        }
+        Ok(best.expect("there is a run"))
+    }
+
+    /// What a checkpoint must be of: all that decides the outcome, and the rows as far as they are known before they
+    /// are read.
+    fn name(&mut self, rows_total: Option<u64>) -> Result<String, Failure> {
+        let rows = rows_total.unwrap_or(self.rows.counts.rows);
+        let first = self.rows.first(1024)?;
+        let mut hasher = Xxh3::new();
+        first.numbers.iter().chain(&first.weights).for_each(|number| hasher.update(&number.to_le_bytes()));
+        first.values.iter().for_each(|value| hasher.update(&value.to_le_bytes()));
+        let Stopping { iters, tol, patience } = self.args.stopping();
+        let origin = self.args.origin(self.first.as_ref());
+        let origin: Vec<_> = origin.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        Ok(format!(
+            "k={} dim={} metric={} {} iters={iters} tol={tol} patience={patience} runs={} weights={} \
+             rows={rows} first={:016x}",
+            self.k,
+            self.rows.dim(),
+            metric_name(self.metric),
+            origin.join(" "),
+            self.args.runs,
+            if self.args.weights.is_some() { "yes" } else { "no" },
+            hasher.digest(),
+        ))
+    }
+}
+
+/// The one of two runs that have ended with the smaller inertia, of equals the first.
+fn better(best: Option<State>, state: State) -> State {
+    let inertia = |state: &State| state.summary.as_ref().map_or(f64::INFINITY, |summary| summary.measure.inertia);
+    match best {
+        Some(best) if inertia(&best) <= inertia(&state) => best,
+        _ => state,
+    }
 }

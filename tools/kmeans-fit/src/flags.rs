@@ -1,9 +1,9 @@
 //! The command line.
 
-use crate::empties::Empty;
-use crate::fit::{self, Rule};
 use crate::memory;
 use crate::seeding::Method;
+use cluster::empties::Empty;
+use cluster::fit::{Stopping, origin_of_file};
 use cluster::model::METRICS;
 use compute::kmeans::{Centroids, Metric};
 use pipe::failure::Failure;
@@ -341,9 +341,9 @@ pub fn check_combinations(args: &Args) -> Result<(), Failure> {
 
 impl Args {
     /// When a fit ends.
-    pub fn rule(&self) -> Rule {
+    pub fn stopping(&self) -> Stopping {
         let iters = self.iters.unwrap_or(if self.batch.is_some() { 1 } else { ITERS });
-        Rule { iters, tol: self.tol, patience: self.patience }
+        Stopping { iters, tol: self.tol, patience: self.patience }
     }
 
     /// What nearness means, where no file says it.
@@ -364,7 +364,7 @@ impl Args {
 
     /// What a model says of how it came to be, besides what [`State`] knows.
     pub fn origin(&self, first: Option<&Centroids>) -> BTreeMap<String, String> {
-        let mut origin = first.map_or_else(BTreeMap::new, fit::origin_of_file);
+        let mut origin = first.map_or_else(BTreeMap::new, origin_of_file);
         let mut put = |name: &str, value: String| drop(origin.insert(name.to_string(), value));
         if let Some((name, _)) = METHODS.iter().find(|(_, method)| first.is_none() && *method == self.method()) {
             put("init", name.to_string());

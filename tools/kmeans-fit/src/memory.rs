@@ -2,7 +2,8 @@
 
 use std::fs;
 
-/// Half of what is free for this process, in bytes: of the machine's, and of the control group's where that has a limit.
+/// Half of what is free for this process, in bytes: of the machine's, and of the control group's where that has a
+/// limit.
 pub fn half_of_free() -> u64 {
     let free = [machine(), group("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current")];
     // Without /proc: what any machine has.

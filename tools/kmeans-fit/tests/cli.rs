@@ -295,7 +295,8 @@ fn seeding_finds_groups_that_are_far_apart() {
         let finds = |seed: &u32| {
             let args =
                 ["-k", "6", "--iters", "0", "--metric", "euclidean", "--init", init, "--seed", &seed.to_string()];
-            // A row is about sqrt(16 (2^2 / 3 + 2^2 / 3)) from another of its group: 600 times its square, against 16 * 2 * 64 / 3 between groups.
+            // A row is about sqrt(16 (2^2 / 3 + 2^2 / 3)) from another of its group: 600 times its square, against 16 *
+            // 2 * 64 / 3 between groups.
             number(&model(&fit(&all, &args)), "inertia") < 600.0 * 60.0
         };
         // Of few draws all may fall into groups that have a centroid.

@@ -1,5 +1,5 @@
-//! `--device cuda` beside a stand-in for the driver that runs the kernels in emulation: the bytes are those of the CPU, and what goes wrong on a
-//! GPU ends the run with the reason.
+//! `--device cuda` beside a stand-in for the driver that runs the kernels in emulation: the bytes are those of the CPU,
+//! and what goes wrong on a GPU ends the run with the reason.
 
 use contract::corpus::Numbers;
 use contract::driver::driver;
@@ -94,7 +94,8 @@ fn gpus_give_the_bytes_of_the_cpu() {
 #[test]
 fn rows_of_any_number_go_through_little_memory() {
     let Some(setup) = Setup::new(3000) else { return };
-    // Of 128 rows pieces take 128 * (DIM * 4 + 64 + 100) = 27,000 bytes, two for each thread; k-means++ wants 72 for each of 2,700 rows at once.
+    // Of 128 rows pieces take 128 * (DIM * 4 + 64 + 100) = 27,000 bytes, two for each thread; k-means++ wants 72 for
+    // each of 2,700 rows at once.
     let names = setup.folder.path().join("names");
     for way in ["-k 5 --iters 2", "-k 9 --init k-means++ --iters 1", "-k 5 --batch 400"] {
         let expected = setup.run(&format!("{way} vectors.npy"), &[]);

@@ -41,7 +41,7 @@ fn tempered(temperature: f64) -> Vec<f64> {
 }
 
 fn row(weight: f64, key: u64) -> String {
-    format!("{}\t1\t{key:016x}\n", weight.ln())
+    format!("{}\t10\t{key:016x}\n", weight.ln())
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The centroids that may be nearest, of each point of a group.
 
-/// What a point may keep beside four for each that is asked for. More are sorted out, and where that is not enough, all centroids
-/// are candidates.
+/// What a point may keep beside four for each that is asked for. More are sorted out, and where that is not enough, all
+/// centroids are candidates.
 const ROOM: usize = 64;
 
 /// A centroid's place in the table and a bound above its score.

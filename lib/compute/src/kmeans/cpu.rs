@@ -1,10 +1,11 @@
 //! The nearest centroid on the CPU, fast: a product proposes, [`exact`] decides.
 //!
-//! Centroids are the rows of `A`, points the packed columns of `B` (see [`matmul`](crate::matmul)). A group of points passes over all
-//! blocks of centroids: the block stays in the first-level cache while the group's panels come from the second. Scores live in one
-//! block of 32 columns at a time. Each point keeps the best bound below a score so far, and those centroids whose bound above reaches it;
-//! at the end these few are what [`exact`] sees. Where a bound cannot be given (values near the ends of 32-bit floats), or
-//! too many centroids are alike, that is all of them: slow, and right.
+//! Centroids are the rows of `A`, points the packed columns of `B` (see [`matmul`](crate::matmul)). A group of points
+//! passes over all blocks of centroids: the block stays in the first-level cache while the group's panels come from the
+//! second. Scores live in one block of 32 columns at a time. Each point keeps the best bound below a score so far, and
+//! those centroids whose bound above reaches it; at the end these few are what [`exact`] sees. Where a bound cannot be
+//! given (values near the ends of 32-bit floats), or too many centroids are alike, that is all of them: slow, and
+//! right.
 
 use super::candidates::Candidates;
 use super::exact;
@@ -23,7 +24,8 @@ const AT_ONCE: usize = 4;
 /// Points that pass over the centroids together: calls with a multiple of it waste nothing.
 pub const GROUP: usize = 8 * PANEL;
 
-/// Finds nearest centroids with the best instructions of this processor, bit for bit as [`Reference`](super::Reference).
+/// Finds nearest centroids with the best instructions of this processor, bit for bit as
+/// [`Reference`](super::Reference).
 #[derive(Debug)]
 pub struct Cpu {
     machine: Machine,
@@ -62,9 +64,9 @@ enum Tables {
     Bf16(Box<Table<u16>>),
 }
 
-/// The memory of one thread.
+/// The scratch memory of one thread.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct Scratch {
     line: Buffer,
     rounded: Buffer,
     panels: Buffer,
@@ -81,7 +83,7 @@ pub struct Memory {
 
 /// The rows of a group, and of the next one, which are fetched meanwhile.
 #[derive(Clone, Copy)]
-struct Rows<'a> {
+struct Group<'a> {
     these: &'a [f32],
     next: &'a [f32],
 }
@@ -128,8 +130,8 @@ impl Machine {
 }
 
 impl Cpu {
-    /// Prepares the centroids for the best machine, or the best up to the one that `CORPUS_UTILS_CPU` names, for measurements: no
-    /// answer depends on it.
+    /// Prepares the centroids for the best machine, or the best up to the one that `CORPUS_UTILS_CPU` names, for
+    /// measurements: no answer depends on it.
     pub fn new(centroids: Centroids) -> Cpu {
         let best = machines().find(|machine| machine.place() >= *LIMIT).expect("the plain machine is everywhere");
         Cpu::on(centroids, best)
@@ -182,27 +184,27 @@ impl Cpu {
         &self.centroids
     }
 
-    /// Fills `memory.candidates` for the rows of one group.
-    fn propose(&self, rows: Rows, count: usize, memory: &mut Memory) {
-        memory.points.clear();
-        memory.candidates.reset(round_up(rows.these.len() / self.centroids.dim, PANEL), count);
+    /// Fills `scratch.candidates` for the rows of one group.
+    fn propose(&self, group: Group, count: usize, scratch: &mut Scratch) {
+        scratch.points.clear();
+        scratch.candidates.reset(round_up(group.these.len() / self.centroids.dim, PANEL), count);
         // SAFETY: a machine is chosen where the processor has its instructions.
         unsafe {
             match (self.machine, &self.tables) {
-                (_, Tables::None) => self.all_beyond(rows.these, memory),
+                (_, Tables::None) => self.all_beyond(group.these, scratch),
                 (Machine::Plain, Tables::F32(table)) => {
-                    propose::<matmul::plain::PlainKernel>(self, table, rows, memory)
+                    propose::<matmul::plain::PlainKernel>(self, table, group, scratch)
                 }
                 #[cfg(target_arch = "x86_64")]
-                (Machine::Avx2, Tables::F32(table)) => on_avx2(self, table, rows, memory),
+                (Machine::Avx2, Tables::F32(table)) => on_avx2(self, table, group, scratch),
                 #[cfg(target_arch = "x86_64")]
-                (Machine::Avx512, Tables::F32(table)) => on_avx512(self, table, rows, memory),
+                (Machine::Avx512, Tables::F32(table)) => on_avx512(self, table, group, scratch),
                 #[cfg(target_arch = "x86_64")]
-                (Machine::Avx512Vnni, Tables::I16(table)) => on_avx512vnni(self, table, rows, memory),
+                (Machine::Avx512Vnni, Tables::I16(table)) => on_avx512vnni(self, table, group, scratch),
                 #[cfg(target_arch = "x86_64")]
                 (Machine::Amx, Tables::Bf16(table)) => {
                     let _tiles = matmul::amx::Tiles::configure();
-                    on_amx(self, table, rows, memory);
+                    on_amx(self, table, group, scratch);
                 }
                 #[cfg(target_arch = "x86_64")]
                 _ => unreachable!("the table is made for the machine"),
@@ -210,9 +212,9 @@ impl Cpu {
         }
     }
 
-    fn all_beyond(&self, rows: &[f32], memory: &mut Memory) {
+    fn all_beyond(&self, rows: &[f32], scratch: &mut Scratch) {
         let rows = rows.chunks_exact(self.centroids.dim);
-        memory.points.extend(rows.map(|row| without_bound(row, self.centroids.metric)));
+        scratch.points.extend(rows.map(|row| without_bound(row, self.centroids.metric)));
     }
 
     /// Order of the table's rows.
@@ -227,42 +229,42 @@ impl Cpu {
         }
     }
 
-    /// Calls `one` with each row, its place and its candidates (ascending), or none for all. Returns how many rows had several.
-    /// What stands in `found`, `count` places a row, is taken as a guess where `count` is 1.
+    /// Calls `one` with each row, its place and its candidates (ascending), or none for all. Returns how many rows had
+    /// several. What stands in `found`, `count` places a row, is taken as a guess where `count` is 1.
     fn each(
         &self,
         rows: &[f32],
         count: usize,
-        memory: &mut Memory,
+        scratch: &mut Scratch,
         found: &mut [Nearest],
         mut one: impl FnMut(&[f32], Option<&[u32]>, &mut [Nearest]),
     ) -> usize {
         let (dim, order) = (self.centroids.dim, self.order());
-        let mut second_looks = 0;
+        let mut reranked = 0;
         let mut groups = rows.chunks(GROUP * dim).peekable();
         for found in found.chunks_mut(GROUP * count) {
             let these = groups.next().expect("as many groups of rows as of places");
-            memory.guesses.clear();
+            scratch.guesses.clear();
             // With several places a guess would count twice.
-            memory.guesses.extend(found.iter().filter(|_| count == 1).map(|found| found.cluster));
-            self.propose(Rows { these, next: groups.peek().unwrap_or(&&[][..]) }, count, memory);
+            scratch.guesses.extend(found.iter().filter(|_| count == 1).map(|found| found.cluster));
+            self.propose(Group { these, next: groups.peek().unwrap_or(&&[][..]) }, count, scratch);
             for (i, (row, found)) in these.chunks_exact(dim).zip(found.chunks_exact_mut(count)).enumerate() {
-                let chosen = &mut memory.chosen;
+                let chosen = &mut scratch.chosen;
                 chosen.clear();
-                let left = match memory.points[i] {
+                let left = match scratch.points[i] {
                     Point::Missing => Some(&chosen[..]),
                     Point::Beyond => None,
-                    Point::In => memory.candidates.left(i).map(|slots| {
+                    Point::In => scratch.candidates.left(i).map(|slots| {
                         chosen.extend(slots.map(|slot| order[slot as usize]));
                         chosen.sort_unstable();
                         &chosen[..]
                     }),
                 };
-                second_looks += usize::from(left.is_none_or(|left| left.len() > count));
+                reranked += usize::from(left.is_none_or(|left| left.len() > count));
                 one(row, left, found);
             }
         }
-        second_looks
+        reranked
     }
 
     /// All centroids.
@@ -272,12 +274,12 @@ impl Cpu {
 }
 
 impl Assigner for Cpu {
-    type Memory = Memory;
+    type Scratch = Scratch;
 
-    fn nearest(&self, rows: &[f32], found: &mut [Nearest], memory: &mut Memory) -> usize {
+    fn nearest(&self, rows: &[f32], found: &mut [Nearest], scratch: &mut Scratch) -> usize {
         assert_eq!(rows.len(), found.len() * self.centroids.dim, "whole rows");
         let (centroids, norms) = (&self.centroids, &self.norms[..]);
-        self.each(rows, 1, memory, found, |row, candidates, found| {
+        self.each(rows, 1, scratch, found, |row, candidates, found| {
             found[0] = match candidates {
                 Some([]) => Nearest::MISSING,
                 Some(&[only]) => exact::only(row, centroids, norms, only),
@@ -287,10 +289,10 @@ impl Assigner for Cpu {
         })
     }
 
-    fn nearest_several(&self, rows: &[f32], count: usize, found: &mut [Nearest], memory: &mut Memory) -> usize {
+    fn nearest_several(&self, rows: &[f32], count: usize, found: &mut [Nearest], scratch: &mut Scratch) -> usize {
         assert_eq!(rows.len() * count, found.len() * self.centroids.dim, "whole rows");
         let (centroids, norms) = (&self.centroids, &self.norms[..]);
-        self.each(rows, count, memory, found, |row, candidates, found| match candidates {
+        self.each(rows, count, scratch, found, |row, candidates, found| match candidates {
             Some(some) => exact::nearest_several(row, centroids, norms, some.iter().copied(), found),
             None => exact::nearest_several(row, centroids, norms, self.numbers(), found),
         })
@@ -304,9 +306,9 @@ macro_rules! compiled_for {
         /// # Safety
         /// The processor has the instructions.
         #[target_feature(enable = $features)]
-        unsafe fn $name(cpu: &Cpu, table: &Table<<$kernel as Kernel>::Element>, rows: Rows, memory: &mut Memory) {
+        unsafe fn $name(cpu: &Cpu, table: &Table<<$kernel as Kernel>::Element>, group: Group, scratch: &mut Scratch) {
             // SAFETY: the caller's promise.
-            unsafe { propose::<$kernel>(cpu, table, rows, memory) }
+            unsafe { propose::<$kernel>(cpu, table, group, scratch) }
         }
     };
 }
@@ -329,11 +331,11 @@ compiled_for!(on_amx, matmul::amx::AmxKernel<true>, "avx2,fma,avx512f,avx512bw,a
 /// # Safety
 /// The kernel's instructions are there (the tiles configured), and the table was made for it.
 #[inline(always)]
-unsafe fn propose<K: Proposer>(cpu: &Cpu, table: &Table<K::Element>, rows: Rows, memory: &mut Memory) {
+unsafe fn propose<K: Proposer>(cpu: &Cpu, table: &Table<K::Element>, group: Group, scratch: &mut Scratch) {
     // SAFETY: the caller's promise.
     unsafe {
-        pack::<K>(cpu, table, rows.these, memory);
-        product::<K>(table, rows.these.len() / cpu.centroids.dim, rows.next, memory);
+        pack::<K>(cpu, table, group.these, scratch);
+        product::<K>(table, group.these.len() / cpu.centroids.dim, group.next, scratch);
     }
 }
 
@@ -342,20 +344,20 @@ unsafe fn propose<K: Proposer>(cpu: &Cpu, table: &Table<K::Element>, rows: Rows,
 /// # Safety
 /// As for [`propose`].
 #[inline(always)]
-unsafe fn pack<K: Proposer>(cpu: &Cpu, table: &Table<K::Element>, rows: &[f32], memory: &mut Memory) {
+unsafe fn pack<K: Proposer>(cpu: &Cpu, table: &Table<K::Element>, rows: &[f32], scratch: &mut Scratch) {
     let (dim, depth) = (cpu.centroids.dim, table.depth);
     let points = rows.len() / dim;
     let padded = round_up(points, PANEL);
-    for part in [&mut memory.alpha, &mut memory.residual, &mut memory.norm, &mut memory.own] {
+    for part in [&mut scratch.alpha, &mut scratch.residual, &mut scratch.norm, &mut scratch.own] {
         part.clear();
         part.resize(padded, 0.0);
     }
     let rounded = View {
-        start: memory.rounded.take::<K::Element>(PANEL * stride::<K::Element>(depth)),
+        start: scratch.rounded.take::<K::Element>(PANEL * stride::<K::Element>(depth)),
         stride: stride::<K::Element>(depth),
     };
-    let panels = memory.panels.take::<K::Element>(padded * depth);
-    let line = memory.line.take::<f32>(depth);
+    let panels = scratch.panels.take::<K::Element>(padded * depth);
+    let line = scratch.line.take::<f32>(depth);
     // SAFETY: `line` and each row of `rounded` have room for `depth` values, `panels` for `padded` times as many.
     unsafe {
         line.write_bytes(0, depth);
@@ -371,25 +373,25 @@ unsafe fn pack<K: Proposer>(cpu: &Cpu, table: &Table<K::Element>, rows: &[f32], 
                 };
                 let point = match table.round::<K>(padded, line, to) {
                     Some(rounding) => {
-                        memory.put(place, rounding);
-                        let guess = memory.guesses.get(place).and_then(|&guess| table.slots.get(guess as usize));
+                        scratch.put(place, rounding);
+                        let guess = scratch.guesses.get(place).and_then(|&guess| table.slots.get(guess as usize));
                         if let Some(&slot) = guess {
-                            memory.candidates.raise(place, table.lower_bound::<K>(to, &rounding, slot as usize));
+                            scratch.candidates.raise(place, table.lower_bound::<K>(to, &rounding, slot as usize));
                         }
                         Point::In
                     }
                     None => {
                         std::slice::from_raw_parts_mut(to, depth).fill(K::Element::from_f32(0.0));
-                        memory.candidates.close(place);
+                        scratch.candidates.close(place);
                         without_bound(row, cpu.centroids.metric)
                     }
                 };
-                memory.points.push(point);
+                scratch.points.push(point);
             }
             K::pack_transposed(rounded, rows.len() / dim, depth, panels.add(p * PANEL * depth));
         }
     }
-    (points..padded).for_each(|i| memory.candidates.close(i));
+    (points..padded).for_each(|i| scratch.candidates.close(i));
 }
 
 /// A point that is not in the product.
@@ -398,7 +400,7 @@ fn without_bound(row: &[f32], metric: Metric) -> Point {
     if exact::row_norm(row, metric).is_some() { Point::Beyond } else { Point::Missing }
 }
 
-impl Memory {
+impl Scratch {
     /// Keeps what is known of a row.
     #[inline(always)]
     fn put(&mut self, point: usize, row: Row) {
@@ -412,12 +414,12 @@ impl Memory {
 /// # Safety
 /// As for [`propose`], after [`pack`].
 #[inline(always)]
-unsafe fn product<K: Kernel>(table: &Table<K::Element>, points: usize, next: &[f32], memory: &mut Memory) {
+unsafe fn product<K: Kernel>(table: &Table<K::Element>, points: usize, next: &[f32], scratch: &mut Scratch) {
     let (panels, depth) = (points.div_ceil(PANEL), table.depth);
-    let packed = memory.panels.take::<K::Element>(panels * PANEL * depth).cast_const();
+    let packed = scratch.panels.take::<K::Element>(panels * PANEL * depth).cast_const();
     // Of several chunks each panel needs sums of its own.
     let apart = if depth <= K::CHUNK { 0 } else { PANEL * K::ROWS };
-    let scores = memory.scores.take::<f32>(panels * PANEL * K::ROWS);
+    let scores = scratch.scores.take::<f32>(panels * PANEL * K::ROWS);
     let mut next = next.as_ptr_range();
     for block in 0..table.limits.len() {
         let a = table.block(block);
@@ -433,7 +435,7 @@ unsafe fn product<K: Kernel>(table: &Table<K::Element>, points: usize, next: &[f
                     let c = View { start: scores.add(panel * apart), stride: PANEL };
                     K::block(a.from(0, k), packed.add((panel * depth + k) * PANEL), ahead, chunk, c, k > 0);
                     if k + chunk == depth {
-                        scan::<K>(table, block, c, panel * PANEL, memory);
+                        scan::<K>(table, block, c, panel * PANEL, scratch);
                     }
                 }
                 next.start = next.start.wrapping_byte_add(fetched);
@@ -453,28 +455,28 @@ unsafe fn scan<K: Kernel>(
     block: usize,
     scores: View<f32>,
     first: usize,
-    memory: &mut Memory,
+    scratch: &mut Scratch,
 ) {
     let start = block * K::ROWS;
     let rows = K::ROWS.min(table.order.len() - start);
     let bias = &table.bias[start..][..rows];
     let limits = table.limits[block];
     let mut errors = [0.0; PANEL];
-    let parts = [&memory.alpha, &memory.residual, &memory.norm, &memory.own, &memory.candidates.least];
+    let parts = [&scratch.alpha, &scratch.residual, &scratch.norm, &scratch.own, &scratch.candidates.least];
     assert!(parts.iter().all(|part| part.len() >= first + PANEL), "whole panels");
     for lane in (0..PANEL).step_by(K::Lanes::COUNT) {
         let point = first + lane;
         // SAFETY: within a panel, of which every part has all points; rows below `rows`.
         unsafe {
             let lanes = |part: &Vec<f32>| part.as_ptr().add(point);
-            let alpha = K::Lanes::load(lanes(&memory.alpha));
+            let alpha = K::Lanes::load(lanes(&scratch.alpha));
             let zero = alpha.sub(alpha);
             let size = alpha.max(zero.sub(alpha));
-            let error = size.mul_add(zero.splat(limits.alpha), K::Lanes::load(lanes(&memory.own)));
-            let error = K::Lanes::load(lanes(&memory.norm)).mul_add(zero.splat(limits.norm), error);
-            let error = K::Lanes::load(lanes(&memory.residual)).mul_add(zero.splat(limits.residual), error);
+            let error = size.mul_add(zero.splat(limits.alpha), K::Lanes::load(lanes(&scratch.own)));
+            let error = K::Lanes::load(lanes(&scratch.norm)).mul_add(zero.splat(limits.norm), error);
+            let error = K::Lanes::load(lanes(&scratch.residual)).mul_add(zero.splat(limits.residual), error);
             error.store(errors.as_mut_ptr());
-            let mut least = K::Lanes::load(lanes(&memory.candidates.least)).sub(error);
+            let mut least = K::Lanes::load(lanes(&scratch.candidates.least)).sub(error);
             for row in (0..rows).step_by(AT_ONCE) {
                 // Few rows have a hit: four are asked together.
                 let biases = &bias[row..rows.min(row + AT_ONCE)];
@@ -492,12 +494,12 @@ unsafe fn scan<K: Kernel>(
                     while hits != 0 {
                         let i = hits.trailing_zeros() as usize;
                         hits &= hits - 1;
-                        let score = *scores.at(row, lane + i) + memory.alpha[point + i] * bias;
+                        let score = *scores.at(row, lane + i) + scratch.alpha[point + i] * bias;
                         let (lower, upper) = (score - errors[i], score + errors[i]);
-                        memory.candidates.push(point + i, (start + row) as u32, lower, upper);
+                        scratch.candidates.push(point + i, (start + row) as u32, lower, upper);
                     }
                 }
-                least = K::Lanes::load(lanes(&memory.candidates.least)).sub(error);
+                least = K::Lanes::load(lanes(&scratch.candidates.least)).sub(error);
             }
         }
     }
@@ -512,24 +514,24 @@ mod tests {
     struct Guessing(Cpu);
 
     impl Assigner for Guessing {
-        type Memory = Memory;
+        type Scratch = Scratch;
 
-        fn nearest(&self, rows: &[f32], found: &mut [Nearest], memory: &mut Memory) -> usize {
+        fn nearest(&self, rows: &[f32], found: &mut [Nearest], scratch: &mut Scratch) -> usize {
             let bits = |found: &[Nearest]| found.iter().map(|f| (f.cluster, f.distance.to_bits())).collect::<Vec<_>>();
-            let looks = self.0.nearest(rows, found, memory);
+            let reranked = self.0.nearest(rows, found, scratch);
             let expected = found.to_vec();
             // Guesses, right or wrong, change nothing.
             for turn in 0..2 {
-                self.0.nearest(rows, found, memory);
+                self.0.nearest(rows, found, scratch);
                 assert_eq!(bits(found), bits(&expected), "guesses {turn}");
                 found.rotate_left(found.len() / 3);
             }
             found.copy_from_slice(&expected);
-            looks
+            reranked
         }
 
-        fn nearest_several(&self, rows: &[f32], count: usize, found: &mut [Nearest], memory: &mut Memory) -> usize {
-            self.0.nearest_several(rows, count, found, memory)
+        fn nearest_several(&self, rows: &[f32], count: usize, found: &mut [Nearest], scratch: &mut Scratch) -> usize {
+            self.0.nearest_several(rows, count, found, scratch)
         }
     }
 
@@ -581,10 +583,10 @@ mod tests {
 
     /// A bound so wide that everything is decided in 64 bits would pass all tests above.
     #[test]
-    fn few_rows_need_a_second_look() {
+    fn few_rows_are_reranked() {
         for metric in METRICS {
             for (dim, offset) in [(64, 0.0), (384, 0.0), (384, 50.0)] {
-                let share = trials::second_looks(every_machine, metric, dim, 300, offset);
+                let share = trials::reranked_share(every_machine, metric, dim, 300, offset);
                 assert!(share < 0.02, "{metric:?}, d {dim}, offset {offset}: {share}");
             }
         }

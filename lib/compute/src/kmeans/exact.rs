@@ -2,13 +2,15 @@
 //!
 //! # Stability
 //!
-//! Clusters and distances follow from this order, which never changes between releases: term `i` of a sum goes to partial sum
-//! `i mod 16` by a fused multiply-add in 64-bit floats, in ascending `i`; then partial sum `l` takes partial sum `l + 8`, then `l + 4`,
-//! `l + 2`, `l + 1`. Products of two 32-bit floats are exact in 64 bits and never overflow there.
+//! Clusters and distances follow from this order, which never changes between releases: term `i` of a sum goes to
+//! partial sum `i mod 16` by a fused multiply-add in 64-bit floats, in ascending `i`; then partial sum `l` takes
+//! partial sum `l + 8`, then `l + 4`, `l + 2`, `l + 1`. Products of two 32-bit floats are exact in 64 bits and never
+//! overflow there.
 //!
 //! With x a row and c a centroid:
 //!
-//! - cosine: the score is `dot(x, c) / sqrt(dot(c, c))`, the largest is nearest; the distance is `1 - score / sqrt(dot(x, x))`;
+//! - cosine: the score is `dot(x, c) / sqrt(dot(c, c))`, the largest is nearest; the distance is
+//!   `1 - score / sqrt(dot(x, x))`;
 //! - Euclidean: the score is the sum of `(x_i - c_i)^2`, the smallest is nearest; the distance is its square root.
 //!
 //! Of equal scores the centroid with the lowest number is nearest.
@@ -16,8 +18,8 @@
 use super::partial::{self, PARTIAL, Partial};
 use super::{Centroids, Metric, Nearest};
 
-/// Calls a sum compiled for the instructions of this processor, with the same bits. (Without a fused multiply-add of the
-/// processor's own, each one is a call of a library.)
+/// Calls a sum compiled for the instructions of this processor, with the same bits. (Without a fused multiply-add of
+/// the processor's own, each one is a call of a library.)
 macro_rules! by_machine {
     ($sum:ident($x:expr, $c:expr) -> $total:ty) => {{
         #[cfg(target_arch = "x86_64")]
@@ -170,6 +172,49 @@ pub fn row_norm(x: &[f32], metric: Metric) -> Option<f64> {
     }
 }
 
+/// The squared distance of a row that is at this distance from a centroid: 1 - cosine, not below 0, which is half the
+/// square between unit vectors, or the square.
+pub fn squared(metric: Metric, distance: f64) -> f64 {
+    match metric {
+        Metric::Cosine => distance.max(0.0),
+        Metric::Euclidean => distance * distance,
+    }
+}
+
+/// Rows that were chosen to be centroids, to say how far others are from them.
+#[derive(Debug)]
+pub struct Seeds {
+    centroids: Centroids,
+    norms: Vec<f64>,
+}
+
+impl Seeds {
+    /// Takes them.
+    pub fn new(centroids: Centroids) -> Seeds {
+        Seeds { norms: norms(&centroids), centroids }
+    }
+
+    /// The rows.
+    pub fn centroids(&self) -> &Centroids {
+        &self.centroids
+    }
+
+    /// What [`Seeds::squared_distance`] wants to know of a row.
+    ///
+    /// # Panics
+    /// Where the row is near to nothing.
+    pub fn row_norm(&self, row: &[f32]) -> f64 {
+        row_norm(row, self.centroids.metric).expect("a row that takes part is near to something")
+    }
+
+    /// The [squared] distance of a row to number `j`.
+    #[inline]
+    pub fn squared_distance(&self, row: &[f32], j: u32, row_norm: f64) -> f64 {
+        let rank = rank(row, j, &self.centroids, &self.norms);
+        squared(self.centroids.metric, distance(self.centroids.metric, rank, row_norm))
+    }
+}
+
 /// The only candidate of a row that is near to something, as [`nearest`] gives it.
 pub(super) fn only(x: &[f32], centroids: &Centroids, norms: &[f64], j: u32) -> Nearest {
     let (rank, row_norm) = match centroids.metric {
@@ -195,7 +240,8 @@ pub fn nearest(x: &[f32], centroids: &Centroids, norms: &[f64], candidates: impl
     Nearest { cluster: best.1, distance: distance(centroids.metric, best.0, row_norm) }
 }
 
-/// The nearest candidates, as many as `found` has places: nearest first, of equal rank the lowest number first, the rest missing.
+/// The nearest candidates, as many as `found` has places: nearest first, of equal rank the lowest number first, the
+/// rest missing.
 pub fn nearest_several(
     x: &[f32],
     centroids: &Centroids,

@@ -1,12 +1,15 @@
 //! k-means: which centroid is nearest, exactly, and sums that may be added in any order.
 //!
-//! Every answer here is a function of the rows and the centroids alone. Two things make it so, on every machine and device:
+//! Every answer here is a function of the rows and the centroids alone. Two things make it so, on every machine and
+//! device:
 //!
-//! - **Distances are decided in [`exact`]**: 64-bit floats, one stated order of additions, explicit fused multiply-add; of equal
-//!   centroids the lowest number wins. A fast pass may propose, but only with a proven bound on its error: wherever the bound
-//!   leaves two candidates, `exact` decides.
-//! - **[`Sums`] are whole numbers** of a stated unit, so that any order, any split and any tree of additions gives the same.
+//! - **Distances are decided in [`exact`]**: 64-bit floats, one stated order of additions, explicit fused multiply-add;
+//!   of equal centroids the lowest number wins. A fast pass may propose, but only with a proven bound on its error:
+//!   wherever the bound leaves two candidates, `exact` decides.
+//! - **[`Sums`] are whole numbers** of a stated unit, so that any order, any split and any tree of additions gives the
+//!   same.
 
+mod block;
 mod candidates;
 mod cpu;
 pub mod exact;
@@ -16,8 +19,9 @@ mod table;
 #[doc(hidden)]
 pub mod trials;
 
-pub use cpu::{Cpu, GROUP, Memory};
-pub use sums::{Moves, Outlier, Sums, Totals, WEIGHT_ONE, power_of_two, unit_exponent};
+pub use block::{Assigned, Block, BlockView, block_rows};
+pub use cpu::{Cpu, GROUP, Scratch};
+pub use sums::{Moves, Outlier, Sums, Totals, WEIGHT_ONE, power_of_two, summable, unit_exponent, unit_of};
 
 /// How far two vectors are from each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,27 +86,28 @@ impl Nearest {
     pub const MISSING: Nearest = Nearest { cluster: Nearest::NONE, distance: f64::NAN };
 }
 
-/// Finds nearest centroids on some device. Threads share it; each brings its own memory.
+/// Finds nearest centroids on some device. Threads share it; each brings its own scratch memory.
 pub trait Assigner: Send + Sync {
     /// What a thread keeps from call to call.
-    type Memory: Default + Send;
+    type Scratch: Default + Send;
 
-    /// Writes the nearest centroid of each row of `rows` (row-major, `dim` values each, any values) into `found`, by the rule
-    /// of [`exact::nearest`], bit for bit. Returns how many rows needed the second look: those that the fast pass
-    /// left more than one candidate.
+    /// Writes the nearest centroid of each row of `rows` (row-major, `dim` values each, any values) into `found`, by
+    /// the rule of [`exact::nearest`], bit for bit. Returns how many rows were re-ranked: those that the fast pass left
+    /// more than one candidate.
     ///
-    /// A cluster that stands in `found` before, from the last iteration perhaps, is a guess: it may save time and changes nothing else.
+    /// A cluster that stands in `found` before, from the last iteration perhaps, is a guess: it may save time and
+    /// changes nothing else.
     ///
     /// # Panics
     /// Where `rows` is not `found.len()` rows.
-    fn nearest(&self, rows: &[f32], found: &mut [Nearest], memory: &mut Self::Memory) -> usize;
+    fn nearest(&self, rows: &[f32], found: &mut [Nearest], scratch: &mut Self::Scratch) -> usize;
 
-    /// Writes the `count` nearest centroids of each row into `found`, `count` a row: nearest first, of equal distance the lowest
-    /// number first, filled with [`Nearest::MISSING`] where there are no more.
+    /// Writes the `count` nearest centroids of each row into `found`, `count` a row: nearest first, of equal distance
+    /// the lowest number first, filled with [`Nearest::MISSING`] where there are no more.
     ///
     /// # Panics
     /// Where `rows` is not `found.len() / count` rows.
-    fn nearest_several(&self, rows: &[f32], count: usize, found: &mut [Nearest], memory: &mut Self::Memory) -> usize;
+    fn nearest_several(&self, rows: &[f32], count: usize, found: &mut [Nearest], scratch: &mut Self::Scratch) -> usize;
 }
 
 /// Every distance in 64-bit floats: slow, obviously right, what all others are held against.
@@ -121,7 +126,7 @@ impl Reference {
 }
 
 impl Assigner for Reference {
-    type Memory = ();
+    type Scratch = ();
 
     fn nearest(&self, rows: &[f32], found: &mut [Nearest], _: &mut ()) -> usize {
         assert_eq!(rows.len(), found.len() * self.centroids.dim, "whole rows");

@@ -1,10 +1,10 @@
-//! The sixteen partial sums of [`exact`](super::exact) in registers.
+//! The sixteen partial sums of `exact` in registers.
 
 /// Partial sums of a sum.
 pub(super) const PARTIAL: usize = 16;
 
-/// Sixteen 64-bit floats. As with [`Lanes`](crate::lanes::Lanes), a value exists only where the processor has the instructions of its type,
-/// and everything is inlined into a function that is compiled for them.
+/// Sixteen 64-bit floats. As with [`Lanes`](crate::lanes::Lanes), a value exists only where the processor has the
+/// instructions of its type, and everything is inlined into a function that is compiled for them.
 pub(super) trait Partial: Copy {
     /// # Safety
     /// The processor has the instructions.

@@ -2,16 +2,18 @@
 //!
 //! # Stability
 //!
-//! What centroids come out follows from these roundings, which never change between releases; all are to the nearest, halves to even,
-//! and every product is one rounded multiplication in 64-bit floats.
+//! What centroids come out follows from these roundings, which never change between releases; all are to the nearest,
+//! halves to even, and every product is one rounded multiplication in 64-bit floats.
 //!
-//! - The unit of coordinates is `2^(E - 32)`, where `2^E` is the smallest power of two above every absolute value of the centroids
-//!   that the rows were assigned to; under [`Metric::Cosine`], where rows count as unit vectors, `E = 0` ([`unit_exponent`]).
+//! - The unit of coordinates is `2^(E - 32)`, where `2^E` is the smallest power of two above every absolute value of
+//!   the centroids that the rows were assigned to; under [`Metric::Cosine`], where rows count as unit vectors, `E = 0`
+//!   ([`unit_exponent`]).
 //! - A weight w counts as `W = round(w 2^20)`, and from then on as `w' = W / 2^20`; without weights `w' = 1`.
-//! - A row x adds `round(x_i s)` to coordinate `i` of its cluster, with `s = 2^(32 - E) w'`, under cosine `s = 2^32 / norm(x) w'`.
+//! - A row x adds `round(x_i s)` to coordinate `i` of its cluster, with `s = 2^(32 - E) w'`, under cosine
+//!   `s = 2^32 / norm(x) w'`.
 //! - A distance d adds `round(d w' 2^(40 - E))` and its square `round((d w') d 2^(40 - 2 E))`, in 128 bits.
-//! - A new centroid is `sum_i / (W total) 2^(E - 12)` in 64-bit floats, rounded to 32 bits; under cosine `sum_i / norm(sum)`, the norm
-//!   by the order of [`exact`](super::exact) over 64-bit floats.
+//! - A new centroid is `sum_i / (W total) 2^(E - 12)` in 64-bit floats, rounded to 32 bits; under cosine
+//!   `sum_i / norm(sum)`, the norm by the order of [`exact`](super::exact) over 64-bit floats.
 
 use super::partial::PARTIAL;
 use super::{Centroids, Metric, Nearest};
@@ -25,19 +27,29 @@ const ADDEND_MAX: f64 = (1_u64 << 51) as f64;
 /// What a cluster's coordinates may reach, so that their sums are within 64 bits.
 const REACH_MAX: u64 = i64::MAX as u64;
 
-/// A row that sums of this unit cannot take: more than 2^19 times as far out as any centroid (times its weight), or one row too
-/// many for 64 bits.
+/// A row that sums of this unit cannot take: more than 2^19 times as far out as any centroid (times its weight), or one
+/// row too many for 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outlier;
 
 /// `E` of the [module's doc](self).
 pub fn unit_exponent(centroids: &Centroids) -> i32 {
-    let largest = centroids.values.iter().fold(f32::MIN_POSITIVE, |max, value| max.max(value.abs()));
-    match centroids.metric {
+    unit_of(centroids.metric, &centroids.values)
+}
+
+/// The same of values.
+pub fn unit_of(metric: Metric, values: &[f32]) -> i32 {
+    let largest = values.iter().fold(f32::MIN_POSITIVE, |max, value| max.max(value.abs()));
+    match metric {
         Metric::Cosine => 0,
         // Of a positive normal number with biased exponent b, 2^(b - 126) is the smallest power of two above.
         Metric::Euclidean => (largest.to_bits() >> 23) as i32 - 126,
     }
+}
+
+/// Whether sums of this metric and unit can take a row of this weight: whether it is no [`Outlier`].
+pub fn summable(metric: Metric, exponent: i32, row: &[f32], weight: u64) -> bool {
+    reach(row, Unit { metric, exponent }.scale(row, weight)).is_ok()
 }
 
 /// What one cluster's rows come to, besides coordinates.
@@ -82,8 +94,8 @@ impl Sums {
         }
     }
 
-    /// Adds a row to the cluster that was found for it; `weight` in units of 2^-20. A row without a cluster adds nothing.
-    /// On `Err` nothing was added.
+    /// Adds a row to the cluster that was found for it; `weight` in units of 2^-20. A row without a cluster adds
+    /// nothing. On `Err` nothing was added.
     pub fn add(&mut self, row: &[f32], found: Nearest, weight: u64) -> Result<(), Outlier> {
         assert_eq!(row.len(), self.dim, "values of a row");
         let unit = self.unit();
@@ -96,7 +108,8 @@ impl Sums {
         Ok(())
     }
 
-    /// The sums of a pass over the same rows, from these of the pass before and what has changed. `Err`: more rows than 64 bits hold.
+    /// The sums of a pass over the same rows, from these of the pass before and what has changed. `Err`: more rows than
+    /// 64 bits hold.
     ///
     /// # Panics
     /// Where the moves are of sums of another shape, metric or unit.
@@ -120,7 +133,8 @@ impl Sums {
         Ok(())
     }
 
-    /// The mean of a cluster's rows, under cosine its direction. `None`: a cluster without rows or weight, or whose unit vectors cancel.
+    /// The mean of a cluster's rows, under cosine its direction. `None`: a cluster without rows or weight, or whose
+    /// unit vectors cancel.
     pub fn centroid(&self, cluster: usize) -> Option<Vec<f32>> {
         let totals = self.totals[cluster];
         let sums = self.coordinates[cluster * self.dim..][..self.dim].iter().map(|&sum| sum as f64);
@@ -142,8 +156,8 @@ impl Sums {
         self.totals.iter().map(|totals| totals.distance).sum::<i128>() as f64 * power_of_two(self.exponent - 40)
     }
 
-    /// What k-means makes small: Euclidean, the sum of the weighted squared distances; cosine, the sum of the weighted distances
-    /// (half the squared distance of unit vectors).
+    /// What k-means makes small: Euclidean, the sum of the weighted squared distances; cosine, the sum of the weighted
+    /// distances (half the squared distance of unit vectors).
     pub fn inertia(&self) -> f64 {
         match self.metric {
             Metric::Cosine => self.distance(),
@@ -165,9 +179,10 @@ impl Sums {
 
 /// What a pass over the rows changes in the [`Sums`] of the pass before.
 ///
-/// The outcome ([`Sums::after`]) is what adding every row to empty sums gives, as sums are whole numbers; but only rows that move from
-/// one cluster to another cost time. Where the rows are shared among threads, a row may leave a cluster on one thread that it
-/// was counted for on another: so changes have signs, and nothing is checked before all of them are together.
+/// The outcome ([`Sums::after`]) is what adding every row to empty sums gives, as sums are whole numbers; but only rows
+/// that move from one cluster to another cost time. Where the rows are shared among threads, a row may leave a cluster
+/// on one thread that it was counted for on another: so changes have signs, and nothing is checked before all of them
+/// are together.
 #[derive(Debug, Clone)]
 pub struct Moves {
     unit: Unit,
@@ -194,8 +209,8 @@ impl Moves {
         Moves { unit, dim, totals: vec![Change::default(); k], coordinates: vec![0; k * dim] }
     }
 
-    /// Counts a row of this weight, which was in cluster `before` ([`Nearest::NONE`]: in none) in the sums of the pass before. On `Err`
-    /// nothing was changed.
+    /// Counts a row of this weight, which was in cluster `before` ([`Nearest::NONE`]: in none) in the sums of the pass
+    /// before. On `Err` nothing was changed.
     pub fn add(&mut self, row: &[f32], before: u32, found: Nearest, weight: u64) -> Result<(), Outlier> {
         assert_eq!(row.len(), self.dim, "values of a row");
         if before != found.cluster {

@@ -2,36 +2,41 @@
 //!
 //! # What is proposed
 //!
-//! A score is the larger the nearer, and adding to all scores of a row alike changes nothing. So with `m` the mean of what the rows
-//! of the product are (`c_j / |c_j|`, or `c_j`), `v_j = c_j / |c_j| - m` or `c_j - m`, and `t = x - a m`:
+//! A score is the larger the nearer, and adding to all scores of a row alike changes nothing. So with `m` the mean of
+//! what the rows of the product are (`c_j / |c_j|`, or `c_j`), `v_j = c_j / |c_j| - m` or `c_j - m`, and `t = x - a m`:
 //!
-//! - cosine, any `a` (the one that makes `t` shortest): `x . c_j / |c_j|` less `x . m` is `t . v_j + a b_j`, with `b_j = m . v_j`;
+//! - cosine, any `a` (the one that makes `t` shortest): `x . c_j / |c_j|` less `x . m` is `t . v_j + a b_j`, with
+//!   `b_j = m . v_j`;
 //! - Euclidean, `a = 1`: `(|t|^2 - |x - c_j|^2) / 2` is `t . v_j + b_j`, with `b_j = -|v_j|^2 / 2`.
 //!
-//! What is far from the origin, or lies in a narrow cone around one direction, is thus as easy as what does not. All `v`
-//! are scaled by one number that makes the longest [`NORM`] long, each `t` by one of its own that makes it as long: `v'` and `t'`
-//! are what is left after rounding to bf16, 16-bit integers or 32-bit floats, and the score is `t' . v' + alpha b_j`, `alpha` being `a`
-//! times the scale of `t`.
+//! What is far from the origin, or lies in a narrow cone around one direction, is thus as easy as what does not. All
+//! `v` are scaled by one number that makes the longest [`NORM`] long, each `t` by one of its own that makes it as long:
+//! `v'` and `t'` are what is left after rounding to bf16, 16-bit integers or 32-bit floats, and the score is
+//! `t' . v' + alpha b_j`, `alpha` being `a` times the scale of `t`.
 //!
 //! # The bound
 //!
-//! With `t = t' + e` and `v = v' + f`, all scaled, `t . v - t' . v' = e . v + t' . f`, at most `|e| |v| + |t'| |f|`. The residuals `e` and
-//! `f` are measured, not assumed: their norms are smaller than the worst case of rounding by a factor of more than two.
+//! With `t = t' + e` and `v = v' + f`, all scaled, `t . v - t' . v' = e . v + t' . f`, at most `|e| |v| + |t'| |f|`.
+//! The residuals `e` and `f` are measured, not assumed: their norms are smaller than the worst case of rounding by a
+//! factor of more than two.
 //!
-//! The product itself: products of two bf16 are exact in 32 bits, those of floats are rounded or fused, those of integers are
-//! exact like their sums. Whatever the order in which an instruction adds (`tdpbf16ps` takes pairs), a term passes through at most
-//! one rounding for each term of the padded depth, and the rounding is faithful, so with `h = depth + 40` (the 40 leave room
-//! for the bias and for comparing) and `u = 2^-23` the error is at most `g |t'| |v'|`, `g = h u / (1 - h u)` (Higham, Accuracy and
-//! Stability of Numerical Algorithms, section 3.1). What is flushed to zero (factors, products, sums below 2^-126) comes to
-//! less than `h 2^-100 |t'|`, as `|t'|` and `|v'|` are about [`NORM`].
+//! The product itself: products of two bf16 are exact in 32 bits, those of floats are rounded or fused, those of
+//! integers are exact like their sums. Whatever the order in which an instruction adds (`tdpbf16ps` takes pairs), a
+//! term passes through at most one rounding for each term of the padded depth, and the rounding is faithful, so with
+//! `h = depth + 40` (the 40 leave room for the bias and for comparing) and `u = 2^-23` the error is at most
+//! `g |t'| |v'|`, `g = h u / (1 - h u)` (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1). What is
+//! flushed to zero (factors, products, sums below 2^-126) comes to less than `h 2^-100 |t'|`, as `|t'|` and `|v'|` are
+//! about [`NORM`].
 //!
-//! The bias adds `2^-21 |alpha b_j|` at most, for its rounding and its addition. [`exact`](super::exact) rounds as well: it may call
-//! a centroid nearest whose true score is below the best by what its `d / 16 + 20` roundings of relative size `2^-53` amount to:
-//! with `r = (d + 64) 2^-50` below `r |x|` for the cosine and below `r (|t|^2 + |v|^2)` for the Euclidean score, scaled.
+//! The bias adds `2^-21 |alpha b_j|` at most, for its rounding and its addition. [`exact`](super::exact) rounds as
+//! well: it may call a centroid nearest whose true score is below the best by what its `d / 16 + 20` roundings of
+//! relative size `2^-53` amount to: with `r = (d + 64) 2^-50` below `r |x|` for the cosine and below `r (|t|^2 +
+//! |v|^2)` for the Euclidean score, scaled.
 //!
-//! So with maxima over a block of centroids (which stand in the order of `|v|`, so that a far one spoils the bound of its
-//! neighbours only), `error <= |e| max|v| + |t'| max(|f| + g |v'| + ..) + |alpha| max(2^-21 |b| + ..) + ..`, see [`Limits`] and [`Row`].
-//! A centroid whose score plus its error is below another's score minus its error is not the nearest.
+//! So with maxima over a block of centroids (which stand in the order of `|v|`, so that a far one spoils the bound of
+//! its neighbours only), `error <= |e| max|v| + |t'| max(|f| + g |v'| + ..) + |alpha| max(2^-21 |b| + ..) + ..`, see
+//! [`Limits`] and [`Row`]. A centroid whose score plus its error is below another's score minus its error is not the
+//! nearest.
 
 use super::{Centroids, Metric};
 use crate::buffer::{Buffer, round_up, stride};
@@ -155,13 +160,13 @@ pub(super) struct Table<E> {
     pub(super) bias: Vec<f32>,
     /// One a block.
     pub(super) limits: Vec<Limits>,
-    rows: Rows,
+    rows: RowShift,
     element: std::marker::PhantomData<E>,
 }
 
 /// What rows are turned into `t` by.
 #[derive(Debug)]
-struct Rows {
+struct RowShift {
     metric: Metric,
     /// `m`, padded with zeros.
     middle: Vec<f32>,
@@ -217,7 +222,7 @@ impl<E: Element> Table<E> {
         // Centroids that are all but the same have no scale worth a score.
         let scale = NORM / lengths.last().map_or(1.0, |longest| longest.0).max(1e-6);
         shift.scale *= scale;
-        let rows = Rows::new(&shift, centroids.metric, depth, scale);
+        let rows = RowShift::new(&shift, centroids.metric, depth, scale);
 
         let (stride, blocks) = (stride::<E>(depth), k.div_ceil(block));
         let mut values = Buffer::default();
@@ -332,8 +337,8 @@ fn above(value: f64) -> f32 {
     (value * (1.0 + 4e-6)) as f32
 }
 
-impl Rows {
-    fn new(shift: &Shift, metric: Metric, depth: usize, scale: f64) -> Rows {
+impl RowShift {
+    fn new(shift: &Shift, metric: Metric, depth: usize, scale: f64) -> RowShift {
         let dim = shift.middle.len();
         let square: f64 = shift.middle.iter().map(|m| m * m).sum();
         let pad = |factor: f64| {
@@ -346,13 +351,13 @@ impl Rows {
             Metric::Euclidean => (0.0, 0.0),
         };
         let exact_error = (dim + 64) as f64 * f64::powi(2.0, -50);
-        Rows { metric, middle: pad(1.0), along: pad(along), length, power: shift.power, scale, exact_error }
+        RowShift { metric, middle: pad(1.0), along: pad(along), length, power: shift.power, scale, exact_error }
     }
 }
 
 impl Limits {
     /// Of a centroid of this length, with the norms of what it was rounded to and of the rest, and its bias.
-    fn new(rows: &Rows, depth: usize, length: f64, [rounded, residual]: [f64; 2], b: f64) -> Limits {
+    fn new(rows: &RowShift, depth: usize, length: f64, [rounded, residual]: [f64; 2], b: f64) -> Limits {
         let roundings = (depth + 40) as f64;
         let relative = roundings * f64::powi(2.0, -23);
         let sum_error = relative / (1.0 - relative);
@@ -378,7 +383,8 @@ impl Limits {
 }
 
 impl<E: Element> Table<E> {
-    /// Rounds a row (padded with zeros); `None` where it is beyond what a product can do. May write over `line`, which may be the row.
+    /// Rounds a row (padded with zeros); `None` where it is beyond what a product can do. May write over `line`, which
+    /// may be the row.
     ///
     /// # Safety
     /// The kernel's instructions are there; `row` is readable, `line` and `to` are writable for `depth` values.
@@ -574,8 +580,8 @@ mod tests {
     use super::*;
     use crate::matmul::PANEL;
 
-    /// Asserts that scores of a block and of [`Proposer::product`] are as near to the truth as the bound says; the largest share of the
-    /// bound that an error used up, and how many scores were held against it.
+    /// Asserts that scores of a block and of [`Proposer::product`] are as near to the truth as the bound says; the
+    /// largest share of the bound that an error used up, and how many scores were held against it.
     ///
     /// # Safety
     /// The kernel's instructions are there (the tiles configured).

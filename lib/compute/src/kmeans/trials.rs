@@ -1,5 +1,6 @@
-//! What every [`Assigner`] is tried with, on whatever device: rows and centroids that are hard to tell apart, too large, too small,
-//! not numbers, and of awkward shapes. Each trial holds all assigners that `make` gives against [`Reference`], bit for bit.
+//! What every [`Assigner`] is tried with, on whatever device: rows and centroids that are hard to tell apart, too
+//! large, too small, not numbers, and of awkward shapes. Each trial holds all assigners that `make` gives against
+//! [`Reference`], bit for bit.
 
 #![doc(hidden)]
 #![allow(missing_docs, reason = "names say it, and only tests call")]
@@ -31,7 +32,7 @@ impl Random {
     }
 }
 
-/// Asserts that all answer as the reference, and returns the largest share of second looks.
+/// Asserts that all answer as the reference, and returns the largest share of re-ranked rows.
 pub fn agree<A: Assigner>(
     make: impl Fn(&Centroids) -> Vec<(String, A)>,
     centroids: &Centroids,
@@ -44,11 +45,11 @@ pub fn agree<A: Assigner>(
     let mut share = 0.0_f64;
     for (name, assigner) in make(centroids) {
         let mut found = vec![Nearest { cluster: 12345, distance: -1.0 }; n];
-        let looks = assigner.nearest(rows, &mut found, &mut A::Memory::default());
+        let reranked = assigner.nearest(rows, &mut found, &mut A::Scratch::default());
         for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
             assert_eq!(bits(found), bits(expected), "{what}, {name}, {:?}, row {i} of {n}", centroids.metric);
         }
-        share = share.max(looks as f64 / n.max(1) as f64);
+        share = share.max(reranked as f64 / n.max(1) as f64);
     }
     share
 }
@@ -66,7 +67,7 @@ pub fn agree_on_several<A: Assigner>(
     Reference::new(centroids.clone()).nearest_several(rows, count, &mut expected, &mut ());
     for (name, assigner) in make(centroids) {
         let mut found = vec![Nearest { cluster: 12345, distance: -1.0 }; n * count];
-        assigner.nearest_several(rows, count, &mut found, &mut A::Memory::default());
+        assigner.nearest_several(rows, count, &mut found, &mut A::Scratch::default());
         for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
             assert_eq!(bits(found), bits(expected), "{what}, {name}, {:?}, place {i}", centroids.metric);
         }
@@ -193,7 +194,8 @@ pub fn far_from_the_origin<A: Assigner>(make: impl Fn(&Centroids) -> Vec<(String
     }
 }
 
-/// Rows from which all centroids are about as far: what pads centroids to whole blocks must not pass for one in the middle.
+/// Rows from which all centroids are about as far: what pads centroids to whole blocks must not pass for one in the
+/// middle.
 pub fn in_the_middle<A: Assigner>(make: impl Fn(&Centroids) -> Vec<(String, A)>, ks: &[usize]) {
     let mut random = Random(13);
     for metric in METRICS {
@@ -234,8 +236,8 @@ pub fn several<A: Assigner>(
     }
 }
 
-/// The share of second looks where rows lie around a centroid each, nearer to it than to any other, but not by far.
-pub fn second_looks<A: Assigner>(
+/// The share of re-ranked rows where rows lie around a centroid each, nearer to it than to any other, but not by far.
+pub fn reranked_share<A: Assigner>(
     make: impl Fn(&Centroids) -> Vec<(String, A)>,
     metric: Metric,
     dim: usize,

@@ -1,6 +1,8 @@
-//! A temporary file for rows of a pipe that memory does not hold. It has no name, so it is gone with the process, however that ends.
+//! A temporary file for rows of a pipe that memory does not hold. It has no name, so it is gone with the process,
+//! however that ends.
 
-use crate::block::{Block, Values};
+use crate::kept::{Kept, Values};
+use compute::kmeans::Block;
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use pipe::failure::{Failure, reason};
@@ -21,7 +23,7 @@ pub struct Spool {
 const BUFFER: usize = 1 << 20;
 
 impl Spool {
-    /// Makes one in the folder that `TMPDIR` names.
+    /// Makes one in the folder that `TMPDIR` names. Fails where that cannot be done.
     pub fn create(dim: usize) -> Result<Spool, Failure> {
         let folder = std::env::temp_dir();
         let file = nameless(&folder).and_then(|file| Ok((file.try_clone()?, file)));
@@ -30,8 +32,8 @@ impl Spool {
         Ok(Spool { writer, reader, folder, dim })
     }
 
-    /// Adds a block.
-    pub fn write(&mut self, numbers: &[u64], weights: &[u64], values: &Values) -> Result<(), Failure> {
+    /// Adds a block. Fails where the folder is full.
+    pub fn write(&mut self, Kept { numbers, weights, values, .. }: &Kept) -> Result<(), Failure> {
         let folder = &self.folder;
         let mut write = |bytes: &[u8]| self.writer.write_all(bytes).map_err(|why| failed(folder, why));
         write(&(numbers.len() as u64).to_le_bytes())?;
@@ -44,13 +46,13 @@ impl Spool {
         }
     }
 
-    /// Goes to the first block.
+    /// Goes to the first block. Fails where what was written does not reach the file.
     pub fn rewind(&mut self) -> Result<(), Failure> {
         let done = self.writer.flush().and_then(|()| self.reader.rewind());
         done.map_err(|why| failed(&self.folder, why))
     }
 
-    /// Adds the next rows to the block; `false` at the end.
+    /// Adds the next rows to the block; `false` at the end. Fails where they cannot be read.
     pub fn read(&mut self, block: &mut Block) -> Result<bool, Failure> {
         let mut rows = [0; 8];
         match self.reader.read_exact(&mut rows) {

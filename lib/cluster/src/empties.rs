@@ -2,20 +2,21 @@
 //!
 //! # Stability
 //!
-//! A cluster is empty where its rows weigh nothing. One whose unit vectors cancel has rows and no mean: its centroid stays. Empty ones,
-//! in order of their numbers:
+//! A cluster is empty where its rows weigh nothing. One whose unit vectors cancel has rows and no mean: its centroid
+//! stays. Empty ones, in order of their numbers:
 //!
-//! - `split`: each halves the cluster of the largest weight (of equals the lowest number) among those whose inertia is not 0. With c
-//!   its new centroid and r the root of the mean squared distance of its rows (chords, under the cosine), the two become
-//!   `c + v` and `c - v`, the latter the empty one, where `v_i = s_i r / 64 / sqrt(dim)` and `s_i` is 1 or -1 as the number of one
-//!   bits of `i & n` is even or odd, n counting the halvings of this cluster in this iteration from 1: so that the first tells even
-//!   from odd coordinates, and those that follow go in other directions. Half of the weight (rounded down) goes to
-//!   the empty one, which may be halved in turn. Where no cluster has an inertia, empty ones stay as they are.
-//! - `farthest`: the rows that are farthest from their centroids, one of each cluster, farthest first (of equals the lowest cluster
-//!   first), become the centroids. Rows at distance 0 do not.
+//! - `split`: each halves the cluster of the largest weight (of equals the lowest number) among those whose inertia is
+//!   not 0. With c its new centroid and r the root of the mean squared distance of its rows (chords, under the cosine),
+//!   the two become `c + v` and `c - v`, the latter the empty one, where `v_i = s_i r / 64 / sqrt(dim)` and `s_i` is 1
+//!   or -1 as the number of one bits of `i & n` is even or odd, n counting the halvings of this cluster in this
+//!   iteration from 1: so that the first tells even from odd coordinates, and those that follow go in other directions.
+//!   Half of the weight (rounded down) goes to the empty one, which may be halved in turn. Where no cluster has an
+//!   inertia, empty ones stay as they are.
+//! - `farthest`: the rows that are farthest from their centroids, one of each cluster, farthest first (of equals the
+//!   lowest cluster first), become the centroids. Rows at distance 0 do not.
 //! - `keep`: they stay where they are.
 
-use cluster::sums::{Farthest, Partial};
+use crate::sums::{Farthest, Partial};
 use compute::kmeans::{Centroids, Metric, Sums};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

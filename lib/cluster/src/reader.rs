@@ -1,9 +1,8 @@
 //! Rows as they come in: read, checked, counted, and those left out that do not take part.
 
-use crate::block::Block;
-use cluster::rows::check;
-use cluster::weights::Weights;
-use compute::kmeans::{Metric, WEIGHT_ONE};
+use crate::vector::check;
+use crate::weights::Weights;
+use compute::kmeans::{Block, Metric, WEIGHT_ONE};
 use pipe::failure::Failure;
 use pipe::key::{noise_bits, uniform};
 use pipe::settings::OnError;
@@ -40,7 +39,7 @@ pub struct Counts {
 }
 
 /// The rows of the input, one after the other.
-pub struct Feed {
+pub struct Reader {
     vectors: Vectors,
     dim: usize,
     filter: Filter,
@@ -58,12 +57,12 @@ pub struct Feed {
 /// Rows are read in this many values at once, or one row.
 const READ: usize = 1 << 18;
 
-impl Feed {
-    /// Rows of `dim` values.
-    pub fn open(vectors: Vectors, dim: usize, filter: Filter) -> Result<Feed, Failure> {
+impl Reader {
+    /// Rows of `dim` values. Fails where the weights cannot be opened.
+    pub fn open(vectors: Vectors, dim: usize, filter: Filter) -> Result<Reader, Failure> {
         let weights = filter.weights.as_deref().map(Weights::open).transpose()?;
         let (counts, read, read_weights) = (Counts::default(), Vec::new(), Vec::new());
-        Ok(Feed { vectors, dim, filter, weights, counts, read, read_weights, left: 0, rows: 0 })
+        Ok(Reader { vectors, dim, filter, weights, counts, read, read_weights, left: 0, rows: 0 })
     }
 
     /// Values of a row.
@@ -86,7 +85,10 @@ impl Feed {
         self.vectors.bytes()
     }
 
-    /// Goes back to the first row.
+    /// Goes back to the first row. Fails where the files cannot be read again.
+    ///
+    /// # Panics
+    /// Where the input is not [rereadable](Reader::rereadable).
     pub fn rewind(&mut self) -> Result<(), Failure> {
         self.counts = Counts::default();
         (self.left, self.rows) = (0, 0);
@@ -94,7 +96,8 @@ impl Feed {
         self.vectors.rewind()
     }
 
-    /// Adds rows to the block until it has `rows`, or there are no more. `false`: it has none.
+    /// Adds rows to the block until it has `rows`, or there are no more. `false`: it has none. Fails where rows cannot
+    /// be read or, by the [`Filter`], are bad.
     pub fn fill(&mut self, block: &mut Block, rows: usize) -> Result<bool, Failure> {
         while block.rows() < rows {
             if self.left == self.rows && !self.read()? {

@@ -1,12 +1,12 @@
-//! All lines in random order, in bounded memory.
+//! Lines sorted by 64 bits that come with each, in bounded memory.
 //!
-//! Each line comes with 64 random bits, and the order is that of the bits; of equal ones the earlier comes first. Lines are dealt
+//! The order is that of the bits; of equal ones the earlier comes first. Lines are dealt
 //! into 256 buckets by the highest 8 bits, in a temporary file; then each bucket is read, sorted in memory and passed on. A
 //! bucket that is too large is dealt again by the next 8 bits: 16 GB need two passes over temporary files, 4 TB three.
 //! Memory: one bucket of at most 64 MiB with a list of its lines, and 8 MiB for each deal. What fits there never gets to the disk.
 
-use crate::temporary::Temporary;
 use pipe::failure::Failure;
+use pipe::scratch::Scratch;
 
 const BUCKETS: usize = 256;
 
@@ -20,8 +20,8 @@ const BUCKET_MAX: u64 = if cfg!(test) { 512 } else { 64 << 20 };
 const HEAD: usize = 16;
 
 /// Lines on their way.
-pub struct Shuffle {
-    file: Temporary,
+pub struct Sorter {
+    file: Scratch,
     buckets: Vec<Bucket>,
     /// Which 8 bits choose the bucket, from the highest.
     level: u32,
@@ -36,15 +36,15 @@ struct Bucket {
     bytes: u64,
 }
 
-impl Shuffle {
+impl Sorter {
     /// No lines.
-    pub fn new() -> Result<Shuffle, Failure> {
-        Shuffle::at(0)
+    pub fn new() -> Result<Sorter, Failure> {
+        Sorter::at(0)
     }
 
-    fn at(level: u32) -> Result<Shuffle, Failure> {
+    fn at(level: u32) -> Result<Sorter, Failure> {
         let buckets = (0..BUCKETS).map(|_| Bucket::default()).collect();
-        Ok(Shuffle { file: Temporary::new()?, buckets, level })
+        Ok(Sorter { file: Scratch::new()?, buckets, level })
     }
 
     /// Adds a line.
@@ -64,16 +64,16 @@ impl Shuffle {
         Ok(())
     }
 
-    /// Passes all lines on, in the order of their bits.
-    pub fn finish(mut self, out: &mut impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    /// Passes all lines on with their bits, in the order of these.
+    pub fn finish(mut self, out: &mut impl FnMut(u64, &[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
         for bucket in std::mem::take(&mut self.buckets) {
             if bucket.bytes <= BUCKET_MAX {
                 self.sort(bucket, out)?;
             } else if self.level == 7 {
                 // All bits are equal: the order is that in which the lines came.
-                self.each(bucket, &mut |_, line| out(line))?;
+                self.each(bucket, out)?;
             } else {
-                let mut deal = Shuffle::at(self.level + 1)?;
+                let mut deal = Sorter::at(self.level + 1)?;
                 self.each(bucket, &mut |bits, line| deal.add(bits, line))?;
                 deal.finish_boxed(out)?;
             }
@@ -81,12 +81,12 @@ impl Shuffle {
         Ok(())
     }
 
-    /// [`Shuffle::finish`], with a type that does not grow with each level.
-    fn finish_boxed(self, out: &mut dyn FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
-        self.finish(&mut |line: &[u8]| out(line))
+    /// [`Sorter::finish`], with a type that does not grow with each level.
+    fn finish_boxed(self, out: &mut dyn FnMut(u64, &[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+        self.finish(&mut |bits, line: &[u8]| out(bits, line))
     }
 
-    fn sort(&self, bucket: Bucket, out: &mut impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    fn sort(&self, bucket: Bucket, out: &mut impl FnMut(u64, &[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
         let mut bytes = vec![0; bucket.bytes as usize];
         let mut end = 0;
         for (start, length) in bucket.blocks {
@@ -102,7 +102,7 @@ impl Shuffle {
             at += HEAD + length;
         }
         lines.sort_unstable_by_key(|&(bits, at, _)| (bits, at));
-        lines.into_iter().try_for_each(|(_, at, length)| out(&bytes[at..at + length]))
+        lines.into_iter().try_for_each(|(bits, at, length)| out(bits, &bytes[at..at + length]))
     }
 
     /// Reads a bucket line by line. Lines do not span blocks.
@@ -143,10 +143,12 @@ mod tests {
             let bits = |at: u64| noise_bits(1, "test", at % kinds);
             let lines: Vec<_> =
                 (0..count).map(|at| (bits(at), "x".repeat(at as usize % 90) + &at.to_string())).collect();
-            let mut shuffle = Shuffle::new().unwrap();
-            lines.iter().for_each(|(bits, line)| shuffle.add(*bits, line.as_bytes()).unwrap());
-            let mut out = Vec::new();
-            let taken = shuffle.finish(&mut |line: &[u8]| {
+            let mut sorter = Sorter::new().unwrap();
+            lines.iter().for_each(|(bits, line)| sorter.add(*bits, line.as_bytes()).unwrap());
+            let (mut out, mut last) = (Vec::new(), 0);
+            let taken = sorter.finish(&mut |bits, line: &[u8]| {
+                assert!(last <= bits);
+                last = bits;
                 out.push(String::from_utf8(line.to_vec()).unwrap());
                 Ok(())
             });

@@ -1,13 +1,64 @@
-use super::*;
-use crate::emulator::{Emulator, machines};
-use crate::flow::Flow;
-use crate::kernels::Found;
-use compute::kmeans::trials::{self, METRICS, Random};
-use compute::kmeans::{Reference, WEIGHT_ONE, unit_exponent};
-use half::f16;
+//! Nearest centroids and sums, on the GPU of this machine and in emulation, beside those of the CPU.
 
-fn everywhere(centroids: &Centroids) -> Vec<(String, Cuda)> {
-    machines().iter().map(|device| (device.name(), Cuda::new(device, centroids.clone()).unwrap())).collect()
+use crate::device::{Device, machines};
+use crate::emulator::Emulator;
+use crate::flow::{Buffers, Flow};
+use crate::kernels::{self, Found};
+use crate::kmeans::{Cuda, DeviceSums};
+use crate::modules::TILE;
+use crate::table::DIM_MAX;
+use compute::kmeans::trials::{self, METRICS, Random};
+use compute::kmeans::{
+    Assigned, Assigner, Block, Centroids, Metric, Nearest, Outlier, Reference, Sums, WEIGHT_ONE, unit_exponent,
+};
+use half::f16;
+use std::sync::Arc;
+
+/// Rows that go in and come out in one call.
+pub(crate) struct OneCall {
+    pub(crate) cuda: Arc<Cuda>,
+    pub(crate) sums: Option<Arc<DeviceSums>>,
+    /// Rows of a piece.
+    piece: usize,
+}
+
+impl OneCall {
+    pub(crate) fn new(device: &Device, centroids: &Centroids, summing: bool) -> OneCall {
+        let cuda = Arc::new(Cuda::new(device, centroids.clone()).unwrap());
+        let sums = summing.then(|| Arc::new(cuda.sums(unit_exponent(centroids)).unwrap()));
+        OneCall { cuda, sums, piece: 3 * TILE }
+    }
+
+    /// Of each row what is nearest, and whether sums could take it; how many were re-ranked.
+    pub(crate) fn run(&self, rows: &[f32], weights: &[u64]) -> (Vec<(Nearest, bool)>, u64) {
+        let (n, dim) = (weights.len(), self.cuda.centroids().dim);
+        let block = Block { numbers: (0..n as u64).collect(), weights: weights.to_vec(), values: rows.to_vec() };
+        let buffers = Buffers::new(self.cuda.device(), dim, self.piece).unwrap();
+        let mut flow = Flow::new(self.cuda.clone(), self.sums.clone(), buffers);
+        let mut found = Vec::new();
+        flow.push(block.view(0), |row| found.push((row.nearest[0], row.summable))).unwrap();
+        flow.flush(|row| found.push((row.nearest[0], row.summable))).unwrap();
+        (found, flow.take_reranked())
+    }
+}
+
+impl Assigner for OneCall {
+    type Scratch = ();
+
+    fn nearest(&self, rows: &[f32], found: &mut [Nearest], _: &mut ()) -> usize {
+        let (nearest, reranked) = self.run(rows, &vec![WEIGHT_ONE; found.len()]);
+        found.iter_mut().zip(nearest).for_each(|(place, (nearest, _))| *place = nearest);
+        reranked as usize
+    }
+
+    fn nearest_several(&self, rows: &[f32], count: usize, found: &mut [Nearest], _: &mut ()) -> usize {
+        self.cuda.nearest_several(rows, count, found).unwrap();
+        found.len() / count
+    }
+}
+
+fn everywhere(centroids: &Centroids) -> Vec<(String, OneCall)> {
+    machines().iter().map(|device| (device.name(), OneCall::new(device, centroids, false))).collect()
 }
 
 #[test]
@@ -52,10 +103,10 @@ fn several_nearest_are_those_of_the_reference() {
 
 /// A bound so wide that everything is decided in 64 bits would pass all tests above.
 #[test]
-fn few_rows_need_a_second_look() {
+fn few_rows_are_reranked() {
     for metric in METRICS {
         for (dim, offset) in [(64, 0.0), (384, 0.0), (384, 50.0)] {
-            let share = trials::second_looks(everywhere, metric, dim, 140, offset);
+            let share = trials::reranked_share(everywhere, metric, dim, 140, offset);
             assert!(share < 0.02, "{metric:?}, d {dim}, offset {offset}: {share}");
         }
     }
@@ -87,7 +138,7 @@ fn the_naive_kernel_is_the_reference() {
         let stream = device.stream().unwrap();
         // SAFETY: everything lives until `wait` has returned.
         unsafe {
-            kernels::assign_naive(&stream, cuda.shape(150), &on_device, &cuda.exact, &found).unwrap();
+            kernels::assign_naive(&stream, cuda.shape(150), &on_device, cuda.exact(), &found).unwrap();
             stream.download(&found.cluster, &mut cluster).unwrap();
             stream.download(&found.distance, &mut distance).unwrap();
         }
@@ -103,51 +154,40 @@ fn pieces_and_calls_of_any_size_are_one() {
     let mut random = Random(10);
     let (centroids, rows) = trials::nasty(&mut random, Metric::Cosine, 9, 30, 700);
     let mut expected = vec![Nearest::MISSING; 700];
-    let looks = everywhere(&centroids)[0].1.nearest(&rows, &mut expected, &mut Memory::default());
-    for (name, cuda) in everywhere(&centroids) {
-        cuda.piece.store(TILE, Ordering::Relaxed);
-        let (mut found, mut memory, mut seen) = (vec![Nearest::MISSING; 700], Memory::default(), 0);
+    let reranked = everywhere(&centroids)[0].1.nearest(&rows, &mut expected, &mut ());
+    for (name, one_call) in everywhere(&centroids) {
+        let one_call = OneCall { piece: TILE, ..one_call };
+        let (mut found, mut seen) = (vec![Nearest::MISSING; 700], 0);
         for range in [0..1, 1..130, 130..131, 131..131, 131..700] {
-            let rows = &rows[range.start * 9..range.end * 9];
-            seen += cuda.nearest(rows, &mut found[range], &mut memory);
+            seen += one_call.nearest(&rows[range.start * 9..range.end * 9], &mut found[range], &mut ());
         }
         assert_same(&found, &expected, &name);
-        assert_eq!(seen, looks, "{name}");
+        assert_eq!(seen, reranked, "{name}");
     }
 }
 
 #[test]
-fn short_memory_halves_the_pieces() {
-    let mut random = Random(11);
-    let (centroids, rows) = trials::nasty(&mut random, Metric::Euclidean, 32, 10, 2000);
+fn memory_that_is_short_is_said_to_be() {
+    let centroids = Centroids::new(Metric::Euclidean, 32, Random(11).vector(320)).unwrap();
     let Some(emulator) = Emulator::new(false) else { return };
-    let cuda = Cuda::new(&Device::emulated(emulator.with_limit(400_000)), centroids.clone()).unwrap();
-    let mut found = vec![Nearest::MISSING; 2000];
-    cuda.nearest(&rows, &mut found, &mut Memory::default());
-    assert_same(&found, &reference(&centroids, &rows), "short memory");
-    assert!((TILE..2000).contains(&cuda.piece()), "{}", cuda.piece());
-
-    let emulator = Emulator::new(false).unwrap();
-    let cuda = Cuda::new(&Device::emulated(emulator.with_limit(60_000)), centroids.clone()).unwrap();
-    let (mut several, mut expected) = (vec![Nearest::MISSING; 6000], vec![Nearest::MISSING; 6000]);
-    cuda.assign_several(&rows, 3, &mut several).unwrap();
-    Reference::new(centroids).nearest_several(&rows, 3, &mut expected, &mut ());
-    assert_same(&several, &expected, "several in short memory");
-    assert!((1..2000).contains(&cuda.piece()), "{}", cuda.piece());
-    let failure = cuda.assign(&rows, &mut vec![Nearest::MISSING; 2000], &mut Memory::default()).unwrap_err();
-    assert!(failure.out_of_memory);
+    let device = Device::emulated(emulator.with_limit(60_000));
+    let cuda = Cuda::new(&device, centroids).unwrap();
+    let (rows, mut found) = (Random(12).vector(2000 * 32), vec![Nearest::MISSING; 6000]);
+    assert!(cuda.nearest_several(&rows, 3, &mut found).unwrap_err().out_of_memory);
+    cuda.nearest_several(&rows[..100 * 32], 3, &mut found[..300]).unwrap();
+    assert!(Buffers::new(&device, 32, 1000).err().unwrap().out_of_memory);
 }
 
-/// Rows, weights, and what the CPU makes of them.
+/// What the CPU makes of rows, their weights, and what was found for them.
 fn sums_on_cpu(
     centroids: &Centroids,
     rows: &[f32],
-    weights: Option<&[u64]>,
-    found: &[Nearest],
+    weights: &[u64],
+    found: &[(Nearest, bool)],
 ) -> Result<Sums, Outlier> {
     let mut sums = Sums::new(centroids);
-    for (i, (row, &found)) in rows.chunks_exact(centroids.dim).zip(found).enumerate() {
-        sums.add(row, found, weights.map_or(WEIGHT_ONE, |weights| weights[i]))?;
+    for ((row, &weight), &(found, _)) in rows.chunks_exact(centroids.dim).zip(weights).zip(found) {
+        sums.add(row, found, weight)?;
     }
     Ok(sums)
 }
@@ -163,14 +203,14 @@ fn sums_are_those_of_the_cpu() {
             rows[2 * dim] = f32::NAN;
             rows[3 * dim..4 * dim].fill(0.0);
             let weights: Vec<u64> = (0..n).map(|_| random.bits() >> random.below(31)).collect();
-            for (name, cuda) in everywhere(&centroids) {
-                cuda.piece.store(TILE, Ordering::Relaxed);
-                for weights in [None, Some(&weights[..])] {
-                    let mut found = vec![Nearest::MISSING; n];
-                    let sums = cuda.sums(unit_exponent(&centroids)).unwrap();
-                    cuda.assign_and_add(&rows, weights, &mut found, &mut Memory::default(), &sums).unwrap();
+            for device in machines() {
+                for weights in [&vec![WEIGHT_ONE; n], &weights] {
+                    let one_call = OneCall::new(&device, &centroids, true);
+                    let (found, _) = one_call.run(&rows, weights);
+                    assert!(found.iter().all(|&(_, summable)| summable));
                     let expected = sums_on_cpu(&centroids, &rows, weights, &found);
-                    assert_eq!(sums.collect().unwrap(), (expected, 0), "{name}, {metric:?}, d {dim}");
+                    let sums = one_call.sums.unwrap().collect().unwrap();
+                    assert_eq!(sums, (expected, 0), "{device:?}, {metric:?}, d {dim}");
                 }
             }
         }
@@ -180,29 +220,29 @@ fn sums_are_those_of_the_cpu() {
 #[test]
 fn sums_refuse_what_the_cpu_refuses() {
     let centroids = Centroids::new(Metric::Euclidean, 2, vec![0.5, 0.5]).unwrap();
-    let weights = |weight| Some([weight, WEIGHT_ONE]);
     let cases = [
-        ([524289.0, 0.0, 1.0, 1.0], None),
-        ([524288.0, 0.0, 1.0, 1.0], None),
-        ([1.0, 0.0, 1.0, 1.0], weights(u64::MAX)),
-        ([0.0, 0.0, 0.0, 0.0], weights(u64::MAX)),
-        ([0.0, 0.0, 0.0, 0.0], weights(u64::MAX - WEIGHT_ONE)),
+        ([524289.0, 0.0, 1.0, 1.0], WEIGHT_ONE, [false, true]),
+        ([524288.0, 0.0, 1.0, 1.0], WEIGHT_ONE, [true; 2]),
+        ([1.0, 0.0, 1.0, 1.0], u64::MAX, [false, true]),
+        ([0.0, 0.0, 0.0, 0.0], u64::MAX, [true; 2]),
+        ([0.0, 0.0, 0.0, 0.0], u64::MAX - WEIGHT_ONE, [true; 2]),
     ];
-    for (rows, weights) in cases {
-        for (name, cuda) in everywhere(&centroids) {
-            let mut found = vec![Nearest::MISSING; 2];
-            let weights = weights.as_ref().map(|weights| &weights[..]);
-            let (sums, memory) = (cuda.sums(unit_exponent(&centroids)).unwrap(), &mut Memory::default());
-            let (_, refused) = cuda.assign_and_add(&rows, weights, &mut found, memory, &sums).unwrap();
-            let (all, outliers) = sums.collect().unwrap();
-            assert_eq!(refused, outliers > 0);
-            let all = all.and_then(|sums| if refused { Err(Outlier) } else { Ok(sums) });
-            assert_eq!(all, sums_on_cpu(&centroids, &rows, weights, &found), "{name}, {rows:?}, {weights:?}");
+    for (rows, weight, summable) in cases {
+        for device in machines() {
+            let one_call = OneCall::new(&device, &centroids, true);
+            let (found, _) = one_call.run(&rows, &[weight, WEIGHT_ONE]);
+            let (all, outliers) = one_call.sums.unwrap().collect().unwrap();
+            assert_eq!([found[0].1, found[1].1], summable, "{device:?}, {rows:?}, {weight}");
+            assert_eq!(outliers, u32::from(!summable[0]));
+            let all = all.and_then(|sums| if outliers > 0 { Err(Outlier) } else { Ok(sums) });
+            let expected = sums_on_cpu(&centroids, &rows, &[weight, WEIGHT_ONE], &found);
+            assert_eq!(all, expected, "{device:?}, {rows:?}, {weight}");
         }
     }
 }
 
-/// Rows that flow, in portions of all sizes, come out once each, in order, with what was found for them; and they are added up.
+/// Rows that flow, in portions of all sizes, come out once each, in order, with what was found for them; and they are
+/// added up.
 #[test]
 fn rows_that_flow_are_those_of_one_call() {
     let mut random = Random(21);
@@ -213,24 +253,28 @@ fn rows_that_flow_are_those_of_one_call() {
         let weights: Vec<u64> = (0..n).map(|_| random.bits()).collect();
         let numbers: Vec<u64> = (0..n as u64).map(|i| 3 * i + 1).collect();
         let expected = reference(&centroids, &rows);
+        let all = Block { numbers: numbers.clone(), weights: weights.clone(), values: rows.clone() };
         for device in machines() {
-            let cuda = Cuda::new(&device, centroids.clone()).unwrap();
-            let sums = cuda.sums(unit_exponent(&centroids) + 1).unwrap();
-            let (mut found, mut at, mut memory) = (Vec::new(), 0, Memory::new(&device, dim, 2 * TILE + 1).unwrap());
-            // The second flow takes the memory of the first.
+            let cuda = Arc::new(Cuda::new(&device, centroids.clone()).unwrap());
+            let sums = Arc::new(cuda.sums(unit_exponent(&centroids) + 1).unwrap());
+            let (mut found, mut at) = (Vec::new(), 0);
+            let mut buffers = Buffers::new(&device, dim, 2 * TILE + 1).unwrap();
+            // The second flow takes the buffers of the first.
             for _ in 0..2 {
-                let mut see = |number: u64, weight: u64, row: &[f32], nearest| {
+                let mut see = |row: Assigned| {
                     let i = found.len() % n;
-                    assert_eq!((number, weight, row), (numbers[i], weights[i], &rows[i * dim..][..dim]));
-                    found.push(nearest);
+                    let expected = (numbers[i], weights[i], &rows[i * dim..][..dim], true);
+                    assert_eq!((row.number, row.weight, row.row, row.summable), expected);
+                    found.push(row.nearest[0]);
                 };
-                let mut flow = Flow::new(&cuda, Some(&sums), memory);
+                let mut flow = Flow::new(cuda.clone(), Some(sums.clone()), buffers);
                 while at < n {
                     let to = n.min(at + random.below(600));
-                    flow.push(&numbers[at..to], &weights[at..to], &rows[at * dim..to * dim], &mut see).unwrap();
+                    flow.push(all.view(0).part(at..to), &mut see).unwrap();
                     at = to;
                 }
-                (memory, _) = flow.end().unwrap().finish(see).unwrap();
+                flow.flush(see).unwrap();
+                buffers = flow.end();
                 at = 0;
             }
             assert_same(&found[..n], &expected, &device.name());
@@ -301,7 +345,8 @@ fn tensor_cores_are_within_their_bound() {
     }
 }
 
-/// The worst: products a little too small for the last bit that is kept beside a large sum, so that all of each is lost.
+/// The worst: products a little too small for the last bit that is kept beside a large sum, so that all of each is
+/// lost.
 #[test]
 fn tensor_cores_keep_as_many_bits_as_assumed() {
     for (places, sign) in (0..30).flat_map(|places| [(places, 1.0), (places, -1.0)]) {

@@ -14,7 +14,7 @@
 //! gives too few is found by bisection, and at most one more document a cluster is missing then. All comparisons are
 //! in whole numbers, so the result is exact.
 
-use pipe::key::noise_bits;
+use crate::key::noise_bits;
 use std::cmp::Ordering;
 
 /// Shares are scaled to this many bits.
