@@ -1,4 +1,5 @@
 """Compares what the real readers find in pack-tokens' output with scripts/pack/rules.py. See scripts/agree-pack."""
+import ast
 import io
 import json
 import os
@@ -40,11 +41,15 @@ def compare(name, found, expected):
 
 
 def arrays(data):
-    """All .npy arrays of some bytes."""
+    """The rows of a stream, as corpus-utils(7) describes it."""
     file, rows = io.BytesIO(data), []
-    while file.tell() < len(data):
-        rows.append(np.load(file))
-    return np.concatenate(rows)
+    while file.read(8):
+        header = ast.literal_eval(file.read(int.from_bytes(file.read(2), "little")).decode())
+        size = np.prod(header["shape"]) * int(header["descr"][2:])
+        rows.append(np.ndarray(header["shape"], header["descr"], file.read(size)))
+    rows = np.concatenate(rows)
+    assert header["total"] == (len(rows),), header
+    return rows
 
 
 def streaming(folder, columns=("prev_token_ids", "token_ids"), **options):

@@ -10,10 +10,12 @@ pub mod driver;
 pub mod files;
 pub mod folder;
 pub mod manual;
+pub mod npy;
 pub mod packed;
 pub mod records;
 pub mod rows;
 pub mod run;
+pub mod streams;
 pub mod tool;
 pub mod vectors;
 
@@ -21,6 +23,7 @@ pub mod vectors;
 /// function that gives the [`tool::Tool`]. `manual` and `files` (with `descriptors`) are for every tool; `documents` for those that read one line a
 /// document; `records` for those that look into the line; `rows` for those that write one row a document. `vectors` is for those
 /// that read vectors, whose input is that of [`vectors::input`], and `vector_rows` for those that also write one row a vector.
+/// `streams` is for those that read vectors or tokens.
 #[macro_export]
 macro_rules! holds {
     ($tool:ident: $($group:ident),+) => { $( $crate::holds!(@$group $tool); )+ };
@@ -56,19 +59,27 @@ macro_rules! holds {
     };
     (@vectors $tool:ident) => {
         $crate::holds!(@tests $tool vectors:
-            arrays_and_files_are_one_stream, half_precision_is_the_same, headerless_records_are_the_same,
+            arrays_and_files_are_one_stream, half_precision_is_the_same, double_precision_is_rounded,
+            fortran_order_is_read_from_files, headerless_records_are_the_same,
             damaged_headers_are_named, changed_headers_are_no_crash, half_a_row_is_an_error, another_dimension_is_refused,
             values_that_are_no_numbers_are_named, missing_vectors_are_no_error, skipped_vectors_are_missing);
-        mod streams {
+        mod vector_files {
             $crate::holds!(@tests $tool documents:
                 standard_input_is_a_file, threads_change_nothing, reader_may_leave, progress_is_not_data);
             use super::$tool;
         }
     };
+    (@streams $tool:ident) => {
+        $crate::holds!(@tests $tool streams:
+            streams_are_read_as_arrays_are, killed_writers_are_seen, nothing_is_refused,
+            streams_that_are_not_whole_are_refused, changed_streams_are_the_same_or_refused,
+            shards_of_a_stream_are_those_of_its_rows);
+    };
     (@vector_rows $tool:ident) => {
         mod vector_rows {
+            $crate::holds!(@tests $tool vectors: no_vectors_are_no_rows);
             $crate::holds!(@tests $tool documents:
-                no_documents_are_no_rows, reader_may_leave_while_input_waits, shards_of_what_cannot_be_cut_are_refused);
+                reader_may_leave_while_input_waits, shards_of_what_cannot_be_cut_are_refused);
             $crate::holds!(@tests $tool rows: shards_put_together_are_the_whole);
             use super::$tool;
         }

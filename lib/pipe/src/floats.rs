@@ -11,14 +11,22 @@ pub enum Dtype {
     F32,
     /// `<f2`, rounded to the nearest, ties to even.
     F16,
+    /// `<f8`, as others write it.
+    F64,
 }
 
 impl Dtype {
+    /// The type of this name.
+    pub(crate) fn of_descr(descr: &str) -> Option<Dtype> {
+        [Dtype::F32, Dtype::F16, Dtype::F64].into_iter().find(|dtype| dtype.descr() == descr)
+    }
+
     /// What `.npy` calls it.
     pub fn descr(self) -> &'static str {
         match self {
             Dtype::F32 => "<f4",
             Dtype::F16 => "<f2",
+            Dtype::F64 => "<f8",
         }
     }
 
@@ -27,6 +35,7 @@ impl Dtype {
         match self {
             Dtype::F32 => 4,
             Dtype::F16 => 2,
+            Dtype::F64 => 8,
         }
     }
 }
@@ -51,5 +60,9 @@ impl Raw {
         };
         let dim = dim.parse().ok().filter(|dim| (1..=DIM_MAX).contains(dim))?;
         Some(Raw { dim: dim as usize, dtype })
+    }
+
+    pub(crate) fn row_bytes(self) -> usize {
+        self.dim * self.dtype.size()
     }
 }

@@ -7,6 +7,7 @@ use crate::descriptor;
 use crate::failure::{Failure, reading_reason, reason};
 use crate::format::{BOM, Packing, first_bytes, packing, without_lines};
 use crate::newlines::split;
+use crate::npy::Header;
 use crate::settings::{Common, Shard};
 use flate2::read::MultiGzDecoder;
 use std::fs::{self, File, Metadata};
@@ -238,6 +239,16 @@ impl Opening {
         decompressed(first_bytes(&mut file)?, file)
     }
 
+    /// What comes: from so many bytes on of a plain file, or decompressed.
+    pub(crate) fn bytes(&self, plain_from: Option<u64>) -> io::Result<Bytes> {
+        let at = |start| self.file().and_then(|mut file| file.seek(SeekFrom::Start(start)).map(|_| file));
+        let reader = match plain_from {
+            Some(start) => Unpacked::File(at(start)?),
+            None => Unpacked::Stream(self.stream()?),
+        };
+        Ok(Bytes { name: self.name(), reader })
+    }
+
     fn packed_shard(&self) -> Failure {
         Failure::usage(format!("--shard cannot cut compressed input, which {} is", self.name()))
     }
@@ -383,10 +394,51 @@ impl Bytes {
         matches!(self.reader, Unpacked::File(_))
     }
 
+    /// The file, where it is a plain one.
+    pub(crate) fn plain_file(&mut self) -> Option<&mut File> {
+        match &mut self.reader {
+            Unpacked::File(file) => Some(file),
+            Unpacked::Stream(_) => None,
+        }
+    }
+
+    /// What the first header says; it is read again afterwards. `None` where there is nothing at all.
+    ///
+    /// # Errors
+    /// Those of [`Header::read`], named.
+    pub fn header(&mut self) -> Result<Option<Header>, Failure> {
+        let mut copied = Copied { bytes: self, copy: Vec::new() };
+        let (header, first) = (Header::read(&mut copied), copied.copy);
+        let again = match &mut self.reader {
+            Unpacked::File(file) => file.seek_relative(-(first.len() as i64)),
+            Unpacked::Stream(stream) => {
+                let rest = std::mem::replace(stream, Box::new(io::empty()));
+                *stream = Box::new(Cursor::new(first).chain(rest));
+                Ok(())
+            }
+        };
+        let header = again.and(header);
+        header.map_err(|why| Failure::work(format!("{}: {}", self.name, reading_reason(why))))
+    }
+
     /// Leaves out this many bytes of a plain file.
     pub(crate) fn skip(&mut self, bytes: u64) -> io::Result<()> {
         let Unpacked::File(file) = &mut self.reader else { panic!("only plain files can be cut") };
         file.seek(SeekFrom::Current(i64::try_from(bytes).unwrap_or(i64::MAX))).map(drop)
+    }
+}
+
+/// Keeps a copy of what is read.
+struct Copied<'a> {
+    bytes: &'a mut Bytes,
+    copy: Vec<u8>,
+}
+
+impl Read for Copied<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.bytes.read(buffer)?;
+        self.copy.extend_from_slice(&buffer[..read]);
+        Ok(read)
     }
 }
 

@@ -39,6 +39,7 @@ pub mod scratch;
 pub mod settings;
 pub mod shared;
 pub mod stats;
+mod stream;
 mod temporary;
 pub mod tokens;
 pub mod value;

@@ -1,7 +1,21 @@
-//! Headers of `.npy` arrays, trusting nothing in them.
+//! Headers of `.npy` arrays and of the blocks of streams, trusting nothing in them.
 //!
 //! The format is that of `numpy.lib.format`, versions 1.0 to 3.0: six bytes of magic, two of the version, the length of what
 //! follows (two bytes, from version 2.0 on four), and a Python dictionary of `descr`, `fortran_order` and `shape`.
+//!
+//! # Stability
+//!
+//! What goes into a pipe, or behind what a file holds already, is a stream: blocks one after another, each a header and the values
+//! behind it. A header is laid out as one of version 1.0, always [`HEADER`] bytes long, but its version is [`STREAM`], which NumPy
+//! refuses ("we only support format version (1,0), (2,0), and (3,0), not (83, 1)"): a stream is never read short. The first
+//! dimension counts a block's rows (of vectors), or numbers (of tokens).
+//!
+//! - The first block has none: `(0, dim)`, or `(0,)`. It is written before a block of rows is full, so that a run that is killed
+//!   until then has left a beginning.
+//! - All others have some. Tokens: each block is by itself `[n][len_1..len_n][d_1]..[d_n]`.
+//! - The last block has none again, and one more key, `'total'`: a tuple of all rows, or of all documents and all of their tokens.
+//!
+//! Streams one after another are read as one, and so are arrays; neither stands within a stream.
 
 use std::io::{self, ErrorKind, Read};
 
@@ -12,6 +26,9 @@ pub const HEADER: usize = 128;
 /// leaves does not load.
 pub const UNFINISHED: u64 = 1 << 40;
 
+/// The version of the blocks of a stream: `S`, for a human who looks, and 1.
+pub const STREAM: [u8; 2] = [b'S', 1];
+
 /// More than this is no header: NumPy itself reads 10,000 bytes at the most.
 const LENGTH_MAX: usize = 1 << 16;
 
@@ -21,6 +38,8 @@ pub const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// What a header says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
+    /// What it belongs to.
+    pub part: Part,
     /// The type of a value, such as `<f4`.
     pub descr: String,
     /// Whether the first index is the contiguous one.
@@ -31,20 +50,37 @@ pub struct Header {
     pub length: u64,
 }
 
+/// What a header belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// An array, whole by itself.
+    Array,
+    /// A block of a stream; one without rows begins it.
+    Block,
+    /// The end of a stream, with its totals.
+    End(Vec<u64>),
+}
+
 impl Header {
-    /// A header of version 1.0, padded to [`HEADER`] bytes whatever the shape.
-    pub fn write(descr: &str, shape: &[u64]) -> Vec<u8> {
-        let shape: String = shape.iter().map(|size| format!("{size}, ")).collect();
-        let shape = if shape.matches(',').count() > 1 { shape.trim_end_matches(", ") } else { shape.trim_end() };
-        let mut bytes = [&MAGIC[..], &[1, 0], &(HEADER as u16 - 10).to_le_bytes()].concat();
-        bytes.extend(format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}").bytes());
-        assert!(bytes.len() < HEADER, "one or two dimensions fit");
-        bytes.resize(HEADER - 1, b' ');
-        bytes.push(b'\n');
-        bytes
+    /// The header of an array, of version 1.0, padded to [`HEADER`] bytes whatever the shape.
+    pub fn array(descr: &str, shape: &[u64]) -> Vec<u8> {
+        written([1, 0], descr, shape, "")
     }
 
-    /// Reads a header; `None` where there is nothing at all. Errors of kind `InvalidData` say what was found and expected.
+    /// The header of a block of a stream.
+    pub fn block(descr: &str, shape: &[u64]) -> Vec<u8> {
+        written(STREAM, descr, shape, "")
+    }
+
+    /// The last block of a stream of such a shape, with the totals.
+    pub fn end(descr: &str, shape: &[u64], total: &[u64]) -> Vec<u8> {
+        written(STREAM, descr, shape, &format!("'total': {}, ", tuple(total)))
+    }
+
+    /// Reads a header; `None` where there is nothing at all.
+    ///
+    /// # Errors
+    /// Those of reading, [`ErrorKind::UnexpectedEof`] in the middle of it; of kind `InvalidData`: what was found and expected.
     pub fn read(reader: &mut impl Read) -> io::Result<Option<Header>> {
         let mut begin = [0; 8];
         let length = read_up_to(reader, &mut begin)?;
@@ -59,13 +95,13 @@ impl Header {
         if length < begin.len() {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        let mut size = [0; 4];
-        let size_bytes = match begin[6..] {
-            [1, 0] => 2,
+        let version = [begin[6], begin[7]];
+        let size_bytes = match version {
+            [1, 0] | STREAM => 2,
             [2 | 3, 0] => 4,
             [major, minor] => return Err(wrong(format!("version {major}.{minor} of .npy: expected 1.0, 2.0 or 3.0"))),
-            _ => unreachable!("two bytes are left"),
         };
+        let mut size = [0; 4];
         reader.read_exact(&mut size[..size_bytes])?;
         let size = u32::from_le_bytes(size) as usize;
         if size > LENGTH_MAX {
@@ -74,8 +110,26 @@ impl Header {
         let mut text = vec![0; size];
         reader.read_exact(&mut text)?;
         let text = str::from_utf8(&text).map_err(|_| wrong("a header that is not text"))?;
-        let header = parse(text).map_err(|why| wrong(format!("header: {why}")))?;
+        let header = parse(text, version == STREAM).map_err(|why| wrong(format!("header: {why}")))?;
         Ok(Some(Header { length: (begin.len() + size_bytes + size) as u64, ..header }))
+    }
+}
+
+fn written(version: [u8; 2], descr: &str, shape: &[u64], more: &str) -> Vec<u8> {
+    let mut bytes = [&MAGIC[..], &version, &(HEADER as u16 - 10).to_le_bytes()].concat();
+    let shape = tuple(shape);
+    bytes.extend(format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, {more}}}").bytes());
+    assert!(bytes.len() < HEADER, "one or two dimensions fit");
+    bytes.resize(HEADER - 1, b' ');
+    bytes.push(b'\n');
+    bytes
+}
+
+/// Numbers as Python writes a tuple.
+fn tuple(numbers: &[u64]) -> String {
+    match numbers {
+        [one] => format!("({one},)"),
+        many => format!("({})", many.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
     }
 }
 
@@ -97,10 +151,10 @@ fn wrong(why: impl Into<String>) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, why.into())
 }
 
-/// Reads the dictionary.
-fn parse(text: &str) -> Result<Header, String> {
+/// Reads the dictionary, of an array or of a block of a stream.
+fn parse(text: &str, of_stream: bool) -> Result<Header, String> {
     let mut scanner = Scanner { rest: text };
-    let (mut descr, mut fortran_order, mut shape) = (None, None, None);
+    let (mut descr, mut fortran_order, mut shape, mut total) = (None, None, None, None);
     scanner.expect('{')?;
     while !scanner.take('}') {
         let key = scanner.string()?;
@@ -109,6 +163,7 @@ fn parse(text: &str) -> Result<Header, String> {
             "descr" => descr.replace(scanner.string()?.to_string()).is_some(),
             "fortran_order" => fortran_order.replace(scanner.truth()?).is_some(),
             "shape" => shape.replace(scanner.shape()?).is_some(),
+            "total" if of_stream => total.replace(scanner.shape()?).is_some(),
             _ => return Err(format!("{key:?}: expected only 'descr', 'fortran_order' and 'shape'")),
         };
         if again {
@@ -123,7 +178,9 @@ fn parse(text: &str) -> Result<Header, String> {
         return Err(scanner.unexpected("nothing behind the dictionary"));
     }
     let missing = |key: &str| format!("{key:?} is missing");
+    let in_stream = total.map_or(Part::Block, Part::End);
     Ok(Header {
+        part: if of_stream { in_stream } else { Part::Array },
         descr: descr.ok_or_else(|| missing("descr"))?,
         fortran_order: fortran_order.ok_or_else(|| missing("fortran_order"))?,
         shape: shape.ok_or_else(|| missing("shape"))?,
@@ -206,22 +263,46 @@ mod tests {
 
     #[test]
     fn headers_are_numpys() {
-        let header = Header::write("<f4", &[u64::MAX, u64::MAX]);
+        let header = Header::array("<f4", &[u64::MAX, u64::MAX]);
         assert_eq!((header.len(), header.len() % 64, header[127]), (HEADER, 0, b'\n'));
         assert_eq!(&header[..10], b"\x93NUMPY\x01\x00\x76\x00");
-        let one = Header::write("<u2", &[7]);
+        let one = Header::array("<u2", &[7]);
         assert!(one[10..].starts_with(b"{'descr': '<u2', 'fortran_order': False, 'shape': (7,), }  "));
         assert!(
-            Header::write("<f2", &[7, 2])[10..]
+            Header::array("<f2", &[7, 2])[10..]
                 .starts_with(b"{'descr': '<f2', 'fortran_order': False, 'shape': (7, 2), }")
         );
     }
 
     #[test]
+    fn headers_of_streams_are_frozen() {
+        for (header, text) in [
+            (Header::block("<f4", &[0, 384]), "{'descr': '<f4', 'fortran_order': False, 'shape': (0, 384), }"),
+            (Header::block("<u2", &[7]), "{'descr': '<u2', 'fortran_order': False, 'shape': (7,), }"),
+            (
+                Header::end("<f2", &[0, 384], &[4000]),
+                "{'descr': '<f2', 'fortran_order': False, 'shape': (0, 384), 'total': (4000,), }",
+            ),
+            (
+                Header::end("<u4", &[0], &[12, 345]),
+                "{'descr': '<u4', 'fortran_order': False, 'shape': (0,), 'total': (12, 345), }",
+            ),
+        ] {
+            let expected = [&b"\x93NUMPYS\x01\x76\x00"[..], format!("{text:<117}\n").as_bytes()].concat();
+            assert_eq!(header, expected, "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_written_is_read() {
-        for shape in [&[3][..], &[0, 4], &[u64::MAX, 1]] {
-            let expected = Header { descr: "<f4".into(), fortran_order: false, shape: shape.into(), length: 128 };
-            assert_eq!(read(&Header::write("<f4", shape)), Ok(Some(expected)));
+        for shape in [&[0][..], &[0, 4], &[0, u64::MAX]] {
+            let (part, total) = (Part::Array, vec![u64::MAX; 3 - shape.len()]);
+            let array = Header { part, descr: "<f4".into(), fortran_order: false, shape: shape.into(), length: 128 };
+            let block = Header { part: Part::Block, ..array.clone() };
+            let end = Header { part: Part::End(total.clone()), ..array.clone() };
+            assert_eq!(read(&Header::array("<f4", shape)), Ok(Some(array)));
+            assert_eq!(read(&Header::block("<f4", shape)), Ok(Some(block)));
+            assert_eq!(read(&Header::end("<f4", shape, &total)), Ok(Some(end)));
         }
         assert_eq!(read(b""), Ok(None));
     }
@@ -262,10 +343,12 @@ mod tests {
             ("{'shape': (3.0, 4)}", "expected ')', found \".0, 4)}\""),
             ("{'shape': (18446744073709551616,)}", "whole numbers, found \"1844"),
             ("{'order': False}", "\"order\": expected only"),
+            ("{'total': (1,)}", "\"total\": expected only"),
         ] {
             let why = read(&bytes([1, 0], text)).unwrap_err();
             assert!(why.starts_with("header: ") && why.contains(said), "{text}: {why}");
         }
+        assert_eq!(read(&bytes([b'S', 2], "{}")), Err("version 83.2 of .npy: expected 1.0, 2.0 or 3.0".into()));
         assert_eq!(read(&bytes([4, 0], "{}")), Err("version 4.0 of .npy: expected 1.0, 2.0 or 3.0".into()));
         assert!(read(b"a\tb\n").unwrap_err().ends_with(r#"found "a\tb\n""#));
         assert!(read(b"\x93NUMPY\x02\x00\xff\xff\xff\xff").unwrap_err().starts_with("a header of 4294967295 bytes"));
@@ -279,7 +362,7 @@ mod tests {
     /// Every cut and every change of one byte: a header or an error, never a panic.
     #[test]
     fn changed_bytes_and_cuts_never_panic() {
-        let good = Header::write("<f4", &[12, 34]);
+        let good = Header::array("<f4", &[12, 34]);
         for end in 1..good.len() {
             assert!(read(&good[..end]).is_err(), "{end}");
         }

@@ -1,10 +1,11 @@
-//! Streams of token documents: 1-D `.npy` arrays back to back, each `[n][len_1..len_n][d_1]..[d_n]`, the layout of CEPE's scripts.
+//! Documents of tokens: 1-D `.npy` arrays or a stream, `[n][len_1..len_n][d_1]..[d_n]` each, the layout of CEPE's scripts.
 //!
 //! Into a regular file goes one array. Lengths stand in front of the tokens but are known after them, so the tokens are written
 //! first and moved back at the end; until then the header claims more numbers than any file has, so that what a killed run leaves
-//! does not load. Into a pipe, or behind what a file holds already, go blocks, each a complete array; where they are cut depends
-//! on the documents alone. [`TokenReader`] reads both.
+//! does not load. Into a pipe, or behind what a file holds already, goes a stream as [`crate::npy`] has it; where its blocks are cut
+//! depends on the documents alone. [`TokenReader`] reads both.
 
+mod lengths;
 mod reading;
 
 pub use reading::TokenReader;
@@ -12,6 +13,7 @@ pub use reading::TokenReader;
 use crate::failure::Failure;
 use crate::npy::{HEADER, Header, UNFINISHED};
 use crate::output::Output;
+use lengths::Lengths;
 
 /// How a number is stored, little endian, narrowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,9 +117,10 @@ impl Dtype {
         }
     }
 
-    /// The most documents of an array. One less than the largest number: NumPy's scalars overflow silently in `data[1 : n + 1]`.
+    /// The most documents of an array. One less than the largest number: NumPy's scalars overflow silently in `data[1 : n + 1]`. Never
+    /// more than 2^32 - 1.
     pub fn documents_max(self) -> u64 {
-        self.number_max() - 1
+        (self.number_max() - 1).min(u32::MAX.into())
     }
 
     /// The narrowest unsigned type in which this number fits.
@@ -156,19 +159,23 @@ pub struct TokenWriter {
     may_widen: bool,
     /// Where the header of the one array is; `None`: blocks.
     header_at: Option<u64>,
-    /// Lengths of the documents of the array.
+    /// Whether something is written.
+    begun: bool,
+    /// Lengths of the documents of the array, and the largest of them.
+    lengths_in_front: Lengths,
+    longest: u32,
+    /// Lengths and tokens of the block.
     lengths: Vec<u32>,
-    /// Tokens of the block.
     ids: Vec<u32>,
-    /// Tokens of the file.
+    /// Documents and tokens that were written.
+    documents: u64,
     tokens: u64,
     bytes: Vec<u8>,
-    blocks: u64,
 }
 
 impl TokenWriter {
-    /// Starts a stream of arrays of this type. With `may_widen`, an array whose number of documents or longest document does not
-    /// fit is wider.
+    /// Begins an array or a stream of this type. With `may_widen`, an array or block whose number of documents or longest document does not
+    /// fit is wider. Writes nothing yet of a stream.
     ///
     /// # Errors
     /// The file cannot be written, or not be read back.
@@ -177,10 +184,24 @@ impl TokenWriter {
         if header_at.is_some() {
             // What is written has to be moved later; better to know now if it cannot be read.
             output.reader()?;
-            output.write(&header(UNFINISHED, dtype))?;
+            output.write(&Header::array(dtype.descr(), &[UNFINISHED]))?;
         }
-        let (lengths, ids, bytes) = Default::default();
-        Ok(TokenWriter { output, dtype, may_widen, header_at, lengths, ids, tokens: 0, bytes, blocks: 0 })
+        let (lengths_in_front, longest, documents, tokens) = Default::default();
+        let (begun, lengths, ids, bytes) = (header_at.is_some(), Vec::new(), Vec::new(), Vec::new());
+        Ok(TokenWriter {
+            output,
+            dtype,
+            may_widen,
+            header_at,
+            begun,
+            lengths_in_front,
+            longest,
+            lengths,
+            ids,
+            documents,
+            tokens,
+            bytes,
+        })
     }
 
     /// Writes whole documents: the length of each, and their tokens one after the other.
@@ -196,13 +217,13 @@ impl TokenWriter {
     }
 
     fn write_on(&mut self, lengths: &[u32], ids: &[u32]) -> Result<(), Failure> {
-        self.lengths.extend_from_slice(lengths);
-        if !self.may_widen && self.lengths.len() as u64 > self.dtype.documents_max() {
-            return Err(Failure::work(format!(
-                "more than {} documents: expected no more in one array of {}",
-                self.dtype.documents_max(),
-                self.dtype.descr()
-            )));
+        self.lengths_in_front.put(lengths)?;
+        self.longest = lengths.iter().copied().fold(self.longest, u32::max);
+        self.documents += lengths.len() as u64;
+        let widest = if self.may_widen { Dtype::I64 } else { self.dtype };
+        if self.documents > widest.documents_max() {
+            let (most, descr) = (widest.documents_max(), widest.descr());
+            return Err(Failure::work(format!("more than {most} documents: expected no more in one array of {descr}")));
         }
         self.tokens += ids.len() as u64;
         self.bytes.clear();
@@ -210,7 +231,16 @@ impl TokenWriter {
         self.output.write(&self.bytes)
     }
 
+    /// Writes the beginning of a stream, once.
+    fn begin(&mut self) -> Result<(), Failure> {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.output.write(&Header::block(self.dtype.descr(), &[0]))?;
+        }
+        Ok(())
+    }
+
     fn write_blocks(&mut self, lengths: &[u32], mut ids: &[u32]) -> Result<(), Failure> {
+        self.begin()?;
         for &length in lengths {
             let (document, rest) = ids.split_at(length as usize);
             ids = rest;
@@ -224,55 +254,66 @@ impl TokenWriter {
     }
 
     fn write_block(&mut self) -> Result<(), Failure> {
-        let dtype = self.final_dtype();
+        let longest = self.lengths.iter().max().copied().unwrap_or(0);
+        let dtype = self.fitting(self.lengths.len() as u64, longest);
         self.bytes.clear();
-        self.bytes.extend(header(1 + (self.lengths.len() + self.ids.len()) as u64, dtype));
+        self.bytes.extend(Header::block(dtype.descr(), &[1 + (self.lengths.len() + self.ids.len()) as u64]));
         dtype.write(&[self.lengths.len() as u32], &mut self.bytes);
         dtype.write(&self.lengths, &mut self.bytes);
         dtype.write(&self.ids, &mut self.bytes);
+        self.documents += self.lengths.len() as u64;
+        self.tokens += self.ids.len() as u64;
         self.lengths.clear();
         self.ids.clear();
-        self.blocks += 1;
         self.output.write(&self.bytes)
     }
 
-    fn final_dtype(&self) -> Dtype {
-        let longest = self.lengths.iter().max().copied().unwrap_or(0);
-        if self.may_widen { self.dtype.widened(self.lengths.len() as u64, longest.into()) } else { self.dtype }
+    /// The type of an array or block of so many documents with so many tokens.
+    fn fitting(&self, documents: u64, longest: u32) -> Dtype {
+        if self.may_widen { self.dtype.widened(documents, longest.into()) } else { self.dtype }
     }
 
-    /// Writes what is left, or puts the lengths in front. A stream without documents is one array that says 0.
+    /// Writes what is left and ends the stream, or puts the lengths in front. An array without documents says 0.
     ///
     /// # Errors
     /// The output cannot be written, or not be read back.
     pub fn finish(mut self) -> Result<(), Failure> {
         match self.header_at {
             Some(at) => self.complete(at)?,
-            None if self.lengths.is_empty() && self.blocks > 0 => {}
-            None => self.write_block()?,
+            None => self.end()?,
         }
         self.output.finish()
     }
 
+    fn end(&mut self) -> Result<(), Failure> {
+        self.begin()?;
+        if !self.lengths.is_empty() {
+            self.write_block()?;
+        }
+        self.output.write(&Header::end(self.dtype.descr(), &[0], &[self.documents, self.tokens]))
+    }
+
     fn complete(&mut self, at: u64) -> Result<(), Failure> {
-        let dtype = self.final_dtype();
+        let dtype = self.fitting(self.documents, self.longest);
         let start = at + HEADER as u64;
         self.move_tokens(start, dtype)?;
-        // Too many documents for one number of 32 bits would be 16 GB of lengths; memory ends before.
+        self.bytes.clear();
+        dtype.write(&[self.documents as u32], &mut self.bytes);
         let mut position = start;
-        for numbers in std::iter::once(&[self.lengths.len() as u32][..]).chain(self.lengths.chunks(MOVED as usize)) {
-            self.bytes.clear();
-            dtype.write(numbers, &mut self.bytes);
+        while !self.bytes.is_empty() {
             self.output.rewrite(position, &self.bytes)?;
             position += self.bytes.len() as u64;
+            self.bytes.clear();
+            dtype.write(self.lengths_in_front.take_some(MOVED as usize)?, &mut self.bytes);
         }
-        self.output.rewrite(at, &header(1 + self.lengths.len() as u64 + self.tokens, dtype))
+        let numbers = 1 + self.documents + self.tokens;
+        self.output.rewrite(at, &Header::array(dtype.descr(), &[numbers]))
     }
 
     /// Makes room for the lengths; where the type is a wider one, the last tokens first, so that none is written over before it is moved.
     fn move_tokens(&mut self, start: u64, dtype: Dtype) -> Result<(), Failure> {
         let (from, to) = (self.dtype.size() as u64, dtype.size() as u64);
-        let target = start + (1 + self.lengths.len() as u64) * to;
+        let target = start + (1 + self.documents) * to;
         if self.dtype == dtype {
             return self.output.shift(start, target, self.tokens * from);
         }
@@ -291,10 +332,6 @@ impl TokenWriter {
         }
         Ok(())
     }
-}
-
-fn header(numbers: u64, dtype: Dtype) -> Vec<u8> {
-    Header::write(dtype.descr(), &[numbers])
 }
 
 #[cfg(test)]

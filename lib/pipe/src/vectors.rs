@@ -1,4 +1,4 @@
-//! Streams of vectors: `.npy` arrays back to back, each `(rows, dim)` in C order, written as [`crate::array`] says.
+//! Vectors: `.npy` arrays and streams one after another, each array or block `(rows, dim)`, written as [`crate::array`] says.
 
 mod reading;
 
@@ -20,7 +20,7 @@ pub fn widen_f16(bits: u16) -> f32 {
 }
 
 /// The values of a block have at most this many bytes, unless one vector has more.
-const BLOCK: usize = 1 << 20;
+pub const BLOCK: usize = 1 << 20;
 
 /// Writes vectors of one dimension.
 pub struct VectorWriter {
@@ -30,21 +30,31 @@ pub struct VectorWriter {
 }
 
 impl VectorWriter {
-    /// Starts a stream. Writes nothing yet into a pipe.
+    /// Begins an array or a stream; writes nothing yet of the latter.
+    ///
+    /// # Errors
+    /// The output cannot be written.
     pub fn new(output: Output, dim: usize, dtype: Dtype) -> Result<VectorWriter, Failure> {
         Ok(VectorWriter { rows: RowWriter::new(output, dtype.descr(), dtype.size(), dim, BLOCK)?, dim, dtype })
     }
 
     /// Writes whole vectors, one after the other.
+    ///
+    /// # Errors
+    /// The output cannot be written.
     pub fn write(&mut self, values: &[f32]) -> Result<(), Failure> {
         assert_eq!(values.len() % self.dim, 0, "whole vectors");
         self.rows.write(|bytes| match self.dtype {
             Dtype::F32 => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
             Dtype::F16 => bytes.extend(values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes())),
+            Dtype::F64 => bytes.extend(values.iter().flat_map(|&value| f64::from(value).to_le_bytes())),
         })
     }
 
-    /// Writes what is left and fills in the shape. A stream without rows is one array without rows.
+    /// Writes what is left and fills in the shape, or ends the stream.
+    ///
+    /// # Errors
+    /// The output cannot be written.
     pub fn finish(self) -> Result<(), Failure> {
         self.rows.finish()
     }
@@ -65,7 +75,7 @@ mod tests {
         writer.finish().unwrap();
         let bytes = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
-        assert_eq!(bytes[..HEADER], Header::write("<f2", &[3, 2]));
+        assert_eq!(bytes[..HEADER], Header::array("<f2", &[3, 2]));
         assert_eq!(bytes[HEADER..HEADER + 6], [0x00, 0x3c, 0x00, 0xc0, 0x00, 0x38]);
         assert_eq!(bytes.len(), HEADER + 12);
     }

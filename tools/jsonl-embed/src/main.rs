@@ -168,7 +168,7 @@ const TOOL: Tool<Args> = Tool {
     summary: "documents to vectors",
     operands: "[FILE]...",
     description: &[
-        "Reads documents as JSON Lines from the FILEs or from standard input and writes one vector a document, in the same order: a `.npy` array of shape (rows, dim) into a file, blocks of such arrays one after the other into a pipe. A missing row is all NaN.",
+        "Reads documents as JSON Lines from the FILEs or from standard input and writes one vector a document, in the same order: a `.npy` array of shape (rows, dim) into a regular file, a stream into a pipe or behind what a file holds already (>>), as corpus-utils(7) describes it: numpy.load refuses a stream, and npy-cat(1) makes an array of it. A missing row is all NaN.",
         "Models are read from a folder with config.json, model.safetensors (32-bit and 16-bit floats, in one file or several) and tokenizer.json, and where present modules.json, the pooling's and dense layers' folders, sentence_bert_config.json and config_sentence_transformers.json. Known architectures: BERT (MiniLM, E5, BGE, GTE), JinaBERT v2, RoBERTa, XLM-RoBERTa, MPNet, NomicBERT, ModernBERT; any other is refused by name.",
         "What the folder says is the default. The model's own maximum length wins over the one in tokenizer.json. Of a text that will be cut, only the beginning is tokenized where the kind of tokenizer allows it (WordPiece as in BERT, byte-level BPE); a text of more than 16 MiB that would have to be tokenized whole is a bad record.",
     ],
@@ -203,7 +203,7 @@ const TOOL: Tool<Args> = Tool {
             output: "",
         },
         Example {
-            about: "The same in two shards; pieces one after the other are a stream of vectors, too:",
+            about: "The same in two shards; programs that read vectors read them one after the other, and npy-cat(1) puts them together:",
             command: "jsonl-embed --shard 0/2 docs.jsonl > part0.npy\njsonl-embed --shard 1/2 docs.jsonl > part1.npy",
             output: "",
         },
@@ -213,7 +213,7 @@ const TOOL: Tool<Args> = Tool {
             output: "",
         },
     ],
-    see_also: &["ngram-hash(1)", "corpus-utils(7)"],
+    see_also: &["kmeans-fit(1)", "npy-cat(1)", "corpus-utils(7)"],
 };
 
 /// Bytes of lines that a thread embeds at a time: with a model, about a second's work at the most, so that threads end together.

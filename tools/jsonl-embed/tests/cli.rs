@@ -1,14 +1,15 @@
-//! `jsonl-embed` keeps the contract of all tools, and writes streams of vectors.
+//! `jsonl-embed` keeps the contract of all tools, and writes arrays and streams of vectors.
 
 mod npy;
 
 use contract::corpus;
 use contract::folder::Folder;
+use contract::npy::{Array, header};
 use contract::packed;
 use contract::records::with_line;
 use contract::run::Run;
 use contract::tool::{INPUT, Tool};
-use npy::{bits, header, read, vectors};
+use npy::{bits, read, vectors};
 
 /// The embedded default.
 fn hash() -> Tool {
@@ -62,12 +63,13 @@ fn file(tool: &Tool, folder: &Folder, args: &[&str]) -> Vec<u8> {
 }
 
 #[test]
-fn a_pipe_gets_complete_arrays_of_all_rows() {
-    let stream = read(&hash().output(BLOCKS));
-    assert!(stream.headers.len() > 1, "the test must meet blocks");
-    assert!(stream.headers.iter().all(|header| header.rows > 0 && header.dim == 384 && header.descr == "<f4"));
-    assert_eq!(stream.rows.len(), BLOCKS);
-    for row in &stream.rows {
+fn a_pipe_gets_a_whole_stream_of_all_rows() {
+    let vectors = read(&hash().output(BLOCKS));
+    assert!(vectors.arrays.len() > 1, "the test must meet blocks");
+    let is_block = |array: &Array| array.in_stream && array.shape[1..] == [384] && array.descr == "<f4";
+    assert!(vectors.arrays.iter().all(is_block));
+    assert_eq!(vectors.rows.len(), BLOCKS);
+    for row in &vectors.rows {
         let length: f64 = row.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
         assert!((length - 1.0).abs() < 1e-6, "{length}");
     }
@@ -77,39 +79,40 @@ fn a_pipe_gets_complete_arrays_of_all_rows() {
 fn a_file_is_one_array_with_the_rows_of_a_pipe() {
     for rows in [0, 1, BLOCKS] {
         let bytes = file(&hash(), &hash().folder(rows), &[]);
-        let stream = read(&bytes);
-        assert_eq!((stream.headers.len(), stream.headers[0].rows, stream.headers[0].dim), (1, rows as u64, 384));
+        let arrays = read(&bytes).arrays;
+        assert_eq!((arrays.len(), arrays[0].in_stream, &arrays[0].shape[..]), (1, false, &[rows as u64, 384][..]));
         assert!(bits(&bytes) == bits(&hash().output(rows)), "{rows} rows");
     }
 }
 
 #[test]
-fn no_documents_are_an_array_of_no_rows() {
+fn no_documents_are_a_stream_of_no_rows() {
     for (args, dim, descr) in [(&[][..], 384, "<f4"), (&["--model", "hash:7", "--dtype", "f16"], 7, "<f2")] {
         for run in [hash().run(&Folder::new()), hash().run_on_input(&hash().folder(0))] {
             let bytes = run.args(args).output();
-            let header = header(&bytes);
-            assert_eq!((header.rows, header.dim, header.descr.as_str()), (0, dim, descr));
-            assert_eq!(bytes.len(), header.length);
+            let end = header(&bytes[header(&bytes).length..]);
+            assert_eq!((&end.shape[..], end.descr.as_str(), end.total), (&[0, dim][..], descr, Some(vec![0])));
+            assert!(read(&bytes).arrays.is_empty());
         }
     }
 }
 
 #[test]
-fn behind_other_arrays_a_complete_one_is_appended() {
+fn behind_other_arrays_a_stream_is_appended() {
     let folder = hash().folder(BLOCKS);
     folder.write("more.jsonl", corpus::target(5));
     let script = "jsonl-embed docs.jsonl >all.npy; jsonl-embed more.jsonl >>all.npy; jsonl-embed </dev/null >>all.npy";
     Run::shell(script, &folder).output();
     let all = folder.read("all.npy");
     let more = hash().run(&folder).args(["more.jsonl"]).output();
-    assert_eq!(read(&all).headers.last().map(|header| header.rows), Some(0));
+    assert_eq!(read(&all).arrays.iter().map(|array| array.in_stream).collect::<Vec<_>>(), [false, true]);
     assert!(bits(&all) == [bits(&hash().output(BLOCKS)), bits(&more)].concat());
     // Without O_APPEND, but not at the start: what is in front stays.
     Run::shell("{ printf 'in front'; jsonl-embed more.jsonl; } >other", &folder).output();
     let other = folder.read("other");
     let behind = other.strip_prefix(b"in front").expect("what was in front is still there");
-    assert_eq!((read(behind).headers.len(), bits(behind)), (1, bits(&more)));
+    assert!(!read(behind).arrays[0].in_stream);
+    assert_eq!(bits(behind), bits(&more));
 }
 
 #[test]
@@ -122,7 +125,7 @@ fn a_killed_run_leaves_an_array_that_is_not_complete() {
         assert_eq!(outcome.code, None, "the run was to be killed by SIGXFSZ: {}", outcome.stderr);
         let bytes = folder.read("vectors.npy");
         let header = header(&bytes);
-        let claimed = u128::from(header.rows) * header.dim as u128 * 4;
+        let claimed = header.shape.iter().map(|&size| u128::from(size)).product::<u128>() * 4;
         assert!(claimed > bytes.len() as u128, "{header:?} over {} bytes", bytes.len());
     }
 }
@@ -158,12 +161,9 @@ fn shards_put_together_are_the_whole() {
             let files: Vec<u8> = (0..count)
                 .flat_map(|index| file(&hash(), &folder, &["--shard", &format!("{index}/{count}")]))
                 .collect();
-            let stream = read(&files);
-            assert_eq!(
-                (stream.headers.len(), stream.rows.len()),
-                (count as usize, rows),
-                "{count} shards of {rows} rows"
-            );
+            let vectors = read(&files);
+            let found = (vectors.arrays.len(), vectors.rows.len());
+            assert_eq!(found, (count as usize, rows), "{count} shards of {rows} rows");
         }
     }
 }
@@ -213,7 +213,7 @@ fn halves_are_the_floats_rounded() {
     let tool = hash();
     let folder = tool.folder(300);
     let halves = read(&tool.run_on_input(&folder).args(["--dtype", "f16"]).output());
-    assert_eq!(halves.headers[0].descr, "<f2");
+    assert_eq!(halves.arrays[0].descr, "<f2");
     let rounded = |value: &f32| {
         let exponent = if *value == 0.0 { -14 } else { value.abs().log2().floor().max(-14.0) as i32 };
         let unit = 2f64.powi(exponent - 10);
@@ -334,5 +334,5 @@ fn truncated_input_leaves_no_complete_array() {
     assert_eq!(outcome.stderr, "jsonl-embed: docs.jsonl: truncated\n");
     let bytes = folder.read("vectors.npy");
     let header = header(&bytes);
-    assert!(u128::from(header.rows) * header.dim as u128 * 4 > bytes.len() as u128, "{header:?}");
+    assert!(header.shape[0] * header.shape[1] * 4 > bytes.len() as u64, "{header:?}");
 }

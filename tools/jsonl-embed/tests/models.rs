@@ -336,7 +336,7 @@ fn shards_and_files_are_the_rows_of_the_whole() {
     );
     Run::shell(&script, &folder).output();
     let whole = bits(&folder.read("whole.npy"));
-    assert_eq!(read(&folder.read("whole.npy")).headers.len(), 1);
+    assert_eq!(read(&folder.read("whole.npy")).arrays.len(), 1);
     assert_eq!(whole.len(), many.len());
     assert!(bits(&folder.read("pipe")) == whole && bits(&folder.read("shards")) == whole);
 }

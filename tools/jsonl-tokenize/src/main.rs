@@ -1,8 +1,7 @@
 //! `jsonl-tokenize`: documents in, token documents out.
 //!
 //! One token document per input line, in the same order, as `.npy` in CEPE's layout. A document's tokens depend on its own text
-//! and the flags. Memory: the tokenizer, some 10 MB a thread for words that were met, a few batches of lines, and into a file
-//! 4 bytes a document.
+//! and the flags. Memory: the tokenizer, some 10 MB a thread for words that were met, and a few batches of lines.
 
 mod rows;
 
@@ -125,10 +124,10 @@ const TOOL: Tool<Args> = Tool {
         (
             "Output",
             &[
-                "NumPy arrays (.npy) of one dimension, each `[n][length of document 1]...[length of document n][tokens of document 1]...[tokens of document n]`: the layout of CEPE's scripts. Documents that are missing (--on-error skip) have length 0. No documents are the array `[0]`.",
-                "Into a regular file goes one array, which numpy.load reads. While it is being written its header claims more than there is, so that what a killed run leaves does not load. The lengths are kept in memory, 4 bytes a document, and put in front at the end, in place: no second copy is made on the disk.",
-                "Into a pipe, and where the shell appends (>>), go blocks, each a complete array. A block ends with the document with which it has 524,288 tokens or more, or with its 65,534th document: it depends on the documents alone.",
-                "The number of documents and each length are numbers of the array, too. With --dtype auto an array in which one of them does not fit is wider, u32 (then i64): of a pipe, only the blocks with a document of more than 65,535 tokens; a file, as a whole, so that a large corpus takes half the space as blocks (`| cat > FILE`). With a type by name, a vocabulary that does not fit is an error at the start, a document that is too long is a bad record, and more documents than one less than the type's largest number, in a file, are an error.",
+                "NumPy arrays (.npy) of one dimension, each `[n][length of document 1]...[length of document n][tokens of document 1]...[tokens of document n]`: the layout of CEPE's scripts. Documents that are missing (--on-error skip) have length 0. No documents are the array `[0]`, or a stream of none.",
+                "Into a regular file goes one array, which numpy.load reads. While it is being written its header claims more than there is, so that what a killed run leaves does not load. The lengths wait in memory, 4 MB of them, then in a temporary file (TMPDIR), and are put in front at the end, in place: no second copy is made of the tokens.",
+                "Into a pipe, and where the shell appends (>>), goes a stream of such blocks, as corpus-utils(7) describes it: numpy.load refuses it, and npy-cat(1) makes an array of it, also of one that `tee` kept. A block ends with the document with which it has 524,288 tokens or more, or with its 65,534th document: it depends on the documents alone.",
+                "The number of documents and each length are numbers of the array, too. With --dtype auto an array in which one of them does not fit is wider, u32 (then i64): of a pipe, only the blocks with a document of more than 65,535 tokens; a file, as a whole, so that a large corpus may take half the space as a stream (`| cat > FILE`). With a type by name, a vocabulary that does not fit is an error at the start, a document that is too long is a bad record, and more documents than one less than the type's largest number, in a file, are an error.",
                 "CEPE's own scripts add lengths up in the type of the array, which overflows: for them, take --dtype i64.",
             ],
         ),
@@ -155,7 +154,7 @@ const TOOL: Tool<Args> = Tool {
             output: "",
         },
         Example {
-            about: "The same tokens in two shards; pieces one after the other are a stream of tokens, too:",
+            about: "The same tokens in two shards; pack-tokens(1) reads them one after the other, and npy-cat(1) puts them together:",
             command: "jsonl-tokenize --tokenizer tokenizer.json --bos --eos --shard 0/2 docs.jsonl > part0.npy\njsonl-tokenize --tokenizer tokenizer.json --bos --eos --shard 1/2 docs.jsonl > part1.npy",
             output: "",
         },
@@ -165,7 +164,7 @@ const TOOL: Tool<Args> = Tool {
             output: "",
         },
     ],
-    see_also: &["jsonl-embed(1)", "corpus-utils(7)"],
+    see_also: &["jsonl-embed(1)", "npy-cat(1)", "pack-tokens(1)", "corpus-utils(7)"],
 };
 
 /// Bytes of lines that a thread tokenizes at a time.

@@ -2,6 +2,7 @@
 
 use contract::corpus;
 use contract::folder::Folder;
+use contract::npy;
 use contract::packed;
 use contract::records::with_line;
 use contract::run::Run;
@@ -38,36 +39,22 @@ struct Array {
     documents: Vec<Vec<u64>>,
 }
 
-/// Reads a stream of arrays as the specification of `.npy` says.
-fn read(mut bytes: &[u8]) -> Vec<Array> {
-    let mut arrays = Vec::new();
-    while !bytes.is_empty() {
-        assert_eq!(bytes[..8], *b"\x93NUMPY\x01\x00");
-        let start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-        assert_eq!(start % 64, 0);
-        let header = str::from_utf8(&bytes[10..start]).expect("the header is text");
-        let between = |left: &str, right: &str| {
-            header.split(left).nth(1).and_then(|rest| rest.split(right).next()).expect("it is there")
-        };
-        let (descr, numbers) =
-            (between("'descr': '", "'"), between("'shape': (", ",)").parse::<usize>().expect("a number"));
-        let size: usize = descr[2..].parse().expect("a size");
-        let (values, rest) = bytes[start..].split_at(numbers * size);
-        let value = |bytes: &[u8]| bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte));
-        let values: Vec<u64> = values.chunks(size).map(value).collect();
-        let count = values[0] as usize;
-        let (lengths, mut ids) = values[1..].split_at(count);
-        let mut documents = Vec::new();
-        for &length in lengths {
-            let (document, rest) = ids.split_at(length as usize);
-            documents.push(document.to_vec());
-            ids = rest;
-        }
-        assert!(ids.is_empty(), "{} numbers too many", ids.len());
-        arrays.push(Array { descr: descr.to_string(), documents });
-        bytes = rest;
+/// The documents of each array, or of each block of a stream.
+fn read(bytes: &[u8]) -> Vec<Array> {
+    npy::read(bytes).into_iter().map(documents_of).collect()
+}
+
+fn documents_of(array: npy::Array) -> Array {
+    let values: Vec<_> = npy::integers(&array.descr, &array.bytes).into_iter().map(|value| value as u64).collect();
+    let (lengths, mut ids) = values[1..].split_at(values[0] as usize);
+    let mut documents = Vec::new();
+    for &length in lengths {
+        let (document, rest) = ids.split_at(length as usize);
+        documents.push(document.to_vec());
+        ids = rest;
     }
-    arrays
+    assert!(ids.is_empty(), "{} numbers too many", ids.len());
+    Array { descr: array.descr, documents }
 }
 
 fn documents(bytes: &[u8]) -> Vec<Vec<u64>> {
@@ -105,10 +92,15 @@ fn carriage_returns_change_no_document() {
 }
 
 #[test]
-fn no_documents_are_the_array_of_a_zero() {
+fn no_documents_are_a_stream_of_none_or_the_array_of_a_zero() {
     for run in [tool().run(&tool().folder(0)), tool().run_on_input(&tool().folder(0))] {
-        assert_eq!(read(&run.output()), [Array { descr: "<u2".to_string(), documents: Vec::new() }]);
+        let stream = run.output();
+        let end = npy::header(&stream[npy::header(&stream).length..]);
+        assert_eq!((end.descr.as_str(), end.total), ("<u2", Some(vec![0, 0])));
+        assert!(read(&stream).is_empty());
     }
+    let array = Array { descr: "<u2".to_string(), documents: Vec::new() };
+    assert_eq!(read(&file(&tool().folder(0), &[])), [array]);
 }
 
 #[test]
@@ -271,7 +263,7 @@ fn a_run_that_does_not_end_leaves_an_array_that_is_not_complete() {
 }
 
 #[test]
-fn behind_other_arrays_complete_ones_are_appended() {
+fn behind_other_arrays_a_stream_is_appended() {
     let folder = tool().folder(30);
     let command = "jsonl-tokenize --tokenizer tokenizer.json docs.jsonl";
     Run::shell(

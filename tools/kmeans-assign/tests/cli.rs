@@ -34,7 +34,7 @@ fn tool() -> Tool {
     }
 }
 
-contract::holds!(tool: manual, files, vectors, vector_rows);
+contract::holds!(tool: manual, files, vectors, vector_rows, streams);
 
 #[test]
 fn signals_leave_nothing() {

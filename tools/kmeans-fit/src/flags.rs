@@ -293,8 +293,8 @@ pub const TOOL: Tool<Args> = Tool {
             output: "",
         },
         Example {
-            about: "Fit while embedding:",
-            command: "jsonl-embed docs.jsonl | tee vectors.npy | kmeans-fit --batch 128 -k 8 > model.safetensors",
+            about: "Fit while embedding, and make an array of the stream of vectors that was kept:",
+            command: "jsonl-embed docs.jsonl | tee vectors.stream | kmeans-fit --batch 128 -k 8 > model.safetensors\nnpy-cat vectors.stream > vectors.npy",
             output: "",
         },
         Example {
@@ -303,7 +303,7 @@ pub const TOOL: Tool<Args> = Tool {
             output: "",
         },
     ],
-    see_also: &["jsonl-embed(1)", "kmeans-assign(1)", "corpus-utils(7)"],
+    see_also: &["jsonl-embed(1)", "kmeans-assign(1)", "npy-cat(1)", "corpus-utils(7)"],
 };
 
 /// Refuses what does not go together.

@@ -52,7 +52,7 @@ fn from_file() -> Tool {
     }
 }
 
-contract::holds!(tool: manual, files, vectors);
+contract::holds!(tool: manual, files, vectors, streams);
 
 #[test]
 fn the_file_of_first_centroids_is_checked_before_input_is_read() {
@@ -394,7 +394,7 @@ fn fewer_rows_than_clusters_are_refused() {
         let outcome = tool().run_on_input(&folder).args(args).outcome();
         outcome.expect_refusal(1, &["-k 3", &format!("{count} rows"), "expected at least as many"]);
     }
-    tool().run(&Folder::new()).outcome().expect_refusal(1, &["-k 3", "0 rows"]);
+    tool().run(&Folder::new()).stdin(array(&[])).outcome().expect_refusal(1, &["-k 3", "0 rows"]);
     let missing = [all[0].clone(), vec![f32::NAN; 8], vec![f32::NAN; 8], all[1].clone()];
     tool().run_on_input(&tool().folder_of(0, &array(&missing))).outcome().expect_refusal(1, &["2 rows"]);
 }

@@ -270,10 +270,10 @@ pub const TOOL: Tool<Args> = Tool {
     summary: "documents as tokens to training sequences",
     operands: "[FILE]...",
     description: &[
-        "Reads token streams, as jsonl-tokenize(1) writes them, from the FILEs or from standard input, and writes sequences of T tokens, in input order. Empty documents, which stand for missing rows, are passed over and counted.",
+        "Reads arrays and streams of tokens, as jsonl-tokenize(1) writes them, one after another from the FILEs or from standard input, and writes sequences of T tokens, in input order. Empty documents, which stand for missing rows, are passed over and counted.",
         "Nothing is left out in silence: --stats counts documents without tokens (rows_missing), of another length than asked for (rows_unqualified), in no split (rows_unsplit), too short for a sequence (rows_short), cut by best-fit (rows_cut), and tokens that were left out (tokens_dropped) or added (tokens_padding).",
         "Files that are read twice must stay as they are: one that is replaced or written to between two passes ends the run (inode, size and time of change are compared).",
-        "A damaged stream is an error that names the document, counted from 1 in its file. In memory are the longest document, and 4 bytes for each document of one array.",
+        "A damaged array, an empty file, and a stream that is not whole, are errors that name the document, counted from 1 in its file. In memory is the longest document.",
     ],
     sections: &[
         (
@@ -297,7 +297,7 @@ pub const TOOL: Tool<Args> = Tool {
         (
             "Formats",
             &[
-                "npy: an array of shape (sequences, P + T), the P tokens in front; in a pipe, blocks, each a complete array. jsonl, arrow: `token_ids`, with --prev `prev_token_ids`, with best-fit `lengths`, and `domain`. A run that is killed leaves an array that does not load, a stream without its end mark, or with --out nothing under the final name.",
+                "npy: an array of shape (sequences, P + T), the P tokens in front; in a pipe, a stream, of which npy-cat(1) makes an array. jsonl, arrow: `token_ids`, with --prev `prev_token_ids`, with best-fit `lengths`, and `domain`. A run that is killed leaves an array that does not load, a stream without its end mark, or with --out nothing under the final name.",
                 "mds: the same columns, in shards named and indexed as Mosaic's MDSWriter does; without compression and with `ndarray`, the same bytes. Shards appear when they are complete, and index.json last: a folder without it is a run that did not finish, which --resume finishes with the same bytes. A folder that holds anything is refused without --resume, one that holds other files with it too, and so is a second run while another writes there. Memory: a few MB; with --compression, --hashes or --resume, up to three times --size-limit for each of --threads, and once more. `domain` is the label and may be empty. PyTorch before 2.3 reads no u16: CEPE's loader takes `--mds-encoding pkl --dtype i32`.",
                 "megatron: 64-bit pointers; windows of one document (`within`) are one document of the index, sequences of other modes are one each; P tokens in front. An index that was there before goes first, and the new one appears last. npy and megatron have no place for `domain` and `lengths`.",
             ],
@@ -332,7 +332,14 @@ pub const TOOL: Tool<Args> = Tool {
             output: "",
         },
     ],
-    see_also: &["jsonl-tokenize(1)", "tokens-passages(1)", "mds-verify(1)", "mds-merge(1)", "corpus-utils(7)"],
+    see_also: &[
+        "jsonl-tokenize(1)",
+        "tokens-passages(1)",
+        "mds-verify(1)",
+        "mds-merge(1)",
+        "npy-cat(1)",
+        "corpus-utils(7)",
+    ],
 };
 
 fn level(text: &str) -> Result<i32, String> {

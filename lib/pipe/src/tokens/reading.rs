@@ -1,13 +1,14 @@
-//! Documents out of token streams: `.npy` arrays back to back, each `[n][len_1..len_n][d_1]..[d_n]`.
+//! Documents out of arrays and streams of tokens one after another, each array or block `[n][len_1..len_n][d_1]..[d_n]`.
 //!
-//! Every array says its own type: `<u2 <u4 <i4 <i8`. What is held in memory is one document, and 4 bytes for each document of
-//! the array that it is in. Whatever is wrong is said with the number of the document, counted from 1 through all arrays of a
-//! file.
+//! Every one says its own type: `<u2 <u4 <i4 <i8`. What is held in memory is one document, and 4 MB of lengths. Whatever is wrong is
+//! said with the number of the document, counted from 1 through all arrays of a file.
 
 use super::Dtype;
+use super::lengths::Lengths;
 use crate::failure::{Failure, reading_reason};
 use crate::input::Bytes;
-use crate::npy::{Header, UNFINISHED};
+use crate::npy::{Header, Part, UNFINISHED};
+use crate::stream::{EMPTY, Walk};
 use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 use std::path::Path;
@@ -18,11 +19,14 @@ const READ: usize = 256 << 10;
 /// The documents of one file, or of standard input, in order.
 pub struct TokenReader {
     bytes: Buffered,
+    walk: Walk,
     /// The type of the array that the last document is in.
     pub dtype: Dtype,
-    /// Lengths of the documents of the array; those before `next` are done.
-    lengths: Vec<u32>,
-    next: usize,
+    /// Lengths of those documents of the array that were not given.
+    lengths: Lengths,
+    /// Documents of the array, and how many of them were given or left out.
+    documents: u64,
+    next: u64,
     /// Documents of earlier arrays.
     before: u64,
     /// The documents to give, from 0.
@@ -55,11 +59,26 @@ impl TokenReader {
     /// # Errors
     /// As those of [`TokenReader::open`].
     pub fn open_range(path: &Path, range: Range<u64>) -> Result<TokenReader, Failure> {
-        let bytes = Buffered { bytes: Bytes::open(path)?, buffer: Vec::new(), at: 0, end: 0, read: 0 };
-        let (lengths, dtype) = (Vec::new(), Dtype::U16);
-        let mut documents = TokenReader { bytes, dtype, lengths, next: 0, before: 0, range, first_dtype: None };
-        documents.array()?;
-        Ok(documents)
+        TokenReader::begin(Bytes::open(path)?, range)
+    }
+
+    /// All documents of an input.
+    ///
+    /// # Errors
+    /// As those of [`TokenReader::open`].
+    pub fn of(bytes: Bytes) -> Result<TokenReader, Failure> {
+        TokenReader::begin(bytes, 0..u64::MAX)
+    }
+
+    fn begin(bytes: Bytes, range: Range<u64>) -> Result<TokenReader, Failure> {
+        let bytes = Buffered { bytes, buffer: Vec::new(), at: 0, end: 0, read: 0 };
+        let (walk, dtype) = (Walk::new(&["documents", "tokens"]), Dtype::U16);
+        let (lengths, documents, next, before) = Default::default();
+        let mut reader = TokenReader { bytes, walk, dtype, lengths, documents, next, before, range, first_dtype: None };
+        if !reader.array()? && reader.first_dtype.is_none() {
+            return Err(Failure::work(format!("{}: {EMPTY}", reader.name())));
+        }
+        Ok(reader)
     }
 
     /// How many documents a plain file holds. Reads the lengths and leaves out the rest.
@@ -72,13 +91,23 @@ impl TokenReader {
             let name = documents.name();
             return Err(Failure::usage(format!("--shard cannot cut compressed input, which {name} is")));
         }
+        documents.pass_all()?;
+        Ok(documents.before)
+    }
+
+    /// Goes past all arrays of a plain file, without reading their tokens, and gives the widest type.
+    ///
+    /// # Errors
+    /// An array that is damaged, a stream that is not whole.
+    pub fn pass_all(&mut self) -> Result<Dtype, Failure> {
+        let mut widest = self.dtype;
         loop {
-            documents.leave_out(documents.lengths.len())?;
-            if !documents.array()? {
-                break;
+            widest = widest.max(self.dtype);
+            self.leave_out(self.documents - self.next)?;
+            if !self.array()? {
+                return Ok(widest);
             }
         }
-        Ok(documents.before)
     }
 
     /// Bytes read so far.
@@ -88,7 +117,7 @@ impl TokenReader {
 
     /// The number of the document that was given last, from 1.
     pub fn number(&self) -> u64 {
-        self.before + self.next as u64
+        self.before + self.next
     }
 
     /// Puts the next document into `tokens`, which is emptied before; false at the end.
@@ -97,20 +126,20 @@ impl TokenReader {
     /// The file cannot be read, ends too early, or holds what is no token: named by file and document.
     pub fn next(&mut self, tokens: &mut Vec<u32>) -> Result<bool, Failure> {
         tokens.clear();
-        while self.next == self.lengths.len() {
-            if self.number() >= self.range.end || !self.array()? {
+        loop {
+            let (left, number) = (self.documents - self.next, self.number());
+            let unwanted = self.range.start.saturating_sub(number).min(left);
+            if number >= self.range.end {
+                return Ok(false);
+            } else if unwanted > 0 {
+                self.leave_out(unwanted)?;
+            } else if left > 0 {
+                break;
+            } else if !self.array()? {
                 return Ok(false);
             }
         }
-        if self.number() < self.range.start {
-            let wanted = (self.range.start - self.number()).min((self.lengths.len() - self.next) as u64);
-            self.leave_out(wanted as usize)?;
-            return self.next(tokens);
-        }
-        if self.number() >= self.range.end {
-            return Ok(false);
-        }
-        let length = self.lengths[self.next];
+        let length = self.lengths.take()?.expect("there is one for each document");
         self.next += 1;
         let size = length as usize * self.dtype.size();
         if !self.fill(size)? {
@@ -126,10 +155,14 @@ impl TokenReader {
     }
 
     /// Passes over documents without reading them.
-    fn leave_out(&mut self, documents: usize) -> Result<(), Failure> {
-        let lengths = &self.lengths[self.next..self.next + documents];
-        let size = lengths.iter().map(|&length| u64::from(length)).sum::<u64>() * self.dtype.size() as u64;
-        self.bytes.skip(size).map_err(|why| self.failed(why))?;
+    fn leave_out(&mut self, documents: u64) -> Result<(), Failure> {
+        let (mut left, mut tokens) = (documents, 0);
+        while left > 0 {
+            let lengths = self.lengths.take_some(left.min(READ as u64) as usize)?;
+            left -= lengths.len() as u64;
+            tokens += lengths.iter().map(|&length| u64::from(length)).sum::<u64>();
+        }
+        self.bytes.skip(tokens * self.dtype.size() as u64).map_err(|why| self.failed(why))?;
         self.next += documents;
         Ok(())
     }
@@ -161,19 +194,25 @@ impl TokenReader {
 
     /// Reads the header and the lengths of the next array; false at the end of the file.
     fn array(&mut self) -> Result<bool, Failure> {
-        self.before += self.lengths.len() as u64;
-        self.lengths.clear();
-        self.next = 0;
-        let Some(header) = self.header()? else { return Ok(false) };
-        let (dtype, total) = array(&header).map_err(|why| self.wrong_array(&why))?;
-        self.dtype = dtype;
-        self.first_dtype.get_or_insert(dtype);
+        self.before += self.documents;
+        (self.documents, self.next) = (0, 0);
+        let total = loop {
+            let Some(header) = self.header()? else { return Ok(false) };
+            let (dtype, total) = array(&header).map_err(|why| self.wrong_array(&why))?;
+            self.dtype = dtype;
+            self.first_dtype.get_or_insert(dtype);
+            // A stream begins and ends with nothing.
+            if total > 0 || header.part == Part::Array {
+                break total;
+            }
+        };
         if total == UNFINISHED {
             return Err(self.wrong_array("not complete: the run that wrote it was killed"));
         }
         if total == 0 {
             return Err(self.wrong_array("expected the number of documents, found nothing"));
         }
+        self.lengths = Lengths::default();
         let count = self.integers(1)?;
         let count = count.first().map_or(0, |&count| u64::from(count));
         if count >= total {
@@ -181,34 +220,41 @@ impl TokenReader {
                 self.wrong_array(&format!("{count} documents: expected at most {} in {total} values", total - 1))
             );
         }
-        let mut left = count as usize;
-        while left > 0 {
-            let some = left.min(READ / 8);
-            let lengths = self.integers(some)?;
-            self.lengths.extend(lengths);
-            left -= some;
-        }
-        let tokens: u64 = self.lengths.iter().map(|&length| u64::from(length)).sum();
+        let tokens = self.lengths(count)?;
         if 1 + count + tokens != total {
             let expected = total - 1 - count;
             let message = format!("the lengths of {count} documents add up to {tokens}: expected {expected}");
             return Err(self.wrong_array(&message));
         }
+        self.documents = count;
+        self.walk.count(&[count, tokens]);
         Ok(true)
+    }
+
+    /// Reads the lengths of so many documents, and gives their sum.
+    fn lengths(&mut self, documents: u64) -> Result<u64, Failure> {
+        let (mut left, mut tokens) = (documents, 0);
+        while left > 0 {
+            let lengths = self.integers(left.min(READ as u64 / 8) as usize)?;
+            self.lengths.put(&lengths)?;
+            left -= lengths.len() as u64;
+            tokens += lengths.iter().map(|&length| u64::from(length)).sum::<u64>();
+        }
+        Ok(tokens)
     }
 
     /// So many integers that are no tokens: numbers of documents, lengths.
     fn integers(&mut self, count: usize) -> Result<Vec<u32>, Failure> {
         let size = count * self.dtype.size();
         if !self.fill(size)? {
-            let found = self.lengths.len();
+            let found = self.lengths.count;
             return Err(self.wrong_array(&format!("the file ends behind {found} of its lengths")));
         }
         let mut values = Vec::with_capacity(count);
         match self.dtype.read(self.bytes.use_up(size), &mut values) {
             Ok(()) => Ok(values),
             Err((place, value)) => {
-                let place = self.lengths.len() + place + 1;
+                let place = self.lengths.count + place as u64 + 1;
                 Err(self
                     .wrong_array(&format!("number {place} of its lengths: expected 0 to {}, found {value}", u32::MAX)))
             }
@@ -217,7 +263,7 @@ impl TokenReader {
 
     /// The next header; none at the end of the file.
     fn header(&mut self) -> Result<Option<Header>, Failure> {
-        Header::read(&mut self.bytes).map_err(|why| match why.kind() {
+        self.walk.next(&mut self.bytes).map_err(|why| match why.kind() {
             ErrorKind::InvalidData => self.wrong_array(&reading_reason(why)),
             _ => self.failed(why),
         })

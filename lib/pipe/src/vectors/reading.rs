@@ -1,16 +1,15 @@
-//! Reading streams of vectors.
+//! Reading arrays and streams of vectors.
 //!
 //! Plain files are walked from header to header when they are opened, so that damage is found, and the number of rows known, before
 //! anything is read or written; pipes and compressed files are checked as they come.
 
 use super::{Dtype, Raw, widen_f16};
+use crate::array::RowReader;
 use crate::failure::{Failure, reading_reason};
-use crate::floats::DIM_MAX;
 use crate::input::Opening;
-use crate::npy::{Header, MAGIC, read_up_to};
+use crate::npy::MAGIC;
 use crate::settings::Shard;
-use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use crate::stream::EMPTY;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -39,7 +38,10 @@ pub struct Vectors {
     dim: Option<(usize, Arc<str>)>,
     /// Sources that were begun.
     begun: usize,
-    current: Option<Reading>,
+    current: Option<RowReader>,
+    /// How the values of the current array are stored, and whether those of any are rounded.
+    dtype: Dtype,
+    rounds: bool,
     /// Rows of the sources before the current one.
     rows_before: u64,
     bytes: u64,
@@ -50,7 +52,6 @@ pub struct Vectors {
 /// An input that is known to be there.
 struct Source {
     opening: Opening,
-    name: Arc<str>,
     plain: Option<Plain>,
 }
 
@@ -66,42 +67,28 @@ struct Plain {
     to: u64,
 }
 
-/// A source on its way.
-struct Reading {
-    bytes: Bytes,
-    dtype: Dtype,
-    /// Rows of the current array that are not read yet.
-    rows_left: u64,
-    /// Arrays that were begun.
-    arrays: u64,
-    /// Rows that are read or passed over.
-    row: u64,
-}
-
-enum Bytes {
-    File(File),
-    Stream(Box<dyn Read + Send>),
-}
-
-impl Read for Bytes {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Bytes::File(file) => file.read(buffer),
-            Bytes::Stream(stream) => stream.read(buffer),
-        }
-    }
-}
-
 impl Vectors {
     /// These files (`-`: standard input; none: standard input), or one shard of the rows of each. Checks what can be checked without
     /// waiting for a pipe, then reads the first header.
     pub fn open(paths: &[PathBuf], raw: Option<Raw>, shard: Option<Shard>) -> Result<Vectors, Failure> {
         let sources = Opening::all(paths, shard);
-        let sources = sources.map(|opening| Source { name: opening.name().into(), opening, plain: None }).collect();
+        let sources = sources.map(|opening| Source { opening, plain: None }).collect();
         let last = Place { file: "".into(), row: 0, row_overall: 0 };
         let dim = raw.map(|raw| (raw.dim, "--headerless".into()));
-        let mut vectors =
-            Vectors { sources, raw, dim, begun: 0, current: None, rows_before: 0, bytes: 0, buffer: Vec::new(), last };
+        let dtype = raw.map_or(Dtype::F32, |raw| raw.dtype);
+        let mut vectors = Vectors {
+            sources,
+            raw,
+            dim,
+            dtype,
+            rounds: false,
+            begun: 0,
+            current: None,
+            rows_before: 0,
+            bytes: 0,
+            buffer: Vec::new(),
+            last,
+        };
         // First that all are there, then what is in them.
         vectors.sources.iter().try_for_each(|source| source.opening.size().map(drop))?;
         for at in 0..vectors.sources.len() {
@@ -125,6 +112,11 @@ impl Vectors {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether 64-bit floats have come, which are rounded to the nearest of 32 bits.
+    pub fn rounds(&self) -> bool {
+        self.rounds
     }
 
     /// How many vectors there are, or are in the shard; known of plain files.
@@ -196,88 +188,65 @@ impl Vectors {
 
     /// Reads up to so many rows of the current array.
     fn read_rows(&mut self, rows: &mut Vec<f32>, rows_max: usize) -> Result<usize, Failure> {
-        let dim = self.dim().expect("an array was found");
         let source = &self.sources[self.begun - 1];
-        let reading = self.current.as_mut().expect("a source was begun");
-        let size = dim * reading.dtype.size();
-        let wanted = reading.rows_left.min(source.range().1 - reading.row).min(rows_max as u64) as usize;
-        self.buffer.resize(wanted * size, 0);
-        let length = read_up_to(&mut reading.bytes, &mut self.buffer).map_err(|why| source.failed(why))?;
-        let count = length / size;
-        if length < self.buffer.len() {
-            if self.raw.is_none() || length % size != 0 {
-                return Err(source.cut_short(reading, count as u64, self.raw));
-            }
-            reading.rows_left = count as u64;
-        }
-        if self.raw.is_some() && reading.row == 0 && self.buffer.starts_with(MAGIC) {
+        let reader = self.current.as_mut().expect("a source was begun");
+        let row = reader.row();
+        let count = reader.read((source.range().1 - row).min(rows_max as u64), &mut self.buffer)?;
+        if self.raw.is_some() && row == 0 && self.buffer.starts_with(MAGIC) {
             let why = "begins like a .npy array, which says its dimension itself: leave --headerless out";
-            return Err(source.wrong(reading, why.to_string()));
+            return Err(reader.wrong(why.to_string()));
         }
-        widen(&self.buffer[..length], reading.dtype, rows);
-        self.bytes += length as u64;
-        self.last = Place { file: source.name.clone(), row: reading.row, row_overall: self.rows_before + reading.row };
-        reading.row += count as u64;
-        reading.rows_left -= count as u64;
+        widen(&self.buffer, self.dtype, rows);
+        self.bytes += self.buffer.len() as u64;
+        self.last = Place { file: reader.name.clone(), row, row_overall: self.rows_before + row };
         Ok(count)
     }
 
     /// Goes to where the next row is. `false`: there is none.
     fn find_rows(&mut self) -> Result<bool, Failure> {
         loop {
-            let Some(reading) = &mut self.current else {
+            let Some(reader) = &mut self.current else {
                 let Some(source) = self.sources.get(self.begun) else { return Ok(false) };
                 self.current = Some(source.begin(self.raw)?);
                 self.begun += 1;
                 continue;
             };
-            let source = &self.sources[self.begun - 1];
-            let (from, to) = source.range();
-            let count = reading.rows_left.min(from.saturating_sub(reading.row));
+            let (from, to) = self.sources[self.begun - 1].range();
+            let count = reader.rows_left().min(from.saturating_sub(reader.row()));
             if count > 0 {
-                let dim = self.dim.as_ref().map_or(0, |&(dim, _)| dim);
-                reading.pass(count, dim).map_err(|why| source.failed(why))?;
+                reader.pass(count)?;
             }
-            if reading.rows_left > 0 && reading.row < to {
+            if reader.rows_left() > 0 && reader.row() < to {
                 return Ok(true);
             }
-            if reading.row >= to || !self.find_array()? {
+            if reader.row() >= to || !self.find_array()? {
                 self.end_source();
             }
         }
     }
 
     fn end_source(&mut self) {
-        let read = self.current.take().map_or(0, |reading| reading.row);
+        let read = self.current.take().map_or(0, |reader| reader.row());
         self.rows_before += self.sources[self.begun - 1].plain.map_or(read, |plain| plain.rows);
     }
 
     /// Goes to the next array of the current source. `false`: there is none.
     fn find_array(&mut self) -> Result<bool, Failure> {
-        let source = &self.sources[self.begun - 1];
-        let reading = self.current.as_mut().expect("a source was begun");
-        if let Some(raw) = self.raw {
-            // All that comes is one array, whose length a pipe does not tell.
-            let first = reading.arrays == 0;
-            reading.arrays = 1;
-            reading.rows_left = if first { source.plain.map_or(u64::MAX, |plain| plain.rows) } else { 0 };
-            reading.dtype = raw.dtype;
-            return Ok(first && reading.rows_left > 0);
-        }
-        let Some(header) = Header::read(&mut reading.bytes).map_err(|why| source.failed_in(reading, why))? else {
-            return Ok(false);
-        };
-        self.bytes += header.length;
-        let (rows, dim, dtype) = array(&header).map_err(|why| source.wrong(reading, why))?;
+        let reader = self.current.as_mut().expect("a source was begun");
+        let Some(kind) = reader.next()? else { return Ok(false) };
+        self.bytes += kind.header;
+        self.dtype = Dtype::of_descr(&kind.descr).ok_or_else(|| {
+            reader.wrong(format!("type {:?}: expected little-endian floats, \"<f4\", \"<f2\" or \"<f8\"", kind.descr))
+        })?;
+        self.rounds |= self.dtype == Dtype::F64;
         match &self.dim {
-            Some((known, place)) if *known != dim => {
-                return Err(source.wrong(reading, format!("vectors of {dim} values: expected {known}, as {place} has")));
+            Some((known, place)) if *known != kind.columns => {
+                let dim = kind.columns;
+                return Err(reader.wrong(format!("vectors of {dim} values: expected {known}, as {place} has")));
             }
             Some(_) => {}
-            None => self.dim = Some((dim, source.name.clone())),
+            None => self.dim = Some((kind.columns, reader.name.clone())),
         }
-        (reading.rows_left, reading.dtype) = (rows, dtype);
-        reading.arrays += 1;
         Ok(true)
     }
 
@@ -290,11 +259,14 @@ impl Vectors {
         let mut plain = Plain { start, bytes, rows: 0, from: 0, to: u64::MAX };
         match self.raw {
             Some(raw) => {
-                let size = (raw.dim * raw.dtype.size()) as u64;
+                let size = raw.row_bytes() as u64;
                 if bytes % size != 0 {
                     let why =
                         format!("{bytes} bytes are {} records of {size} bytes and {} over", bytes / size, bytes % size);
-                    return Err(Failure::work(format!("{}: {why}", source.name)));
+                    return Err(Failure::work(format!("{}: {why}", source.opening.name())));
+                }
+                if bytes == 0 {
+                    return Err(Failure::work(format!("{}: {EMPTY}", source.opening.name())));
                 }
                 plain.rows = bytes / size;
             }
@@ -313,136 +285,72 @@ impl Vectors {
         self.current = Some(self.sources[at].begin(None)?);
         self.begun = at + 1;
         while self.find_array()? {
-            let (source, dim) = (&self.sources[at], self.dim().expect("an array was found"));
-            let reading = self.current.as_mut().expect("a source was begun");
-            let size = (dim * reading.dtype.size()) as u64;
-            let left = (end - reading.position().map_err(|why| source.failed(why))?) / size;
-            if left < reading.rows_left {
-                return Err(source.cut_short(reading, left, None));
-            }
-            reading.pass(reading.rows_left, dim).map_err(|why| source.failed(why))?;
+            self.current.as_mut().expect("a source was begun").pass_all(end)?;
         }
-        Ok(self.current.take().map_or(0, |reading| reading.row))
+        Ok(self.current.take().map_or(0, |reader| reader.row()))
     }
 }
 
 impl Source {
-    /// The rows that are to be read.
+    /// The rows that are to be read. Behind the last row of all there may be the end of a stream.
     fn range(&self) -> (u64, u64) {
-        self.plain.map_or((0, u64::MAX), |plain| (plain.from, plain.to))
+        let to = |plain: Plain| if plain.to == plain.rows { u64::MAX } else { plain.to };
+        self.plain.map_or((0, u64::MAX), |plain| (plain.from, to(plain)))
     }
 
-    fn begin(&self, raw: Option<Raw>) -> Result<Reading, Failure> {
-        let bytes = match self.plain {
-            Some(plain) => {
-                let file = self.opening.file();
-                let at_start = |mut file: File| file.seek(SeekFrom::Start(plain.start)).map(|_| file);
-                file.and_then(at_start).map(Bytes::File)
-            }
-            None => self.opening.stream().map(Bytes::Stream),
-        };
-        let bytes = bytes.map_err(|why| self.failed(why))?;
-        let dtype = raw.map_or(Dtype::F32, |raw| raw.dtype);
-        Ok(Reading { bytes, dtype, rows_left: 0, arrays: 0, row: 0 })
+    fn begin(&self, raw: Option<Raw>) -> Result<RowReader, Failure> {
+        let bytes = self.opening.bytes(self.plain.map(|plain| plain.start));
+        let bytes = bytes.map_err(|why| Failure::work(format!("{}: {}", self.opening.name(), reading_reason(why))))?;
+        Ok(match raw {
+            Some(raw) => RowReader::headerless(bytes, raw.row_bytes(), self.plain.map(|plain| plain.rows)),
+            None => RowReader::new(bytes),
+        })
     }
-
-    fn failed(&self, why: io::Error) -> Failure {
-        Failure::work(format!("{}: {}", self.name, reading_reason(why)))
-    }
-
-    /// A header that cannot be read: what came out of the decompressor is named by the array, what went wrong before it is not.
-    fn failed_in(&self, reading: &Reading, why: io::Error) -> Failure {
-        if why.kind() == ErrorKind::InvalidData { self.wrong(reading, reading_reason(why)) } else { self.failed(why) }
-    }
-
-    fn wrong(&self, reading: &Reading, why: String) -> Failure {
-        Failure::work(format!("{}: array {}: {why}", self.name, reading.arrays))
-    }
-
-    /// What to say of an array that ends so many rows behind where it was read to.
-    fn cut_short(&self, reading: &Reading, behind: u64, raw: Option<Raw>) -> Failure {
-        let row = reading.row + behind;
-        let why = if raw.is_some() {
-            format!("truncated: row {row} is not whole")
-        } else {
-            let missing = reading.rows_left - behind;
-            format!(
-                "truncated: row {row} and all behind it are missing, {missing} of its array (is the file still being written?)"
-            )
-        };
-        Failure::work(format!("{}: {why}", self.name))
-    }
-}
-
-impl Reading {
-    /// Goes past rows of a plain file.
-    fn pass(&mut self, rows: u64, dim: usize) -> io::Result<()> {
-        if let Bytes::File(file) = &mut self.bytes {
-            file.seek_relative((rows * (dim * self.dtype.size()) as u64) as i64)?;
-        }
-        self.row += rows;
-        self.rows_left -= rows;
-        Ok(())
-    }
-
-    fn position(&mut self) -> io::Result<u64> {
-        match &mut self.bytes {
-            Bytes::File(file) => file.stream_position(),
-            Bytes::Stream(_) => Err(ErrorKind::Unsupported.into()),
-        }
-    }
-}
-
-/// Rows, dimension and type of an array of vectors.
-fn array(header: &Header) -> Result<(u64, usize, Dtype), String> {
-    let dtype = match header.descr.as_str() {
-        "<f4" => Dtype::F32,
-        "<f2" => Dtype::F16,
-        other => {
-            return Err(format!("type {other:?}: expected little-endian floats of 32 or 16 bits, \"<f4\" or \"<f2\""));
-        }
-    };
-    let &[rows, dim] = &header.shape[..] else {
-        return Err(format!("shape {:?}: expected two dimensions, rows and values", header.shape));
-    };
-    if header.fortran_order {
-        return Err("Fortran order: expected C order, as numpy.ascontiguousarray makes it".to_string());
-    }
-    if dim == 0 || dim > DIM_MAX {
-        return Err(format!("vectors of {dim} values: expected 1 to {DIM_MAX}"));
-    }
-    let bytes = rows.checked_mul(dim * dtype.size() as u64).filter(|&bytes| bytes <= i64::MAX as u64);
-    bytes.ok_or_else(|| format!("shape {:?}: more bytes than a file can have", header.shape))?;
-    Ok((rows, dim as usize, dtype))
 }
 
 fn widen(bytes: &[u8], dtype: Dtype, values: &mut Vec<f32>) {
     match dtype {
         Dtype::F32 => values.extend(bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value))),
         Dtype::F16 => values.extend(bytes.as_chunks().0.iter().map(|&value| widen_f16(u16::from_le_bytes(value)))),
+        Dtype::F64 => values.extend(bytes.as_chunks().0.iter().map(|&value| f64::from_le_bytes(value) as f32)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::npy::Header;
     use crate::output::Output;
     use crate::vectors::VectorWriter;
     use std::path::Path;
 
     /// A file of arrays of so many rows; row i is (i, -i).
     fn file(name: &str, arrays: &[u16]) -> PathBuf {
+        written(name, &arrays.iter().enumerate().flat_map(|(at, &rows)| array(&arrays[..at], rows)).collect::<Vec<_>>())
+    }
+
+    fn written(name: &str, bytes: &[u8]) -> PathBuf {
         let path = std::env::temp_dir().join(format!("reading-{name}-{}", std::process::id()));
-        let (mut bytes, mut row) = (Vec::new(), 0);
-        for &rows in arrays {
-            bytes.extend(Header::write("<f4", &[u64::from(rows), 2]));
-            for _ in 0..rows {
-                bytes.extend([row as f32, -(row as f32)].iter().flat_map(|value| value.to_le_bytes()));
-                row += 1;
-            }
-        }
         std::fs::write(&path, bytes).unwrap();
         path
+    }
+
+    fn array(before: &[u16], rows: u16) -> Vec<u8> {
+        [Header::array("<f4", &[u64::from(rows), 2]), values(before.iter().sum(), rows)].concat()
+    }
+
+    /// A stream of blocks of so many rows.
+    fn stream(first: u16, blocks: &[u16]) -> Vec<u8> {
+        let header = |rows: u16| Header::block("<f4", &[u64::from(rows), 2]);
+        let block =
+            |at: usize| [header(blocks[at]), values(first + blocks[..at].iter().sum::<u16>(), blocks[at])].concat();
+        let end = Header::end("<f4", &[0, 2], &[u64::from(blocks.iter().sum::<u16>())]);
+        [header(0), (0..blocks.len()).flat_map(block).collect(), end].concat()
+    }
+
+    fn values(first: u16, rows: u16) -> Vec<u8> {
+        let row = |row| [f32::from(row), -f32::from(row)].map(f32::to_le_bytes).concat();
+        (first..first + rows).flat_map(row).collect()
     }
 
     /// The first value of each row, and the places that blocks say.
@@ -461,10 +369,12 @@ mod tests {
 
     #[test]
     fn shards_are_whole_rows_and_nothing_is_lost() {
-        let path = file("shards", &[3, 0, 1, 6, 1]);
+        let arrays = file("shards", &[3, 0, 1, 6, 1]);
+        let streams = written("shards-stream", &[stream(0, &[3, 1]), stream(4, &[]), stream(4, &[6, 1])].concat());
+        let mixed = written("shards-mixed", &[stream(0, &[3, 4]), array(&[7], 3), stream(10, &[1])].concat());
         let expected: Vec<_> = (0..11).map(|row| row as f32).collect();
-        for count in 1..=15 {
-            for rows_max in [1, 2, 100] {
+        for path in [arrays, streams, mixed] {
+            for (count, rows_max) in (1..=15).flat_map(|count| [1, 2, 100].map(|rows_max| (count, rows_max))) {
                 let shard =
                     |index| Vectors::open(std::slice::from_ref(&path), None, Some(Shard { index, count })).unwrap();
                 let mut all = Vec::new();
@@ -473,15 +383,56 @@ mod tests {
                     assert_eq!((vectors.rows_total(), vectors.rows_overall()), (Some(part.len() as u64), 11));
                     all.extend(part);
                 }
-                assert_eq!(all, expected, "{count} shards");
+                assert_eq!(all, expected, "{count} shards of {}", path.display());
+            }
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+
+    /// What is read of these bytes, as a plain file or decompressed, which is read as a pipe is; or why not.
+    fn outcome(name: &str, bytes: &[u8], plain: bool) -> Result<u64, String> {
+        let path = written(name, &if plain { bytes.to_vec() } else { zstd::encode_all(bytes, 1).unwrap() });
+        let run = || {
+            let mut vectors = Vectors::open(std::slice::from_ref(&path), None, None)?;
+            let (mut block, mut count) = (Vec::new(), 0);
+            loop {
+                match vectors.next(&mut block, 3)? {
+                    0 => return Ok(count),
+                    rows => count += rows as u64,
+                }
+            }
+        };
+        let outcome = run().map_err(|failure| match failure {
+            Failure::Work(why) => why,
+            other => panic!("{other:?}"),
+        });
+        std::fs::remove_file(path).unwrap();
+        outcome
+    }
+
+    /// A stream is whole or refused, wherever its writer was killed, also where another is behind it.
+    #[test]
+    fn a_killed_writer_is_seen_at_every_byte() {
+        let (one, other) = (stream(0, &[3, 2]), stream(5, &[4]));
+        let both = [&one[..], &other].concat();
+        for plain in [true, false] {
+            assert_eq!(outcome("kill", &one, plain), Ok(5));
+            assert_eq!(outcome("kill", &both, plain), Ok(9));
+            for end in (0..both.len()).filter(|&end| end != one.len()) {
+                let why = outcome("kill", &both[..end], plain).unwrap_err();
+                let said = ["truncated", "a stream without its end: ", "empty: "];
+                assert!(said.iter().any(|said| why.contains(said)), "{end}: {why}");
+            }
+            // With nothing at all of the first, there is no trace of it.
+            for end in 1..one.len() {
+                assert!(outcome("kill", &[&one[..end], &other].concat(), plain).is_err(), "{end}");
             }
         }
-        std::fs::remove_file(path).unwrap();
     }
 
     #[test]
     fn plain_files_are_read_again() {
-        let paths = [file("again-a", &[3, 2]), file("again-b", &[]), file("again-c", &[0, 4])];
+        let paths = [file("again-a", &[3, 2]), file("again-b", &[0]), file("again-c", &[0, 4])];
         let mut vectors = Vectors::open(&paths[..1], None, None).unwrap();
         assert_eq!((vectors.dim(), vectors.rows_total(), vectors.rereadable()), (Some(2), Some(5), true));
         let first = read(&mut vectors, 2);
@@ -494,7 +445,7 @@ mod tests {
         assert_eq!((vectors.place(1), vectors.rows_overall()), (format!("{}: row 4", paths[2].display()), 9));
         vectors.rewind().unwrap();
         assert_eq!((vectors.next(&mut block, 100), block[0]), (Ok(3), 0.0));
-        assert_eq!(Vectors::open(&paths[1..2], None, None).unwrap().dim(), None);
+        assert_eq!(Vectors::open(&paths[1..2], None, None).unwrap().dim(), Some(2));
         paths.iter().for_each(|path| std::fs::remove_file(path).unwrap());
     }
 
@@ -514,7 +465,9 @@ mod tests {
     fn a_file_that_shrinks_between_passes_is_an_error() {
         let path = file("shrinks", &[5]);
         let mut vectors = Vectors::open(std::slice::from_ref(&path), None, None).unwrap();
-        let cut = |path: &Path| File::options().write(true).open(path).and_then(|file| file.set_len(128 + 12)).unwrap();
+        let cut = |path: &Path| {
+            std::fs::File::options().write(true).open(path).and_then(|file| file.set_len(128 + 12)).unwrap()
+        };
         cut(&path);
         let why = vectors.next(&mut Vec::new(), 100).unwrap_err();
         let said = format!("{}: truncated: row 1 and all behind it are missing, 4 of its array", path.display());

@@ -1,76 +1,32 @@
-//! Streams of `.npy` arrays, read as the specification of the format says (`numpy.lib.format`, versions 1.0 to 3.0), and not as
-//! the tool writes them.
+//! Vectors out of what the tool writes.
 
 use contract::folder::Folder;
+use contract::npy::{self, Array};
 use contract::run::Run;
 
-/// What the header of an array says.
-#[derive(Debug, PartialEq)]
-pub struct Header {
-    /// `<f4` or `<f2`.
-    pub descr: String,
-    /// The first number of its shape.
-    pub rows: u64,
-    /// The second.
-    pub dim: usize,
-    /// Bytes in front of the first value.
-    pub length: usize,
-}
-
-/// Arrays one after the other.
+/// Arrays, or blocks of streams, one after the other.
 #[derive(Debug)]
-pub struct Stream {
-    /// Their headers.
-    pub headers: Vec<Header>,
+pub struct Vectors {
+    /// These.
+    pub arrays: Vec<Array>,
     /// The rows of all of them.
     pub rows: Vec<Vec<f32>>,
 }
 
-/// The header that the bytes begin with.
-pub fn header(bytes: &[u8]) -> Header {
-    assert_eq!(bytes[..6], *b"\x93NUMPY", "every array begins with the magic bytes");
-    let (start, size) = match bytes[6] {
-        1 => (10, usize::from(u16::from_le_bytes([bytes[8], bytes[9]]))),
-        2 | 3 => (12, u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]) as usize),
-        version => panic!("version {version}"),
-    };
-    let length = start + size;
-    assert_eq!(length % 64, 0, "the values are aligned");
-    let text = str::from_utf8(&bytes[start..length]).expect("the header is text");
-    assert!(text.ends_with('\n'), "{text:?}");
-    let value = |name: &str, end: char| {
-        let rest = text.split(&format!("'{name}': ")).nth(1).unwrap_or_else(|| panic!("no {name} in {text:?}"));
-        rest.split(end).next().unwrap_or_default().to_string()
-    };
-    assert_eq!(value("fortran_order", ','), "False");
-    let shape = value("shape", ')');
-    let (rows, dim) = shape.trim_start_matches('(').split_once(", ").expect("the shape is of two numbers");
-    let descr = value("descr", ',').trim_matches('\'').to_string();
-    Header { descr, rows: rows.parse().expect("rows"), dim: dim.parse().expect("dim"), length }
-}
-
-/// All arrays; the last must end where the bytes end.
-pub fn read(mut bytes: &[u8]) -> Stream {
-    let mut stream = Stream { headers: Vec::new(), rows: Vec::new() };
-    while !bytes.is_empty() {
-        let header = header(bytes);
-        let size = match header.descr.as_str() {
-            "<f4" => 4,
-            "<f2" => 2,
-            other => panic!("values of type {other}"),
+/// All arrays and blocks.
+pub fn read(bytes: &[u8]) -> Vectors {
+    let arrays = npy::read(bytes);
+    let rows = arrays.iter().flat_map(|array| {
+        let value = |bytes: &[u8]| match (array.descr.as_str(), bytes) {
+            ("<f4", &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]),
+            ("<f2", &[a, b]) => half(u16::from_le_bytes([a, b])),
+            other => panic!("{other:?}"),
         };
-        let length = header.rows as usize * header.dim * size;
-        let (values, rest) = bytes[header.length..].split_at(length);
-        let value = |bytes: &[u8]| match *bytes {
-            [a, b, c, d] => f32::from_le_bytes([a, b, c, d]),
-            [a, b] => half(u16::from_le_bytes([a, b])),
-            _ => unreachable!("values have 2 or 4 bytes"),
-        };
-        stream.rows.extend(values.chunks(size * header.dim).map(|row| row.chunks(size).map(value).collect::<Vec<_>>()));
-        stream.headers.push(header);
-        bytes = rest;
-    }
-    stream
+        let width = npy::width(&array.descr);
+        let row = move |row: &[u8]| row.chunks(width).map(value).collect::<Vec<_>>();
+        array.bytes.chunks(width * array.shape[1] as usize).map(row)
+    });
+    Vectors { rows: rows.collect(), arrays }
 }
 
 /// The value of an IEEE 754 binary16.

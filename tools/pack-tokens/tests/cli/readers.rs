@@ -1,6 +1,7 @@
 //! Readers of the formats, each written from its specification and not from what the tool writes.
 
 use contract::folder::Folder;
+use contract::npy;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,41 +25,16 @@ fn little(bytes: &[u8]) -> u64 {
 
 /// Integers of a type that NumPy calls so.
 pub fn integers(kind: &str, bytes: &[u8]) -> Vec<i64> {
-    let width: usize = kind[1..].parse().expect("a type ends with its width");
-    let signed = kind.starts_with('i');
-    assert_eq!(bytes.len() % width, 0, "whole integers");
-    let sign = |number: u64| if signed && width == 4 { i64::from(number as u32 as i32) } else { number as i64 };
-    bytes.chunks(width).map(|bytes| sign(little(bytes))).collect()
+    npy::integers(&format!("<{kind}"), bytes)
 }
 
-/// One `.npy` array (`numpy.lib.format`): type, shape, values; and what is behind it.
-pub fn npy(bytes: &[u8]) -> (String, Vec<usize>, Vec<i64>, &[u8]) {
-    assert_eq!(bytes[..6], *b"\x93NUMPY");
-    assert_eq!(bytes[6..8], [1, 0]);
-    let length = 10 + little(&bytes[8..10]) as usize;
-    assert_eq!(length % 64, 0, "values are aligned");
-    let header = str::from_utf8(&bytes[10..length]).expect("the header is text");
-    assert!(header.ends_with('\n') && header.contains("'fortran_order': False"), "{header}");
-    let value =
-        |name: &str, end: char| header.split(&format!("'{name}': ")).nth(1).and_then(|rest| rest.split(end).next());
-    let kind = value("descr", ',').expect("there is a type").trim_matches(['\'', '<']).to_string();
-    let shape = value("shape", ')').expect("there is a shape").trim_start_matches('(');
-    let shape: Vec<usize> = shape.split(',').filter_map(|number| number.trim().parse().ok()).collect();
-    let width: usize = kind[1..].parse().expect("a type ends with its width");
-    let (values, rest) = bytes[length..].split_at(shape.iter().product::<usize>() * width);
-    let values = integers(&kind, values);
-    (kind, shape, values, rest)
-}
-
-/// The rows of `.npy` arrays one after another.
-pub fn rows(mut bytes: &[u8]) -> Vec<Vec<i64>> {
-    let mut rows = Vec::new();
-    while !bytes.is_empty() {
-        let (_, shape, values, rest) = npy(bytes);
-        rows.extend(values.chunks(shape[1]).map(<[i64]>::to_vec));
-        bytes = rest;
-    }
-    rows
+/// The rows of arrays and streams one after another.
+pub fn rows(bytes: &[u8]) -> Vec<Vec<i64>> {
+    let rows = |array: npy::Array| -> Vec<Vec<i64>> {
+        let values = npy::integers(&array.descr, &array.bytes);
+        values.chunks(array.shape[1] as usize).map(<[i64]>::to_vec).collect()
+    };
+    npy::read(bytes).into_iter().flat_map(rows).collect()
 }
 
 /// Lines of JSON.
