@@ -263,7 +263,7 @@ mod tests {
     /// An array of one document.
     fn tokens(ids: &[u16]) -> Vec<u8> {
         let numbers = [&[1, ids.len() as u16], ids].concat();
-        let mut bytes = pipe::npy::Header::write("<u2", &[numbers.len() as u64]);
+        let mut bytes = pipe::npy::Header::array("<u2", &[numbers.len() as u64]);
         bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
         bytes
     }
