@@ -82,6 +82,6 @@ fn memory_does_not_grow_with_the_tokens() {
     pack("--format jsonl -n 1000");
     pack("--format arrow");
     pack("--format megatron --out m");
-    pack("--format mds --size-limit 4mb --compression zstd --out mds");
+    pack("--format mds --size-limit 4M --compression zstd --out mds");
     pack("--mode best-fit --pad 0 --window 1000000");
 }

@@ -1,8 +1,8 @@
 //! `clip-sample`: documents and a column of their clusters in, documents drawn evenly from the clusters out.
 //!
-//! Lines leave byte for byte, as often as they are drawn. Each cluster has a share of the whole, and what is drawn from it is
-//! decided by keys, so it depends on the data, the flags and nothing else. Memory: 12 bytes a row (16 with a budget of tokens),
-//! and 4 with --cut; documents are streamed.
+//! Lines leave byte for byte, as often as they are drawn. Each cluster has a share of the whole, and what is drawn from
+//! it is decided by keys, so it depends on the data, the flags and nothing else. Memory: 12 bytes a row (16 with a
+//! budget of tokens), and 4 with --cut; documents are streamed.
 
 mod cut;
 mod draws;
