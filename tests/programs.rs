@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Programs whose operands are folders; the clauses on files speak of an input file.
+const READ_FOLDERS: [&str; 2] = ["mds-merge", "mds-verify"];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -42,7 +45,9 @@ fn every_program_is_held_by_the_contract() {
         let groups = groups(&program);
         let wants = |group: &str| assert!(groups.iter().any(|own| own == group), "{program}: not held to {group}");
         wants("manual");
-        wants("files");
+        if !READ_FOLDERS.contains(&program.as_str()) {
+            wants("files");
+        }
     }
 }
 
