@@ -6,6 +6,7 @@
 use crate::descriptor;
 use crate::failure::{Failure, reading_reason, reason};
 use crate::format::{BOM, Packing, first_bytes, packing, without_lines};
+use crate::newlines::split;
 use crate::settings::{Common, Shard};
 use flate2::read::MultiGzDecoder;
 use std::fs::{self, File, Metadata};
@@ -150,7 +151,7 @@ impl Input {
     pub fn lines_left(&mut self) -> Result<u64, Failure> {
         let (mut lines, mut buffer) = (0, Vec::new());
         while let Some(batch) = self.next(buffer)? {
-            lines += crate::lines::split(batch.bytes()).count() as u64;
+            lines += split(batch.bytes()).count() as u64;
             buffer = batch.into_buffer();
         }
         Ok(lines)

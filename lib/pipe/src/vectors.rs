@@ -2,39 +2,13 @@
 
 mod reading;
 
-pub use reading::{Place, Raw, Vectors};
+pub use crate::floats::{Dtype, Raw};
+pub use reading::{Place, Vectors};
 
 use crate::array::RowWriter;
 use crate::failure::Failure;
 use crate::output::Output;
 use half::f16;
-
-/// How a number is stored, little endian.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dtype {
-    /// `<f4`.
-    F32,
-    /// `<f2`, rounded to the nearest, ties to even.
-    F16,
-}
-
-impl Dtype {
-    /// What `.npy` calls it.
-    fn descr(self) -> &'static str {
-        match self {
-            Dtype::F32 => "<f4",
-            Dtype::F16 => "<f2",
-        }
-    }
-
-    /// Bytes of a number.
-    fn size(self) -> usize {
-        match self {
-            Dtype::F32 => 4,
-            Dtype::F16 => 2,
-        }
-    }
-}
 
 /// The value of 16-bit floats, exactly; a NaN stays one. Written so that the compiler makes it of vector instructions.
 pub fn widen_f16(bits: u16) -> f32 {

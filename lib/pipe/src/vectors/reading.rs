@@ -3,8 +3,9 @@
 //! Plain files are walked from header to header when they are opened, so that damage is found, and the number of rows known, before
 //! anything is read or written; pipes and compressed files are checked as they come.
 
-use super::{Dtype, widen_f16};
+use super::{Dtype, Raw, widen_f16};
 use crate::failure::{Failure, reading_reason};
+use crate::floats::DIM_MAX;
 use crate::input::Opening;
 use crate::npy::{Header, MAGIC, read_up_to};
 use crate::settings::Shard;
@@ -12,32 +13,6 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// More values in a vector than this are a damaged header.
-const DIM_MAX: u64 = 1 << 24;
-
-/// Records without any header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Raw {
-    /// Values of a vector.
-    pub dim: usize,
-    /// How a value is stored.
-    pub dtype: Dtype,
-}
-
-impl Raw {
-    /// Reads `DIM:DTYPE`.
-    pub fn parse(text: &str) -> Option<Raw> {
-        let (dim, dtype) = text.split_once(':')?;
-        let dtype = match dtype {
-            "f32" => Dtype::F32,
-            "f16" => Dtype::F16,
-            _ => return None,
-        };
-        let dim = dim.parse().ok().filter(|dim| (1..=DIM_MAX).contains(dim))?;
-        Some(Raw { dim: dim as usize, dtype })
-    }
-}
 
 /// Where rows stand, for messages and for columns beside them.
 #[derive(Debug, Clone)]
