@@ -39,7 +39,7 @@ fn memory_does_not_grow_with_the_input() {
     within(&counts, KIB_MAX);
     folder.write("counts", counts.stdout);
     within(&run("ngram-hash", &[&["--per-document"], &input[..4]].concat()).outcome(), KIB_MAX);
-    within(&run("ngram-hash", &[&["--tokens-max", "9000000"], &input[..]].concat()).outcome(), KIB_MAX);
+    within(&run("ngram-hash", &[&["--words-max", "9000000"], &input[..]].concat()).outcome(), KIB_MAX);
     let weights = run("dsir-weight", &[&["--raw", "counts", "--target", "counts"], &input[..]].concat()).outcome();
     within(&weights, KIB_MAX);
     let rows = weights.stdout.iter().filter(|&&byte| byte == b'\n').count() as u64;
@@ -95,6 +95,6 @@ fn memory_does_not_grow_with_the_tokens() {
     pack("--format jsonl -n 1000");
     pack("--format arrow");
     pack("--format megatron --out m");
-    pack("--format mds --size-limit 4mb --compression zstd --out mds");
+    pack("--format mds --size-limit 4M --compression zstd --out mds");
     pack("--mode best-fit --pad 0 --window 1000000");
 }

@@ -322,7 +322,7 @@ fn counts_add_up_in_any_tree() {
         ("--ngrams 1", "ngrams=2 and ngrams=1"),
         ("--buckets 9999", "buckets=10000 and buckets=9999"),
         ("--hash sha256", "hash=xxh3 and hash=sha256"),
-        ("--tokenizer whitespace", "tokenizer=wordpunct and tokenizer=whitespace"),
+        ("--word-tokenizer whitespace", "tokenizer=wordpunct and tokenizer=whitespace"),
     ] {
         sh(&folder, &format!("ngram-hash {flags} docs.jsonl > other"));
         let refused = Run::shell("ngram-hash --add raw.counts other", &folder).outcome();
@@ -333,7 +333,7 @@ fn counts_add_up_in_any_tree() {
 #[test]
 fn rows_of_the_documents_add_up_to_the_table() {
     let folder = weighed(&corpus::documents(ROWS));
-    for flags in ["", "--ngrams 1", "--ngrams 3 --buckets 97", "--hash sha256", "--tokenizer whitespace"] {
+    for flags in ["", "--ngrams 1", "--ngrams 3 --buckets 97", "--hash sha256", "--word-tokenizer whitespace"] {
         let mut sums = BTreeMap::<u64, u64>::new();
         let rows = sh(&folder, &format!("ngram-hash {flags} --per-document docs.jsonl"));
         assert_eq!(rows.lines().count(), ROWS);
@@ -379,11 +379,11 @@ fn the_first_documents_with_enough_words_are_counted_whole() {
     for budget in [1, 20, 100, 333] {
         let enough = heads.iter().position(|counts| words(counts) >= budget).expect("thirty documents are enough");
         for threads in [1, 2, 7] {
-            let counts = sh(&folder, &format!("ngram-hash --tokens-max {budget} --threads {threads} docs.jsonl"));
+            let counts = sh(&folder, &format!("ngram-hash --words-max {budget} --threads {threads} docs.jsonl"));
             assert!(counts == heads[enough], "{budget} words, {threads} threads");
         }
     }
-    assert!(sh(&folder, "ngram-hash --tokens-max 99999999 docs.jsonl") == folder.text("raw.counts"));
+    assert!(sh(&folder, "ngram-hash --words-max 99999999 docs.jsonl") == folder.text("raw.counts"));
 }
 
 #[test]

@@ -28,7 +28,7 @@ macro_rules! holds {
     ($tool:ident: $($group:ident),+) => { $( $crate::holds!(@$group $tool); )+ };
     (@manual $tool:ident) => {
         $crate::holds!(@tests $tool manual:
-            help_names_every_flag, version_is_one_line, manual_page_is_the_committed_one, completions_are_for_three_shells,
+            help_names_every_flag, help_fits_eighty_columns, version_is_one_line, manual_page_is_the_committed_one, completions_are_for_three_shells,
             misspelt_flag_is_refused_with_a_suggestion, wrong_values_are_refused_by_name, missing_values_are_refused);
     };
     (@files $tool:ident) => {

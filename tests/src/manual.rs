@@ -19,6 +19,16 @@ pub fn help_names_every_flag(tool: &Tool) {
     }
 }
 
+/// `-h` and `--help` fit 80 columns where they are not shown on a terminal, but for examples, which are to be copied.
+pub fn help_fits_eighty_columns(tool: &Tool) {
+    for help in ["-h", "--help"] {
+        let text = tool.bare(&Folder::new()).args([help]).text();
+        let shown = text.split("\nExamples:\n").next().unwrap_or_default();
+        let long: Vec<_> = shown.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(long.is_empty(), "{} {help}:\n{}", tool.name, long.join("\n"));
+    }
+}
+
 /// `--version` is the name and a version, on a line.
 pub fn version_is_one_line(tool: &Tool) {
     let text = tool.bare(&Folder::new()).args(["--version"]).text();

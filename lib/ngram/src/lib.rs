@@ -8,5 +8,6 @@ pub mod letters;
 mod marks;
 mod sha256;
 mod short;
+mod span;
 mod unicode;
 pub mod words;

@@ -4,7 +4,7 @@
 //! buckets; those that it does not know are hashed sixteen at a time where the processor has AVX-512 (20 ns each on a Sapphire
 //! Rapids core, 85 ns with its SHA instructions one after the other).
 
-use crate::words::Span;
+use crate::span::Span;
 
 /// Buckets of n-grams. One a thread.
 #[derive(Clone)]

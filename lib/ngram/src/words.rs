@@ -9,6 +9,7 @@ use crate::letters::{
     CAPITAL_SIGMA, Class, DOTTED_I, DOTTED_I_LOWER, FINAL_SIGMA, Letters, SMALL_SIGMA, Sigma, letters,
 };
 use crate::marks::{Kernel, Mask, Plain};
+pub use crate::span::Span;
 
 /// What is a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +43,6 @@ pub struct Found<'a> {
     pub lower: &'a [u8],
     starts: &'a [u32],
     ends: &'a [u32],
-}
-
-/// A word's place in the lower-cased text.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Span {
-    start: u32,
-    end: u32,
 }
 
 /// Bytes behind the text that may be looked at.
@@ -207,26 +201,6 @@ impl Found<'_> {
     /// The words' bytes in order.
     pub fn words(&self) -> impl Iterator<Item = &[u8]> {
         self.spans().map(|span| span.of(self.lower))
-    }
-}
-
-impl Span {
-    /// The word's bytes in the lower-cased text.
-    #[inline(always)]
-    pub fn of<'a>(&self, lower: &'a [u8]) -> &'a [u8] {
-        &lower[self.start as usize..self.end as usize]
-    }
-
-    /// The word's first `N` bytes (at most [`PADDING`]), whatever its length.
-    #[inline(always)]
-    pub fn head<'a, const N: usize>(&self, lower: &'a [u8]) -> &'a [u8; N] {
-        lower[self.start as usize..].first_chunk().expect("the text is padded")
-    }
-
-    /// Length in bytes.
-    #[inline(always)]
-    pub fn length(&self) -> usize {
-        (self.end - self.start) as usize
     }
 }
 

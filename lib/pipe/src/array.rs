@@ -6,7 +6,6 @@
 
 mod reading;
 
-pub(crate) use reading::COLUMNS_MAX;
 pub use reading::{Kind, RowReader};
 
 use crate::failure::Failure;

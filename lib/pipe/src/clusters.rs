@@ -40,8 +40,8 @@ pub fn read_list(path: &Path) -> Result<Vec<u32>, Failure> {
     split(&read_whole(path)?).enumerate().map(read).collect()
 }
 
-/// Reads a table of clusters, as far as the columns that are asked for go. `needed` must be in a header; `check` says what is wrong
-/// with a row.
+/// Reads a table of clusters, as far as the columns that are asked for go. `needed` must be in a header; `check` says
+/// what is wrong with a row.
 ///
 /// # Errors
 /// The file cannot be read, a line is not as expected, or a cluster comes twice; the message has the place.

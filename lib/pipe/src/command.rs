@@ -55,7 +55,7 @@ const MEANINGS: &[(&str, &[&str])] = &[
     ("gpu", &["device"]),
     ("output", &["out"]),
     ("output-dir", &["out"]),
-    ("max-tokens", &["tokens-max", "budget"]),
+    ("max-tokens", &["tokens-max", "max-length", "budget"]),
     ("tokens-max", &["budget", "words-max"]),
     ("max-words", &["words-max"]),
     ("truncate", &["max-length"]),
@@ -72,6 +72,7 @@ const MEANINGS: &[(&str, &[&str])] = &[
     ("skip-errors", &["on-error"]),
     ("ignore-errors", &["on-error"]),
     ("minicorpus", &["compat"]),
+    ("tokenizer", &["word-tokenizer"]),
 ];
 
 /// Reads the command line. Nothing is read or written before it is known to be right.
@@ -154,11 +155,16 @@ impl<A> Said for Given<'_, A> {
             return !self.operands.is_empty();
         }
         match (term.split_once('='), term.split_once('>')) {
-            (Some((name, value)), _) => self.value(name).as_deref() == Some(value),
+            (Some((name, value)), _) => self.value(name).is_some_and(|given| is(&given, value)),
             (_, Some((name, least))) => self.value(name).and_then(|value| number(&value)) > number(least),
             _ => self.values.iter().any(|&(name, _)| name == term),
         }
     }
+}
+
+/// Whether a flag was given a value, settings behind a colon or not: `hash` and `hash:256` are both `hash`.
+fn is(given: &str, value: &str) -> bool {
+    given.strip_prefix(value).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
 }
 
 /// A number as flags take it, `1K` too.
@@ -318,6 +324,8 @@ mod tests {
         assert!(run(&["--order", "b", "--count", "5"]).is_ok());
         let wrong = refusal(&["--order", "b", "--count", "1K"]);
         assert_eq!(wrong, "--order b does not go with --count above 5: b is slow");
+        assert!(refusal(&["--order", "b:7", "--count", "6"]).starts_with("--order b does not go with"));
+        assert!(run(&["--order", "bb", "--count", "6"]).is_ok());
         assert_eq!(refusal(&["--mixed", "--order=b"]), "--mixed goes only with --order a: b is mixed already");
         let operands = refusal(&["--plan", "docs"]);
         assert_eq!(operands, "--plan reads no operands, but there are some: it only looks at the table");

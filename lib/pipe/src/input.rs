@@ -4,6 +4,7 @@
 //! batches, batches never span files, and a last line without a newline counts as a line.
 
 use crate::failure::{Failure, reading_reason, reason};
+use crate::newlines::split;
 use crate::npy::Header;
 use crate::settings::{Common, Shard};
 use flate2::read::MultiGzDecoder;
@@ -149,7 +150,7 @@ impl Input {
     pub fn lines_left(&mut self) -> Result<u64, Failure> {
         let (mut lines, mut buffer) = (0, Vec::new());
         while let Some(batch) = self.next(buffer)? {
-            lines += crate::lines::split(batch.bytes()).count() as u64;
+            lines += split(batch.bytes()).count() as u64;
             buffer = batch.into_buffer();
         }
         Ok(lines)

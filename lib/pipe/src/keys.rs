@@ -14,7 +14,8 @@ pub struct KeyReader {
     out: Keyed,
 }
 
-/// The keys of a batch of documents, `None` where a bad one was skipped; and its lines, each with its newline, if they are kept.
+/// The keys of a batch of documents, `None` where a bad one was skipped; and its lines, each with its newline, if they
+/// are kept.
 #[derive(Debug, Clone, Default)]
 pub struct Keyed {
     /// A key for each document.

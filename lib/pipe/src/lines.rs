@@ -6,6 +6,7 @@
 use crate::crew::{self, Hand};
 use crate::failure::Failure;
 use crate::input::{Batch, Input, Source};
+pub use crate::newlines::split;
 use crate::progress::Meter;
 use crate::settings::{Common, OnError};
 use std::ops::ControlFlow;
@@ -191,18 +192,6 @@ fn work<W: Worker>(worker: &mut W, batch: &Batch, on_error: OnError) -> Done<W::
     }
     let source = batch.source.clone();
     Done { out: worker.take(), source, bytes: bytes.len() as u64, rows, bad, first_bad }
-}
-
-/// The lines of a batch, without their newlines.
-pub fn split(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut start = 0;
-    let newlines = memchr::memchr_iter(b'\n', bytes);
-    let last = bytes.last().filter(|&&byte| byte != b'\n').map(|_| bytes.len());
-    newlines.chain(last).map(move |end| {
-        let line = &bytes[start..end];
-        start = end + 1;
-        line
-    })
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use crate::failure::Failure;
 /// The name that stands for the operands in a [`Term`].
 pub const OPERANDS: &str = "FILE";
 
-/// Something a command line may say: `name` (the flag is given), `name=value` (it has that value, given or by default), `name>N` (it
-/// has a value above N), or [`OPERANDS`] (there are operands).
+/// Something a command line may say: `name` (the flag is given), `name=value` (it has that value, given or by default,
+/// `value:SETTINGS` too), `name>N` (it has a value above N), or [`OPERANDS`] (there are operands).
 pub type Term = &'static str;
 
 /// What goes with what. The last field of each says why, and what to do instead; it completes a sentence after a colon.

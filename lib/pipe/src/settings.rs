@@ -1,6 +1,6 @@
 //! What the flags that all tools share are parsed into.
 
-use crate::vectors::Raw;
+use crate::floats::Raw;
 use std::path::PathBuf;
 use std::time::Instant;
 

@@ -4,8 +4,8 @@
 //! tool says where the value goes; it may put further sentences in place of those here (`Flag { help: "...", ..shared::clusters(set) }`).
 
 use crate::flags::{Flag, Options, Value};
+use crate::floats::Raw;
 use crate::settings::{Common, Gpus, OnError, Progress, Shard};
-use crate::vectors::Raw;
 
 /// `--field PATH`.
 pub const fn field<A: Options>() -> Flag<A> {

@@ -2,48 +2,13 @@
 
 mod reading;
 
-pub use reading::{Place, Raw, Vectors};
+pub use crate::floats::{Dtype, Raw};
+pub use reading::{Place, Vectors};
 
 use crate::array::RowWriter;
 use crate::failure::Failure;
 use crate::output::Output;
 use half::f16;
-
-/// How a number is stored, little endian.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dtype {
-    /// `<f4`.
-    F32,
-    /// `<f2`, rounded to the nearest, ties to even.
-    F16,
-    /// `<f8`, as others write it.
-    F64,
-}
-
-impl Dtype {
-    /// The type of this name.
-    fn of_descr(descr: &str) -> Option<Dtype> {
-        [Dtype::F32, Dtype::F16, Dtype::F64].into_iter().find(|dtype| dtype.descr() == descr)
-    }
-
-    /// What `.npy` calls it.
-    fn descr(self) -> &'static str {
-        match self {
-            Dtype::F32 => "<f4",
-            Dtype::F16 => "<f2",
-            Dtype::F64 => "<f8",
-        }
-    }
-
-    /// Bytes of a number.
-    fn size(self) -> usize {
-        match self {
-            Dtype::F32 => 4,
-            Dtype::F16 => 2,
-            Dtype::F64 => 8,
-        }
-    }
-}
 
 /// The value of 16-bit floats, exactly; a NaN stays one. Written so that the compiler makes it of vector instructions.
 pub fn widen_f16(bits: u16) -> f32 {

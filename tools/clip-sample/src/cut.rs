@@ -2,10 +2,10 @@
 //!
 //! # Stability
 //!
-//! A cut file is text: a header line with the seed, the clip and the parts (and the ends of their shares of the keys, where these were
-//! moved), then a line for each part (counted from 1) and cluster
-//! from which anything is taken: `part<TAB>cluster<TAB>score<TAB>key<TAB>row`, where the last three are a [`Bound`] and the
-//! score is the negative time of a ring, so that the earliest is the best.
+//! A cut file is text: a header line with the seed, the clip and the parts (and the ends of their shares of the keys,
+//! where these were moved), then a line for each part (counted from 1) and cluster from which anything is taken:
+//! `part<TAB>cluster<TAB>score<TAB>key<TAB>row`, where the last three are a [`Bound`] and the score is the negative
+//! time of a ring, so that the earliest is the best.
 
 use crate::CLIP_MAX;
 use crate::draws::Parts;

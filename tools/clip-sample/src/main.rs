@@ -1,8 +1,8 @@
 //! `clip-sample`: documents and a column of their clusters in, documents drawn evenly from the clusters out.
 //!
-//! Lines leave byte for byte, as often as they are drawn. Each cluster has a share of the whole, and what is drawn from it is
-//! decided by keys, so it depends on the data, the flags and nothing else. Memory: 12 bytes a row (16 with a budget of tokens),
-//! and 4 with --cut; documents are streamed.
+//! Lines leave byte for byte, as often as they are drawn. Each cluster has a share of the whole, and what is drawn from
+//! it is decided by keys, so it depends on the data, the flags and nothing else. Memory: 12 bytes a row (16 with a
+//! budget of tokens), and 4 with --cut; documents are streamed.
 
 mod cut;
 mod draws;
@@ -270,8 +270,8 @@ const TOOL: Tool<Args> = Tool {
             output: "1000\n",
         },
         Example {
-            about: "Shares by size and density, which cluster-share(1) works out:",
-            command: "cluster-stats clusters.tsv | cluster-share --measure size -n 100 > plan.tsv\nclip-sample --plan plan.tsv --clusters clusters.tsv docs.jsonl | wc -l",
+            about: "By a plan that cluster-share(1) works out, here from distances that are all 0.25:",
+            command: "sed 's/$/\\t0.25/' clusters.tsv | cluster-stats | cluster-share --measure size -n 100 > plan.tsv\nclip-sample --plan plan.tsv --clusters clusters.tsv docs.jsonl | wc -l",
             output: "100\n",
         },
         Example {

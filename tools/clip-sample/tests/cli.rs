@@ -136,8 +136,8 @@ fn draws_are_frozen() {
     assert_eq!(a, 0xcfd44c738cfe1f41);
 }
 
-/// With this clip there are more draws to choose from than are ever sorted, so thresholds are found by counting; with that one
-/// there are not. No document is drawn fifty times, so the draws are the same.
+/// With this clip there are more draws to choose from than are ever sorted, so thresholds are found by counting; with
+/// that one there are not. No document is drawn fifty times, so the draws are the same.
 #[test]
 fn thresholds_found_by_counting_draw_the_same() {
     let folder = tool().folder(5000);

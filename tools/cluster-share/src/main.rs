@@ -167,7 +167,7 @@ const TOOL: Tool<Args> = Tool {
         Example {
             about: "What shares by size and density come to:",
             command: "printf 'cluster\\ttotal_examples\\tsum_distance\\n0\\t500\\t100\\n1\\t300\\t90\\n2\\t8\\t1\\n' > table.tsv\ncluster-share --measure density -n 100 table.tsv | cut -f 1,2,4",
-            output: "cluster\tsize\tdocuments\n0\t500\t64\n1\t300\t35\n2\t8\t1\n",
+            output: "cluster\tsize\tdocuments\n0\t500\t63\n1\t300\t36\n2\t8\t1\n",
         },
         Example {
             about: "Clusters of a column, their shares, and documents drawn by these:",

@@ -1,13 +1,14 @@
 //! What share each cluster gets.
 //!
-//! The measures are those of the literature: `equal` of MiniPile (Kaddour, 2023, arXiv:2304.08442, section 2) and ClusterClip (Shao et
-//! al., 2024, arXiv:2402.14526, section 3.2); `size` is proportionate allocation; `loss`, `density` and `diversity` are ideas 2, 3 and 6 of
-//! MiniCorpus (github.com/MK2112/minicorpus, `distill` scripts). Guaranteed: shares are 0 or more, and those of excluded clusters are 0;
-//! what is left out depends on nothing but the table and the flags. Numbers by `--compat` are those of the scripts to the document, with
-//! their floats, operation by operation, so that sums that are equal on paper round alike.
+//! The measures are those of the literature: `equal` of MiniPile (Kaddour, 2023, arXiv:2304.08442, section 2) and
+//! ClusterClip (Shao et al., 2024, arXiv:2402.14526, section 3.2); `size` is proportionate allocation; `loss`,
+//! `density` and `diversity` are ideas 2, 3 and 6 of MiniCorpus (github.com/MK2112/minicorpus, `distill` scripts).
+//! Guaranteed: shares are 0 or more, and those of excluded clusters are 0; what is left out depends on nothing but the
+//! table and the flags. Numbers by `--compat` are those of the scripts to the document, with their floats, operation by
+//! operation, so that sums that are equal on paper round alike.
 //!
-//! Tried and dropped: normalising `density` in the scripts' mode (its proportions do not add up to 1, and the published corpora are
-//! smaller for it); filling up what the scripts drop (without `--compat` that is what happens).
+//! Tried and dropped: normalising `density` in the scripts' mode (its proportions do not add up to 1, and the published
+//! corpora are smaller for it); filling up what the scripts drop (without `--compat` that is what happens).
 
 use crate::table::Cluster;
 use pipe::failure::Failure;
@@ -71,7 +72,8 @@ pub fn proportions(clusters: &[Cluster], measure: Measure, weights: Weights) -> 
         _ if cluster.excluded => 0.0,
         Measure::Equal => 1.0 / census.count as f64,
         Measure::Size => cluster.size as f64 / census.documents,
-        // Of the whole without the discount: that these do not add up to 1 is why its corpora come out smaller than asked for.
+        // Of the whole without the discount: that these do not add up to 1 is why its corpora come out smaller than
+        // asked for.
         Measure::Density => {
             cluster.size as f64 / census.documents * (1.0 - weights.density * cluster.distance.unwrap_or(0.0))
         }

@@ -30,10 +30,12 @@ const SIZE: &str = "total_examples";
 /// The columns that shares may go by.
 const COLUMNS: [&str; 5] = [SIZE, "sum_distance", "average_distance", "diversity", "mean_loss"];
 
-/// Reads tables, the first with the sizes; the others may say more of its clusters. In order of the ids; and how much was read.
+/// Reads tables, the first with the sizes; the others may say more of its clusters. In order of the ids; and how much
+/// was read.
 ///
 /// # Errors
-/// A table cannot be read, says of a cluster what another has said, or knows a cluster that the first does not; or a size is missing.
+/// A table cannot be read, says of a cluster what another has said, or knows a cluster that the first does not; or a
+/// size is missing.
 pub fn read(paths: &[PathBuf]) -> Result<(Vec<Cluster>, Tally), Failure> {
     let texts = paths.iter().map(|path| read_whole(path)).collect::<Result<Vec<_>, _>>()?;
     let mut tables = paths.iter().zip(&texts);

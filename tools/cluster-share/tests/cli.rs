@@ -160,7 +160,8 @@ fn a_plan_is_a_table() {
     assert_eq!(shares, expected);
 }
 
-/// MiniCorpus' own file of losses: the name of the cluster is another, sizes are not in it, nor clusters that are left out.
+/// MiniCorpus' own file of losses: the name of the cluster is another, sizes are not in it, nor clusters that are left
+/// out.
 #[test]
 fn losses_may_stand_in_a_file_of_their_own() {
     let folder = Folder::new();

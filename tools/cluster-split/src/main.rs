@@ -11,7 +11,7 @@ use annotation::{Documents, Examiner, Form, write_fields};
 use partition::{Limits, Partition};
 use pipe::column::{field, read_cluster, read_number, unexpected};
 use pipe::failure::Failure;
-use pipe::flags::{Example, Flag, Options, Tool};
+use pipe::flags::{Example, Flag, Options, Rule, Tool};
 use pipe::folder::Folder;
 use pipe::input::Input;
 use pipe::lines::Lines;
@@ -21,19 +21,31 @@ use pipe::settings::Common;
 use pipe::shared;
 use pipe::stats::Stats;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-#[derive(Default)]
 struct Args {
     common: Common,
-    clusters: Option<PathBuf>,
-    out: Option<PathBuf>,
-    lines_max: Option<u64>,
-    bytes_max: Option<u64>,
+    clusters: PathBuf,
+    out: PathBuf,
+    limits: Limits,
     annotate: bool,
-    cluster_field: Option<usize>,
+    cluster_field: usize,
     score_field: Option<usize>,
+}
+
+impl Default for Args {
+    fn default() -> Args {
+        Args {
+            common: Common::default(),
+            clusters: PathBuf::new(),
+            out: PathBuf::new(),
+            limits: Limits { lines: u64::MAX, bytes: u64::MAX },
+            annotate: false,
+            cluster_field: 1,
+            score_field: None,
+        }
+    }
 }
 
 impl Options for Args {
@@ -43,69 +55,58 @@ impl Options for Args {
 }
 
 const FLAGS: &[Flag<Args>] = &[
-    Flag::value(
-        "clusters",
-        "FILE",
-        "The column of clusters: a row a document, as kmeans-assign(1) writes it: the number of its cluster, then its distance",
-        "`-1` and `nan` are no cluster.",
-        |args: &mut Args, value| {
-            args.clusters = Some(value.path()?);
-            Ok(())
-        },
-    ),
-    Flag::value(
-        "out",
-        "DIR",
-        "The folder to make",
-        "An empty one may be there; one with something in it is refused.",
-        |args: &mut Args, value| {
-            args.out = Some(value.path()?);
-            Ok(())
-        },
-    ),
-    Flag::value("max-lines", "N", "Begin another file of the cluster after N lines", "", |args: &mut Args, value| {
-        args.lines_max = Some(value.positive()?);
+    shared::clusters(|args: &mut Args, value| {
+        args.clusters = value.path()?;
         Ok(())
     }),
-    Flag::value(
-        "max-bytes",
-        "B",
-        "Begin another file of the cluster where one line more would make more than B bytes",
-        "A line that is longer has a file to itself.",
-        |args: &mut Args, value| {
-            args.bytes_max = Some(value.positive()?);
-            Ok(())
-        },
-    ),
-    Flag::switch(
-        "annotate",
-        "Add `label`, the cluster, and `score`, the number beside it in the column, to each document, behind its last field; all other bytes stay",
-        "A document that is not an object, or has one of these fields, is a bad record.",
-        |args: &mut Args, _| {
-            args.annotate = true;
-            Ok(())
-        },
-    ),
-    Flag::value(
-        "cluster-field",
-        "I",
-        "Field of the cluster, counted from 1",
-        "Without it 1.",
-        |args: &mut Args, value| {
-            args.cluster_field = Some(value.positive()?);
-            Ok(())
-        },
-    ),
+    shared::cluster_field(|args: &mut Args, value| {
+        args.cluster_field = value.positive()?;
+        Ok(())
+    })
+    .default(|args| args.cluster_field.to_string()),
     Flag::value(
         "score-field",
         "I",
-        "Field of the score for --annotate",
+        "Field of the score, counted from 1",
         "Without it the one behind the cluster.",
         |args: &mut Args, value| {
             args.score_field = Some(value.positive()?);
             Ok(())
         },
+    )
+    .input(),
+    Flag::switch(
+        "annotate",
+        "Add the cluster and its score to each document",
+        "Behind the last field come `label`, the cluster, and `score`, the number beside it in the column; all other bytes stay. A document that is not an object, or has one of these fields, is a bad record.",
+        |args: &mut Args, _| {
+            args.annotate = true;
+            Ok(())
+        },
     ),
+    Flag {
+        help: "It is a folder: an empty one may be there; one with something in it is refused.",
+        ..shared::out(|args: &mut Args, value| {
+            args.out = value.path()?;
+            Ok(())
+        })
+    },
+    Flag::value("max-lines", "N", "Begin another file of the cluster after N lines", "", |args: &mut Args, value| {
+        args.limits.lines = value.positive()?;
+        Ok(())
+    })
+    .output(),
+    Flag::value(
+        "max-bytes",
+        "BYTES",
+        "Begin another file where one line more would exceed BYTES",
+        "Such as 65536, 512M or 4G, for each file of a cluster. A line that is longer has a file to itself.",
+        |args: &mut Args, value| {
+            args.limits.bytes = value.bytes()?;
+            if args.limits.bytes > 0 { Ok(()) } else { Err("expected a number of bytes above zero".to_string()) }
+        },
+    )
+    .output(),
     Flag {
         help: "What a document that --annotate cannot add to does: end the run with exit 1, or go to DIR/missing as it is, counted and reported at the end.",
         ..shared::on_error()
@@ -146,7 +147,11 @@ const TOOL: Tool<Args> = Tool {
         ),
     ],
     flags: FLAGS,
-    rules: &[],
+    rules: &[
+        Rule::Needed("clusters", "it says which document goes where; kmeans-assign(1) writes it"),
+        Rule::Needed("out", "there is a file a cluster, and standard output is one only"),
+        Rule::OnlyWith(&["score-field"], &["annotate"], "without it nobody asks for a score"),
+    ],
     examples: &[
         Example {
             about: "Two clusters by a column that is made by hand:",
@@ -167,13 +172,11 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
-    let (clusters, out) = check(&args)?;
     let layout = Layout::new(&args);
     let documents = Input::open(&args.common)?;
-    let mut rows = Rows::open(std::slice::from_ref(clusters))?;
-    let limits = Limits { lines: args.lines_max.unwrap_or(u64::MAX), bytes: args.bytes_max.unwrap_or(u64::MAX) };
+    let mut rows = Rows::open(std::slice::from_ref(&args.clusters))?;
     let occupied = "expected no folder or an empty one, found one with something in it";
-    let mut partition = Partition::new(Folder::create(out, occupied)?, limits);
+    let mut partition = Partition::new(Folder::create(&args.out, occupied)?, args.limits);
 
     let mut missing = 0;
     let (tally, _) = Lines::new(&args.common, documents).run(
@@ -185,27 +188,13 @@ fn run(args: Args) -> Result<(), Failure> {
     let stats = stats.with("clusters", partition.clusters());
     let files = partition.finish()?;
     if missing > 0 {
-        let folder = out.join("missing");
+        let folder = args.out.join("missing");
         let message =
             format!("{missing} of {} documents have no cluster: they are in {}", tally.rows, folder.display());
         note(&args.common, &message);
     }
     tally.report(&args.common);
     stats.with("files", files).write(&args.common)
-}
-
-fn check(args: &Args) -> Result<(&PathBuf, &Path), Failure> {
-    let clusters = args.clusters.as_ref().ok_or_else(|| Failure::usage("--clusters FILE is needed"))?;
-    let out = args.out.as_deref().ok_or_else(|| Failure::usage("--out DIR is needed"))?;
-    let is_standard = |path: &PathBuf| path == Path::new("-");
-    let operands = &args.common.operands;
-    if is_standard(clusters) && (operands.is_empty() || operands.iter().any(is_standard)) {
-        return Err(Failure::usage("standard input can be one thing only: documents or --clusters"));
-    }
-    if args.score_field.is_some() && !args.annotate {
-        return Err(Failure::usage("--score-field goes with --annotate"));
-    }
-    Ok((clusters, out))
 }
 
 /// In which fields of the column, counted from 1, things are.
@@ -217,7 +206,7 @@ struct Layout {
 
 impl Layout {
     fn new(args: &Args) -> Layout {
-        let cluster = args.cluster_field.unwrap_or(1);
+        let cluster = args.cluster_field;
         Layout { cluster, score: args.annotate.then(|| args.score_field.unwrap_or(cluster + 1)) }
     }
 

@@ -20,7 +20,7 @@ fn tool() -> Tool {
             ("--clusters", ""),
             ("--out", ""),
             ("--max-lines", "0"),
-            ("--max-bytes", "1K"),
+            ("--max-bytes", "1Q"),
             ("--cluster-field", "0"),
             ("--score-field", "x"),
         ],
@@ -243,9 +243,9 @@ fn a_run_that_fails_leaves_nothing() {
     assert_eq!(names(&folder), ["clusters.tsv", INPUT]);
     for (flags, said) in [
         (&["--clusters", "-"][..], "standard input can be one thing only"),
-        (&["--clusters", "c", "--out", "o", "--score-field", "2", "x"], "--score-field goes with --annotate"),
-        (&["--clusters", "c"], "--out DIR is needed"),
-        (&["--out", "o"], "--clusters FILE is needed"),
+        (&["--clusters", "c", "--out", "o", "--score-field", "2", "x"], "--score-field goes only with --annotate"),
+        (&["--clusters", "c"], "--out is needed"),
+        (&["--out", "o"], "--clusters is needed"),
     ] {
         tool()
             .bare(&folder)

@@ -15,7 +15,7 @@ mod summary;
 use cluster::Model;
 use layout::{Shown, Wanted};
 use pipe::failure::Failure;
-use pipe::flags::{Example, Flag, Options, Tool};
+use pipe::flags::{Example, Flag, Options, Rule, Tool};
 use pipe::input::Input;
 use pipe::lines::{Lines, Tally};
 use pipe::note;
@@ -23,12 +23,11 @@ use pipe::output::Output;
 use pipe::record::Reader;
 use pipe::rows::Rows;
 use pipe::settings::Common;
-use pipe::settings::exclude;
 use pipe::shared;
 use pipe::stats::Stats;
 use rows::{Layout, PartReader, RowReader, TextReader};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use summary::{Known, Summary, Table};
 
@@ -42,7 +41,7 @@ struct Args {
     diversity: bool,
     add: bool,
     minicorpus: bool,
-    cluster_field: Option<usize>,
+    cluster_field: usize,
     distance_field: Option<usize>,
 }
 
@@ -58,7 +57,7 @@ impl Default for Args {
             diversity: false,
             add: false,
             minicorpus: false,
-            cluster_field: None,
+            cluster_field: 1,
             distance_field: None,
         }
     }
@@ -74,17 +73,18 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "documents",
         "FILE",
-        "The documents that the rows are of, for the texts nearest to the centroids and farthest from them",
-        "Given several times, the files are read one after another.",
+        "The documents that the rows are of",
+        "The texts nearest to the centroids and farthest from them are shown. Given several times, the files are read one after another.",
         |args: &mut Args, value| {
             args.documents.push(value.path()?);
             Ok(())
         },
-    ),
+    )
+    .reads(),
     shared::field(),
     shared::template(),
     shared::id_field(),
-    Flag::value("examples", "N", "Texts to show at each end", "", |args: &mut Args, value| {
+    Flag::value("examples", "N", "How many texts to show at each end", "", |args: &mut Args, value| {
         args.examples = value.number()?;
         Ok(())
     })
@@ -92,8 +92,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "chars",
         "N",
-        "Characters (Unicode code points) of a text to show, from its beginning",
-        "",
+        "How many characters of a text to show",
+        "Unicode code points, from its beginning.",
         |args: &mut Args, value| {
             args.chars = value.number()?;
             Ok(())
@@ -111,69 +111,51 @@ const FLAGS: &[Flag<Args>] = &[
         },
     )
     .default(|args| args.quantiles.clone()),
-    Flag::value(
-        "centroids",
-        "FILE",
-        "The centroids, as kmeans-fit(1) writes them, or a `.npy` array: each has an object then, with rows or without, and a cluster that is none of them is an error",
-        "",
-        |args: &mut Args, value| {
+    Flag {
+        help: "Each has an object then, with rows or without, and a cluster that is none of them is an error.",
+        ..shared::centroids(|args: &mut Args, value| {
             args.centroids = Some(value.path()?);
             Ok(())
-        },
-    ),
+        })
+    },
     Flag::switch(
         "diversity",
-        "Show the mean cosine distance of each centroid to all others; needs --centroids",
+        "Show the mean cosine distance of a centroid to all others",
         "",
         |args: &mut Args, _| {
             args.diversity = true;
             Ok(())
         },
     ),
-    Flag::switch(
-        "add",
-        "The input is the output of cluster-stats over parts of the rows: add them up",
-        "",
-        |args: &mut Args, _| {
+    Flag {
+        help: "The input is the output of cluster-stats over parts of the rows.",
+        ..shared::add(|args: &mut Args, _| {
             args.add = true;
             Ok(())
-        },
-    ),
-    Flag::switch(
-        "minicorpus",
-        "Write one object for all clusters, in the layout of MiniCorpus' `cluster_info_for_inspection.json`, with an entry for each number from 0 to the largest",
-        "--add does not read it.",
-        |args: &mut Args, _| {
-            args.minicorpus = true;
+        })
+    },
+    Flag {
+        help: "Write one object for all clusters, in the layout of its `cluster_info_for_inspection.json`, with an entry for each number from 0 to the largest. --add does not read it.",
+        ..shared::compat(|args: &mut Args, value| {
+            args.minicorpus = value.choice(&[("minicorpus", true)])?;
             Ok(())
-        },
-    ),
-    Flag::value(
-        "cluster-field",
-        "I",
-        "Field of the cluster, counted from 1",
-        "Without it 1.",
-        |args: &mut Args, value| {
-            args.cluster_field = Some(value.positive()?);
-            Ok(())
-        },
-    ),
-    Flag::value(
-        "distance-field",
-        "I",
-        "Field of the distance",
-        "Without it the one behind the cluster.",
-        |args: &mut Args, value| {
-            args.distance_field = Some(value.positive()?);
-            Ok(())
-        },
-    ),
+        })
+    },
+    shared::cluster_field(|args: &mut Args, value| {
+        args.cluster_field = value.positive()?;
+        Ok(())
+    })
+    .default(|args| args.cluster_field.to_string()),
+    shared::distance_field(|args: &mut Args, value| {
+        args.distance_field = Some(value.positive()?);
+        Ok(())
+    }),
     Flag {
         help: "What a bad document does: end the run with exit 1, or have no text to show; its row counts all the same. A bad row of the column always ends the run.",
         ..shared::on_error()
     },
     Flag {
-        help: "Take the I-th (from 0) of N parts of each document file, whose rows the column has then; without --documents, of each column file. Refused for pipes and compressed input.",
+        help: "Those files are the documents, whose rows the column has then; without --documents, the column. Parts are cut at line ends. Refused for pipes and compressed input.",
         ..shared::shard()
     },
     shared::threads(),
@@ -219,7 +201,18 @@ const TOOL: Tool<Args> = Tool {
         ),
     ],
     flags: FLAGS,
-    rules: &[],
+    rules: &[
+        Rule::Excludes(
+            "add",
+            &["documents", "shard", "cluster-field", "distance-field"],
+            "what is added up are objects of earlier runs, in which rows and documents are no more; give it to those runs",
+        ),
+        Rule::Needs(
+            "diversity",
+            &["centroids"],
+            "it is about the distances of centroids, which the column does not have",
+        ),
+    ],
     examples: &[
         Example {
             about: "Two clusters by a column that is made by hand, and their sizes:",
@@ -250,7 +243,6 @@ fn quantiles(text: &str) -> Result<Vec<(String, f64)>, String> {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
-    check(&args)?;
     let mut shown =
         Shown { quantiles: quantiles(&args.quantiles).map_err(Failure::usage)?, texts: !args.documents.is_empty() };
     let reader = Reader::new(&args.common)?;
@@ -283,28 +275,6 @@ fn run(args: Args) -> Result<(), Failure> {
     stats.with("clusters", table.clusters.len()).write(&args.common)
 }
 
-fn check(args: &Args) -> Result<(), Failure> {
-    let documents = !args.documents.is_empty();
-    for (flag, given) in [
-        ("documents", documents),
-        ("shard", args.common.shard.is_some()),
-        ("cluster-field", args.cluster_field.is_some()),
-        ("distance-field", args.distance_field.is_some()),
-    ] {
-        exclude(("add", args.add), (flag, given))?;
-    }
-    if args.diversity && args.centroids.is_none() {
-        return Err(Failure::usage("--diversity needs --centroids FILE"));
-    }
-    let is_standard = |path: &&PathBuf| path.as_path() == Path::new("-");
-    let operands = &args.common.operands;
-    let named = [operands, &args.documents].into_iter().flatten().chain(&args.centroids).filter(is_standard).count();
-    if named + usize::from(operands.is_empty()) > 1 {
-        return Err(Failure::usage("standard input can be one thing only: the column, --documents or --centroids"));
-    }
-    Ok(())
-}
-
 /// What is made of the input.
 struct Work<'a> {
     args: &'a Args,
@@ -316,7 +286,7 @@ struct Work<'a> {
 
 impl Work<'_> {
     fn layout(&self) -> Layout {
-        let cluster = self.args.cluster_field.unwrap_or(1);
+        let cluster = self.args.cluster_field;
         Layout { cluster, distance: self.args.distance_field.unwrap_or(cluster + 1), known: self.known }
     }
 

@@ -301,7 +301,7 @@ fn parts_that_do_not_go_together_are_refused() {
             "cluster 0: diversity ",
         ),
         (
-            "cluster-stats --minicorpus docs.jsonl | cluster-stats --add",
+            "cluster-stats --compat minicorpus docs.jsonl | cluster-stats --add",
             "<stdin>:1: expected the JSON object of a cluster",
         ),
         (
@@ -386,7 +386,7 @@ fn what_does_not_go_together_is_asked_wrongly() {
         (&["--add", "--documents", "x"][..], "--add does not go with --documents"),
         (&["--add", "--shard", "0/2", "x"], "--add does not go with --shard"),
         (&["--add", "--cluster-field", "1"], "--add does not go with --cluster-field"),
-        (&["--diversity"], "--diversity needs --centroids FILE"),
+        (&["--diversity"], "--diversity needs --centroids: "),
         (&["--documents", "-"], "standard input can be one thing only"),
         (&["--documents", "-", "--documents", "-", "x"], "standard input can be one thing only"),
         (&["--centroids", "-", "-"], "standard input can be one thing only"),
@@ -451,7 +451,7 @@ fn minicorpus_gets_its_one_object() {
     let folder = Folder::new();
     folder.write(INPUT, "{\"text\": \"a \\\"b\\\" \\u20ac\"}\n{\"text\": \"c\"}\n");
     folder.write("clusters.tsv", "1\t0.25\n1\t0.5\n");
-    let text = run(&folder, &["--minicorpus", "--documents", INPUT, "clusters.tsv"]).text();
+    let text = run(&folder, &["--compat", "minicorpus", "--documents", INPUT, "clusters.tsv"]).text();
     let expected = r#"{
   "0": {
     "closest": [],
@@ -488,9 +488,9 @@ fn minicorpus_gets_its_one_object() {
 }
 "#;
     assert_eq!(text, expected);
-    let parts = "cluster-stats --documents docs.jsonl clusters.tsv | cluster-stats --add --minicorpus";
+    let parts = "cluster-stats --documents docs.jsonl clusters.tsv | cluster-stats --add --compat minicorpus";
     assert_eq!(Run::shell(parts, &folder).text(), expected);
-    assert_eq!(run(&folder, &["--minicorpus"]).text(), "{}\n");
+    assert_eq!(run(&folder, &["--compat", "minicorpus"]).text(), "{}\n");
 }
 
 #[test]

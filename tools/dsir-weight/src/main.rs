@@ -8,7 +8,7 @@ mod weight;
 use ngram::buckets::Parameters;
 use ngram::counts::{Counts, difference};
 use pipe::failure::Failure;
-use pipe::flags::{Example, Flag, Options, Tool};
+use pipe::flags::{Example, Flag, Options, Rule, Tool};
 use pipe::input::Input;
 use pipe::lines::Lines;
 use pipe::output::Output;
@@ -25,7 +25,7 @@ use weight::{LogRatios, WeightRows};
 #[derive(Default)]
 struct Args {
     common: Common,
-    raw: Option<PathBuf>,
+    raw: PathBuf,
     targets: Vec<PathBuf>,
     smoothing: f64,
 }
@@ -40,13 +40,14 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "raw",
         "FILE",
-        "Counts of the corpus to choose from, as ngram-hash(1) writes them",
-        "",
+        "Counts of the corpus to choose from",
+        "As ngram-hash(1) writes them.",
         |args: &mut Args, value| {
-            args.raw = Some(value.path()?);
+            args.raw = value.path()?;
             Ok(())
         },
-    ),
+    )
+    .reads(),
     Flag::value(
         "target",
         "FILE",
@@ -56,12 +57,16 @@ const FLAGS: &[Flag<Args>] = &[
             args.targets.push(value.path()?);
             Ok(())
         },
-    ),
-    Flag::value("smoothing", "A", "Pseudo-count added to every bucket of a target", "", |args: &mut Args, value| {
-        args.smoothing = value.not_negative()?;
-        Ok(())
-    })
-    .default(|args| args.smoothing.to_string()),
+    )
+    .reads(),
+    Flag {
+        help: "To those of the targets.",
+        default: |args| args.smoothing.to_string(),
+        ..shared::smoothing(|args: &mut Args, value| {
+            args.smoothing = value.not_negative()?;
+            Ok(())
+        })
+    },
     shared::field(),
     shared::template(),
     shared::id_field(),
@@ -85,11 +90,14 @@ const TOOL: Tool<Args> = Tool {
         "Estimator",
         &[
             "With p and q the share of a bucket among the n-grams of the target and of the raw corpus, a text's weight is the sum of `ln(p + 1e-8) - ln(q + 1e-8)` over the buckets of its n-grams, in 64-bit floats and a fixed order. With --smoothing A, p is (count + A) / (grams + A * buckets). The length is DSIR's: with g n-grams of 1 to n words, (g + n (n - 1) / 2) / n rounded down, which is the number of words.",
-            "With --hash sha256 in ngram-hash(1) and no smoothing, weights equal those of the Python package data-selection 1.0.3 up to rounding. The package estimates the raw corpus from 1e9 n-grams at the most unless told otherwise; ngram-hash(1) takes all, or as many as --tokens-max says.",
+            "With --hash sha256 in ngram-hash(1) and no smoothing, weights equal those of the Python package data-selection 1.0.3 up to rounding. The package estimates the raw corpus from 1e9 n-grams at the most unless told otherwise; ngram-hash(1) takes all, or as many words as --words-max says.",
         ],
     )],
     flags: FLAGS,
-    rules: &[],
+    rules: &[
+        Rule::Needed("raw", "a weight compares the target with the corpus to choose from; ngram-hash(1) counts it"),
+        Rule::Needed("target", "a weight says how much a document is like a target; ngram-hash(1) counts it"),
+    ],
     examples: &[
         Example {
             about: "Weigh a corpus against a target:",
@@ -110,12 +118,8 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
-    let raw = args.raw.as_deref().ok_or_else(|| Failure::usage("--raw FILE is needed: the counts to choose from"))?;
-    if args.targets.is_empty() {
-        return Err(Failure::usage("--target FILE is needed: the counts to resemble"));
-    }
     let reader = Reader::new(&args.common)?;
-    let (parameters, ratios) = ratios(raw, &args.targets, args.smoothing)?;
+    let (parameters, ratios) = ratios(&args.raw, &args.targets, args.smoothing)?;
     let lines = Lines::new(&args.common, Input::open(&args.common)?);
     let mut output = Output::stdout();
     let worker = || WeightRows::new(&parameters, ratios.clone(), reader.clone());

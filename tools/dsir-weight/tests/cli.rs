@@ -75,7 +75,7 @@ fn other_parameters_are_refused_by_name() {
         (["--ngrams", "3"], "ngrams=2 and ngrams=3"),
         (["--buckets", "77"], "buckets=10000 and buckets=77"),
         (["--hash", "sha256"], "hash=xxh3 and hash=sha256"),
-        (["--tokenizer", "whitespace"], "tokenizer=wordpunct and tokenizer=whitespace"),
+        (["--word-tokenizer", "whitespace"], "tokenizer=wordpunct and tokenizer=whitespace"),
     ] {
         folder.write("other.counts", counts(corpus::documents(20), &flags));
         let refused = tool().run_on_input(&folder).args(["--target", "other.counts"]).outcome();
@@ -86,13 +86,8 @@ fn other_parameters_are_refused_by_name() {
 #[test]
 fn counts_are_needed() {
     let folder = tool().folder(3);
-    tool().bare(&folder).waiting().outcome().expect_refusal(2, &["--raw FILE is needed"]);
-    tool()
-        .bare(&folder)
-        .args(["--raw", "raw.counts"])
-        .waiting()
-        .outcome()
-        .expect_refusal(2, &["--target FILE is needed"]);
+    tool().bare(&folder).waiting().outcome().expect_refusal(2, &["--raw is needed"]);
+    tool().bare(&folder).args(["--raw", "raw.counts"]).waiting().outcome().expect_refusal(2, &["--target is needed"]);
     folder.write("empty.counts", counts(String::new(), &[]));
     let outcome = tool().bare(&folder).args(["--raw", "raw.counts", "--target", "empty.counts"]).waiting().outcome();
     outcome.expect_refusal(1, &["empty.counts: no n-grams were counted"]);

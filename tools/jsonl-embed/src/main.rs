@@ -12,13 +12,12 @@ use model::folder::Model;
 use model::hash::{DIM, DIM_MAX};
 use model::pooling::Pooling;
 use pipe::failure::Failure;
-use pipe::flags::{Example, Flag, Options, Tool, Value};
+use pipe::flags::{Example, Flag, Options, Rule, Tool, Value};
 use pipe::input::Input;
 use pipe::lines::Lines;
 use pipe::output::Output;
 use pipe::record::Reader;
 use pipe::settings::Common;
-use pipe::settings::exclude;
 use pipe::shared;
 use pipe::stats::Stats;
 use pipe::vectors::{Dtype, VectorWriter};
@@ -39,7 +38,7 @@ struct Args {
     prompt: Option<String>,
     precision: Option<Precision>,
     long: Long,
-    dtype: Option<Dtype>,
+    dtype: Dtype,
     dim: Option<usize>,
 }
 
@@ -65,8 +64,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "model",
         "DIR|hash[:DIM]",
-        "A folder as sentence-transformers or Hugging Face write it, or `hash`, which needs no file and compares texts by their words alone, with DIM values a vector",
-        "",
+        "The folder of a model, or a hash of the words",
+        "The folder is as sentence-transformers or Hugging Face write it. `hash` needs no file and compares texts by their words alone, with DIM values a vector.",
         |args: &mut Args, value| {
             args.model = source(value)?;
             Ok(())
@@ -76,29 +75,26 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "pooling",
         "mean|cls|last",
-        "Which tokens make the vector: the mean of all, the first, the last",
-        "Without it, what the folder says.",
+        "Which tokens make the vector",
+        "The mean of all, the first, or the last. Without it, what the folder says.",
         |args: &mut Args, value| {
             let choices = [("mean", Pooling::Mean), ("cls", Pooling::Cls), ("last", Pooling::Last)];
             args.pooling = Some(value.choice(&choices)?);
             Ok(())
         },
     ),
-    Flag::value(
-        "max-length",
-        "N",
-        "Cut texts at N tokens, special ones included",
-        "Without it, what the folder says.",
-        |args: &mut Args, value| {
+    Flag {
+        help: "Without it, what the folder says.",
+        ..shared::max_length(|args: &mut Args, value| {
             args.length_max = Some(value.positive()?);
             Ok(())
-        },
-    ),
+        })
+    },
     Flag::value(
         "long",
         "cut|chunk-mean",
-        "What becomes of a text that is longer: it is cut, or it is embedded in consecutive windows whose vectors are averaged by their length in tokens, and normalised again if vectors are",
-        "",
+        "What becomes of a text that is longer",
+        "It is cut, or it is embedded in consecutive windows whose vectors are averaged by their length in tokens, and normalised again if vectors are.",
         |args: &mut Args, value| {
             args.long = value.choice(&[("cut", Long::Cut), ("chunk-mean", Long::ChunkMean)])?;
             Ok(())
@@ -115,7 +111,7 @@ const FLAGS: &[Flag<Args>] = &[
             Ok(())
         },
     ),
-    Flag::value("prefix", "TEXT", "Put this before every text, such as `query: `", "", |args: &mut Args, value| {
+    Flag::value("prefix", "TEXT", "Put this before every text", "Such as `query: `.", |args: &mut Args, value| {
         args.prefix = Some(value.text()?.to_string());
         Ok(())
     }),
@@ -132,8 +128,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "precision",
         "auto|f32|bf16",
-        "What the factors of matrix products are rounded to; sums are 32-bit floats either way",
-        "`auto` takes bf16 where the processor has instructions for it (AMX, AVX512-BF16), else f32.",
+        "What the factors of matrix products are rounded to",
+        "Sums are 32-bit floats either way. `auto` takes bf16 where the processor has instructions for it (AMX, AVX512-BF16), else f32.",
         |args: &mut Args, value| {
             let choices = [("auto", None), ("f32", Some(Precision::F32)), ("bf16", Some(Precision::Bf16))];
             args.precision = value.choice(&choices)?;
@@ -141,21 +137,22 @@ const FLAGS: &[Flag<Args>] = &[
         },
     )
     .default(|_| "auto".to_string()),
-    Flag::value("dtype", "f32|f16", "How the output stores a number", "", |args: &mut Args, value| {
-        args.dtype = Some(value.choice(&[("f32", Dtype::F32), ("f16", Dtype::F16)])?);
+    shared::dtype("f32|f16", |args: &mut Args, value| {
+        args.dtype = value.choice(&[("f32", Dtype::F32), ("f16", Dtype::F16)])?;
         Ok(())
     })
     .default(|_| "f32".to_string()),
     Flag::value(
         "dim",
         "D",
-        "Keep the first D values of a vector (for models that were trained so), and normalise again if vectors are",
-        "",
+        "Keep the first D values of a vector",
+        "For models that were trained so. What is kept is normalised again if vectors are.",
         |args: &mut Args, value| {
             args.dim = Some(value.positive()?);
             Ok(())
         },
-    ),
+    )
+    .output(),
     shared::field(),
     shared::template(),
     shared::shard(),
@@ -178,11 +175,27 @@ const TOOL: Tool<Args> = Tool {
     sections: &[(
         "The embedded default",
         &[
-            "`hash` is signed feature hashing of words and pairs of neighbouring words with weights 1 + ln(count), eight positions each, normalised: texts are near when they share words. Words are runs of letters, digits and _ in lower case, as ngram-hash(1) finds them with `--tokenizer words`. The recipe is frozen; scripts/model/hash.py is the same in Python. A text without words has a vector of its own, of length one like every other.",
+            "`hash` is signed feature hashing of words and pairs of neighbouring words with weights 1 + ln(count), eight positions each, normalised: texts are near when they share words. Words are runs of letters, digits and _ in lower case, as ngram-hash(1) finds them with `--word-tokenizer words`. The recipe is frozen; scripts/model/hash.py is the same in Python. A text without words has a vector of its own, of length one like every other.",
         ],
     )],
     flags: FLAGS,
-    rules: &[],
+    rules: &[
+        Rule::AtMostOne(&["prefix", "prompt"], "both are put before every text; write the prompt's text into --prefix"),
+        Rule::Excludes(
+            "model=hash",
+            &[
+                "pooling",
+                "max-length",
+                "long=chunk-mean",
+                "normalize=no",
+                "prompt",
+                "precision=f32",
+                "precision=bf16",
+                "dim",
+            ],
+            "only a model in a folder can heed it; `hash:DIM` says how many values a vector has",
+        ),
+    ],
     examples: &[
         Example {
             about: "Embed without any model file, into an array that numpy loads:",
@@ -224,20 +237,19 @@ fn source(value: Value) -> Result<Source, String> {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
-    exclude(("prefix", args.prefix.is_some()), ("prompt", args.prompt.is_some()))?;
     if let Some(gpus) = &args.common.gpus {
         return Err(Failure::work(format!("--device {}: this version computes on the CPU only", gpus.name)));
     }
     let reader = Reader::new(&args.common)?;
     let mut input = Input::open(&args.common)?;
     let embedding = Arc::new(match &args.model {
-        Source::Hash(dim) => hash(&args, *dim)?,
+        Source::Hash(dim) => Embedding::hash(*dim, args.prefix.clone().unwrap_or_default()),
         Source::Folder(folder) => {
             input.read_size = MODEL_BATCH;
             folder_embedding(&args, folder)?
         }
     });
-    let mut writer = VectorWriter::new(Output::stdout(), embedding.dim(), args.dtype.unwrap_or(Dtype::F32))?;
+    let mut writer = VectorWriter::new(Output::stdout(), embedding.dim(), args.dtype)?;
     let (mut cut, mut tokens) = (0, 0);
     let worker = || VectorRows::new(embedding.clone(), args.long, reader.clone());
     let (tally, _) = Lines::new(&args.common, input).run(worker, |rows| {
@@ -249,22 +261,6 @@ fn run(args: Args) -> Result<(), Failure> {
     tally.report(&args.common);
     let stats = Stats::new(&args.common, &tally).with("dim", embedding.dim()).with("precision", embedding.precision());
     stats.with("truncated_rows", cut).with("tokens", tokens).write(&args.common)
-}
-
-/// The embedded default; flags that only a model can heed are refused.
-fn hash(args: &Args, dim: usize) -> Result<Embedding<Encoder>, Failure> {
-    for (flag, given) in [
-        ("pooling", args.pooling.is_some()),
-        ("max-length", args.length_max.is_some()),
-        ("long", args.long != Long::Cut),
-        ("normalize", args.normalize == Some(false)),
-        ("prompt", args.prompt.is_some()),
-        ("precision", args.precision.is_some()),
-        ("dim", args.dim.is_some()),
-    ] {
-        exclude(("model hash", true), (flag, given))?;
-    }
-    Ok(Embedding::hash(dim, args.prefix.clone().unwrap_or_default()))
 }
 
 fn folder_embedding(args: &Args, folder: &Path) -> Result<Embedding<Encoder>, Failure> {

@@ -1,6 +1,7 @@
 //! `jsonl-key`: documents in, a column of their keys out: one row a document, in the same order.
 //!
-//! A key is a function of the document's identity alone, its line or a field, by the recipe of corpus-utils(7). Memory: a few MB.
+//! A key is a function of the document's identity alone, its line or a field, by the recipe of corpus-utils(7). Memory:
+//! a few MB.
 
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Tool};

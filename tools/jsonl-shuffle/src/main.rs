@@ -1,19 +1,21 @@
 //! `jsonl-shuffle`: lines in, the same lines out in random order.
 //!
-//! The order is a function of the seed and of what the lines are, not of the order in which they come, of threads or of memory. Memory:
-//! up to 200 MB; temporary files of twice the input.
+//! The order is a function of the seed and of what the lines are, not of the order in which they come, of threads or of
+//! memory. Memory: up to 200 MB; temporary files of twice the input.
 //!
 //! # The order
 //!
-//! Each line has a key, and each time that a key comes has 64 bits: the noise of the key for the purpose `clip-order-N`, at its N-th
-//! time. The output is sorted by these bits. So repeats of a line are spread like other lines, lines that are equal need no telling
-//! apart, and another order of the input gives the same output. It is one of all orders of the lines with equal chances, as far as a
-//! hash is random: every line draws its place by itself, which is the sort of random keys that spreadsheets and MapReduce use; bits that
-//! are equal (of n lines, n^2 / 2^65 pairs) keep the order of the input.
+//! Each line has a key, and each time that a key comes has 64 bits: the noise of the key for the purpose
+//! `clip-order-N`, at its N-th time. The output is sorted by these bits. So repeats of a line are spread like other
+//! lines, lines that are equal need no telling apart, and another order of the input gives the same output. It is one
+//! of all orders of the lines with equal chances, as far as a hash is random: every line draws its place by itself,
+//! which is the sort of random keys that spreadsheets and MapReduce use; bits that are equal (of n lines, n^2 / 2^65
+//! pairs) keep the order of the input.
 //!
-//! To know which time it is, lines are sorted by their keys before: twice the temporary files of a shuffle that knows no repeats. Tried
-//! and dropped: the noise of the key alone (repeats stand side by side, which is what a shuffle is there to prevent), the number of the
-//! line as its key (another order of the input is another output), a table of the keys that came (8 bytes a line of memory).
+//! To know which time it is, lines are sorted by their keys before: twice the temporary files of a shuffle that knows
+//! no repeats. Tried and dropped: the noise of the key alone (repeats stand side by side, which is what a shuffle is
+//! there to prevent), the number of the line as its key (another order of the input is another output), a table of the
+//! keys that came (8 bytes a line of memory).
 //!
 //! # Stability
 //!

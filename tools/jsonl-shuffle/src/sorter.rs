@@ -1,9 +1,9 @@
 //! Lines sorted by 64 bits that come with each, in bounded memory.
 //!
-//! The order is that of the bits; of equal ones the earlier comes first. Lines are dealt
-//! into 256 buckets by the highest 8 bits, in a temporary file; then each bucket is read, sorted in memory and passed on. A
-//! bucket that is too large is dealt again by the next 8 bits: 16 GB need two passes over temporary files, 4 TB three.
-//! Memory: one bucket of at most 64 MiB with a list of its lines, and 8 MiB for each deal. What fits there never gets to the disk.
+//! The order is that of the bits; of equal ones the earlier comes first. Lines are dealt into 256 buckets by the
+//! highest 8 bits, in a temporary file; then each bucket is read, sorted in memory and passed on. A bucket that is too
+//! large is dealt again by the next 8 bits: 16 GB need two passes over temporary files, 4 TB three. Memory: one bucket
+//! of at most 64 MiB with a list of its lines, and 8 MiB for each deal. What fits there never gets to the disk.
 
 use pipe::failure::Failure;
 use pipe::scratch::Scratch;
@@ -18,6 +18,9 @@ const BUCKET_MAX: u64 = if cfg!(test) { 512 } else { 64 << 20 };
 
 /// The bits of a line and its length, before it.
 const HEAD: usize = 16;
+
+/// Who gets lines with their bits.
+type Pass<'p> = dyn FnMut(u64, &[u8]) -> Result<(), Failure> + 'p;
 
 /// Lines on their way.
 pub struct Sorter {
@@ -65,7 +68,7 @@ impl Sorter {
     }
 
     /// Passes all lines on with their bits, in the order of these.
-    pub fn finish(mut self, out: &mut impl FnMut(u64, &[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    pub fn finish(mut self, out: &mut Pass) -> Result<(), Failure> {
         for bucket in std::mem::take(&mut self.buckets) {
             if bucket.bytes <= BUCKET_MAX {
                 self.sort(bucket, out)?;
@@ -75,18 +78,13 @@ impl Sorter {
             } else {
                 let mut deal = Sorter::at(self.level + 1)?;
                 self.each(bucket, &mut |bits, line| deal.add(bits, line))?;
-                deal.finish_boxed(out)?;
+                deal.finish(out)?;
             }
         }
         Ok(())
     }
 
-    /// [`Sorter::finish`], with a type that does not grow with each level.
-    fn finish_boxed(self, out: &mut dyn FnMut(u64, &[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
-        self.finish(&mut |bits, line: &[u8]| out(bits, line))
-    }
-
-    fn sort(&self, bucket: Bucket, out: &mut impl FnMut(u64, &[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    fn sort(&self, bucket: Bucket, out: &mut Pass) -> Result<(), Failure> {
         let mut bytes = vec![0; bucket.bytes as usize];
         let mut end = 0;
         for (start, length) in bucket.blocks {
@@ -106,7 +104,7 @@ impl Sorter {
     }
 
     /// Reads a bucket line by line. Lines do not span blocks.
-    fn each(&self, bucket: Bucket, then: &mut impl FnMut(u64, &[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    fn each(&self, bucket: Bucket, then: &mut Pass) -> Result<(), Failure> {
         let mut block = Vec::new();
         for (start, length) in bucket.blocks {
             block.resize(length, 0);
@@ -117,7 +115,7 @@ impl Sorter {
     }
 }
 
-fn each_line(mut bytes: &[u8], then: &mut impl FnMut(u64, &[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+fn each_line(mut bytes: &[u8], then: &mut Pass) -> Result<(), Failure> {
     while !bytes.is_empty() {
         let (bits, length) = head(bytes);
         let (line, rest) = bytes[HEAD..].split_at(length);

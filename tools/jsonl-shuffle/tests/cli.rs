@@ -88,8 +88,8 @@ fn the_order_of_the_input_changes_nothing() {
     assert!(shuffle(&folder, &["other", "--seed", "1"]) != shuffled);
 }
 
-/// Places are spread evenly: how many of the first half of the input are in the first half of the output, 4.5 standard deviations of a
-/// hypergeometric number. And repeats are spread like other lines.
+/// Places are spread evenly: how many of the first half of the input are in the first half of the output, 4.5 standard
+/// deviations of a hypergeometric number. And repeats are spread like other lines.
 #[test]
 fn every_place_is_as_likely() {
     let folder = tool().folder(4000);
@@ -139,8 +139,8 @@ fn temporary_files_are_in_tmpdir_and_gone_after() {
     missing.outcome().expect_refusal(1, &["not (TMPDIR): No such file or directory"]);
 }
 
-/// How often each order of three lines comes, over many seeds: chi-square of six cells, 5 degrees of freedom, is below 25.7 in all but
-/// 0.01 % of trials; the seeds are fixed.
+/// How often each order of three lines comes, over many seeds: chi-square of six cells, 5 degrees of freedom, is below
+/// 25.7 in all but 0.01 % of trials; the seeds are fixed.
 #[test]
 fn every_order_is_as_likely() {
     let folder = Folder::new();

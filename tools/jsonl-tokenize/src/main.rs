@@ -7,7 +7,7 @@ mod rows;
 
 use model::tokens::Tokens;
 use pipe::failure::Failure;
-use pipe::flags::{Example, Flag, Options, Tool};
+use pipe::flags::{Example, Flag, Options, Rule, Tool};
 use pipe::input::Input;
 use pipe::lines::Lines;
 use pipe::output::Output;
@@ -25,11 +25,11 @@ use std::sync::Arc;
 #[derive(Default)]
 struct Args {
     common: Common,
-    tokenizer: Option<PathBuf>,
+    tokenizer: PathBuf,
     bos: Edge,
     eos: Edge,
     no_special: bool,
-    tokens_max: Option<usize>,
+    length_max: Option<usize>,
     dtype: Option<Dtype>,
 }
 
@@ -47,16 +47,10 @@ impl Options for Args {
 }
 
 const FLAGS: &[Flag<Args>] = &[
-    Flag::value(
-        "tokenizer",
-        "FILE",
-        "The tokenizer: a tokenizer.json of Hugging Face, or a SentencePiece model (Unigram, BPE)",
-        "",
-        |args: &mut Args, value| {
-            args.tokenizer = Some(value.path()?);
-            Ok(())
-        },
-    ),
+    shared::tokenizer(|args: &mut Args, value| {
+        args.tokenizer = value.path()?;
+        Ok(())
+    }),
     Flag::switch(
         "bos",
         "Begin each document with the token that begins texts",
@@ -80,29 +74,24 @@ const FLAGS: &[Flag<Args>] = &[
     }),
     Flag::switch(
         "no-special",
-        "Do not put around the text what the tokenizer.json says (its post-processor: [CLS] and [SEP], <s>)",
-        "",
+        "Put no special tokens around the text",
+        "Without it, those that the post-processor of a tokenizer.json says: [CLS] and [SEP], <s>.",
         |args: &mut Args, _| {
             args.no_special = true;
             Ok(())
         },
     ),
-    Flag::value(
-        "max-tokens",
-        "N",
-        "Cut documents at N tokens, those around the text included, which stay",
-        "Without it documents are whole: the limit and padding in a tokenizer.json are not heeded.",
-        |args: &mut Args, value| {
-            args.tokens_max = Some(value.positive()?);
+    Flag {
+        help: "Those around the text stay. Without it documents are whole: the limit and padding in a tokenizer.json are not heeded.",
+        ..shared::max_length(|args: &mut Args, value| {
+            args.length_max = Some(value.positive()?);
             Ok(())
-        },
-    ),
-    Flag::value(
-        "dtype",
-        "auto|u16|u32|i32|i64",
-        "How the output stores a number",
-        "`auto` takes u16 where every id of the vocabulary, added tokens included, is below 65,536, else u32; see Output.",
-        |args: &mut Args, value| {
+        })
+    },
+    Flag {
+        help: "`auto` takes u16 where every id of the vocabulary, added tokens included, is below 65,536, else u32; see Output.",
+        default: |_| "auto".to_string(),
+        ..shared::dtype("auto|u16|u32|i32|i64", |args: &mut Args, value| {
             let choices = [
                 ("auto", None),
                 ("u16", Some(Dtype::U16)),
@@ -112,9 +101,8 @@ const FLAGS: &[Flag<Args>] = &[
             ];
             args.dtype = value.choice(&choices)?;
             Ok(())
-        },
-    )
-    .default(|_| "auto".to_string()),
+        })
+    },
     shared::field(),
     shared::template(),
     shared::shard(),
@@ -158,7 +146,7 @@ const TOOL: Tool<Args> = Tool {
         ),
     ],
     flags: FLAGS,
-    rules: &[],
+    rules: &[Rule::Needed("tokenizer", "what a token is, only a tokenizer says")],
     examples: &[
         Example {
             about: "An array that numpy.load reads, each document between the tokens that begin and end texts:",
@@ -187,11 +175,10 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
-    let path = args.tokenizer.as_ref().ok_or_else(|| Failure::usage("--tokenizer FILE is needed"))?;
     let reader = Reader::new(&args.common)?;
     let mut input = Input::open(&args.common)?;
     input.read_size = BATCH;
-    let tokens = Arc::new(Tokens::open(path).map_err(Failure::work)?);
+    let tokens = Arc::new(Tokens::open(&args.tokenizer).map_err(Failure::work)?);
     // Some hundred thousand pieces of memory: the end of the process gives them back at once.
     std::mem::forget(tokens.clone());
     let frame = frame(&args, &tokens)?;
@@ -226,13 +213,13 @@ fn frame(args: &Args, tokens: &Tokens) -> Result<Frame, Failure> {
     if args.eos.wanted {
         behind.push(tokens.eos(args.eos.token.as_deref()).map_err(Failure::work)?);
     }
-    let (special, tokens_max) = (before.len() + behind.len(), args.tokens_max.unwrap_or(usize::MAX));
-    if tokens_max < special {
+    let (special, length_max) = (before.len() + behind.len(), args.length_max.unwrap_or(usize::MAX));
+    if length_max < special {
         return Err(Failure::usage(format!(
-            "--max-tokens {tokens_max}: no room for the {special} tokens around a text"
+            "--max-length {length_max}: no room for the {special} tokens around a text"
         )));
     }
-    Ok(Frame { before, behind, tokens_max, dtype: args.dtype })
+    Ok(Frame { before, behind, length_max, dtype: args.dtype })
 }
 
 fn dtype(args: &Args, tokens: &Tokens) -> Result<Dtype, Failure> {

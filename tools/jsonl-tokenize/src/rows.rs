@@ -15,7 +15,7 @@ pub struct Frame {
     /// Tokens behind.
     pub behind: Vec<u32>,
     /// The most tokens of a document, these included.
-    pub tokens_max: usize,
+    pub length_max: usize,
     /// The type whose largest number no length may exceed; `None`: it gives way.
     pub dtype: Option<Dtype>,
 }
@@ -57,7 +57,7 @@ impl Worker for TokenRows {
         let start = rows.ids.len();
         rows.ids.extend_from_slice(&frame.before);
         let done = encoder.encode(&text, &mut rows.ids).and_then(|()| {
-            let room = frame.tokens_max - frame.behind.len();
+            let room = frame.length_max - frame.behind.len();
             let is_cut = rows.ids.len() - start > room;
             rows.ids.truncate(start.saturating_add(room));
             rows.ids.extend_from_slice(&frame.behind);

@@ -20,7 +20,7 @@ fn tool() -> Tool {
         source: env!("CARGO_MANIFEST_DIR"),
         args: &["--tokenizer", "tokenizer.json"],
         side_files: &["--tokenizer"],
-        wrong_values: &[("--tokenizer", ""), ("--max-tokens", "0"), ("--dtype", "u8"), ("--dtype", "U16")],
+        wrong_values: &[("--tokenizer", ""), ("--max-length", "0"), ("--dtype", "u8"), ("--dtype", "U16")],
         prepare: |folder, _| folder.write("tokenizer.json", LLAMA),
         input: |rows| corpus::documents(rows).into_bytes(),
     }
@@ -189,9 +189,9 @@ fn special_tokens_go_where_they_are_asked_for() {
     assert_eq!(tokens(&["--eos", "--no-special"], &texts), around(&[], &[2]));
     assert_eq!(tokens(&["--bos-token", "</s>"], &texts), around(&[2], &[]));
     assert_eq!(tokens(&["--eos-token", "<unk>"], &texts), around(&[], &[0]));
-    assert_eq!(tokens(&["--bos", "--eos", "--max-tokens", "3"], &texts), [vec![1, bare[0][0], 2], vec![1, 2]]);
-    let outcome = tool().run_on_input(&tool().folder(3)).args(["--bos", "--eos", "--max-tokens", "1"]).outcome();
-    outcome.expect_refusal(2, &["--max-tokens 1: no room for the 2 tokens around a text"]);
+    assert_eq!(tokens(&["--bos", "--eos", "--max-length", "3"], &texts), [vec![1, bare[0][0], 2], vec![1, 2]]);
+    let outcome = tool().run_on_input(&tool().folder(3)).args(["--bos", "--eos", "--max-length", "1"]).outcome();
+    outcome.expect_refusal(2, &["--max-length 1: no room for the 2 tokens around a text"]);
     // The files beside it say which; a name that is no token is refused.
     let folder = tool().folder_of(0, b"{\"text\": \"\"}\n");
     folder.write("tokenizer_config.json", r#"{"bos_token": {"content": "</s>"}, "eos_token": "<none>"}"#);
@@ -308,5 +308,5 @@ fn a_sentencepiece_model_is_a_tokenizer() {
 
 #[test]
 fn a_tokenizer_is_asked_for() {
-    tool().bare(&tool().folder(1)).args([INPUT]).outcome().expect_refusal(2, &["--tokenizer FILE is needed"]);
+    tool().bare(&tool().folder(1)).args([INPUT]).outcome().expect_refusal(2, &["--tokenizer is needed"]);
 }

@@ -9,13 +9,12 @@ use ngram::buckets::{BUCKETS_MAX, Hash, Parameters};
 use ngram::counts::Counts;
 use ngram::words::Tokenizer;
 use pipe::failure::Failure;
-use pipe::flags::{Example, Flag, Options, Tool};
+use pipe::flags::{Example, Flag, Options, Rule, Tool};
 use pipe::input::Input;
 use pipe::lines::{Lines, Tally};
 use pipe::output::Output;
 use pipe::record::Reader;
 use pipe::settings::Common;
-use pipe::settings::exclude;
 use pipe::shared;
 use pipe::stats::Stats;
 use std::ops::ControlFlow;
@@ -27,7 +26,7 @@ use tally::{Prefix, PrefixTally, SparseRows, TableTally};
 struct Args {
     common: Common,
     parameters: Parameters,
-    tokens_max: Option<u64>,
+    words_max: Option<u64>,
     per_document: bool,
     add: bool,
 }
@@ -39,12 +38,12 @@ impl Options for Args {
 }
 
 const FLAGS: &[Flag<Args>] = &[
-    Flag::value("ngrams", "N", "Count n-grams of 1 to N words together", "", |args: &mut Args, value| {
+    Flag::value("ngrams", "N", "Count n-grams of 1 to N words", "", |args: &mut Args, value| {
         args.parameters.ngrams = value.positive()?;
         Ok(())
     })
     .default(|args| args.parameters.ngrams.to_string()),
-    Flag::value("buckets", "B", "Number of buckets that the n-grams are hashed into", "", |args: &mut Args, value| {
+    Flag::value("buckets", "B", "How many buckets the n-grams are hashed into", "", |args: &mut Args, value| {
         args.parameters.buckets = value.positive()?;
         if args.parameters.buckets > BUCKETS_MAX { Err(format!("expected {BUCKETS_MAX} at the most")) } else { Ok(()) }
     })
@@ -52,7 +51,7 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "hash",
         "xxh3|sha256",
-        "The hash",
+        "The hash that chooses the bucket of an n-gram",
         "`sha256` gives the very buckets of the Python package data-selection 1.0.3, several times slower.",
         |args: &mut Args, value| {
             args.parameters.hash = value.choice(&[("xxh3", Hash::Xxh3), ("sha256", Hash::Sha256)])?;
@@ -61,10 +60,10 @@ const FLAGS: &[Flag<Args>] = &[
     )
     .default(|args| args.parameters.hash.to_string()),
     Flag::value(
-        "tokenizer",
+        "word-tokenizer",
         "wordpunct|whitespace|words",
-        "What is a word of the lower-cased text: `wordpunct` takes runs of letters, digits and _, and runs of what is neither these nor white space; `whitespace` takes what stands between white space; `words` takes the runs of letters, digits and _ alone",
-        "",
+        "What is a word of the lower-cased text",
+        "`wordpunct`: runs of letters, digits and _, and runs of what is neither these nor white space. `whitespace`: what stands between white space. `words`: the runs of letters, digits and _ alone.",
         |args: &mut Args, value| {
             let choices = [
                 ("wordpunct", Tokenizer::Wordpunct),
@@ -77,33 +76,33 @@ const FLAGS: &[Flag<Args>] = &[
     )
     .default(|args| args.parameters.tokenizer.to_string()),
     Flag::value(
-        "tokens-max",
-        "T",
-        "Stop after the document in which the T-th word is counted: the first documents stand for all",
-        "",
+        "words-max",
+        "N",
+        "Stop after the document in which word N is counted",
+        "The first documents stand for all.",
         |args: &mut Args, value| {
-            args.tokens_max = Some(value.positive()?);
+            args.words_max = Some(value.positive()?);
             Ok(())
         },
-    ),
+    )
+    .count(),
     Flag::switch(
         "per-document",
-        "Print one row a document, `bucket:count` pairs in order of the buckets, instead of the sum",
-        "A document without words is an empty row, a missing one `nan`.",
+        "Print one row of counts a document, instead of their sum",
+        "The row has `bucket:count` pairs in order of the buckets. A document without words is an empty row, a missing one `nan`.",
         |args: &mut Args, _| {
             args.per_document = true;
             Ok(())
         },
-    ),
-    Flag::switch(
-        "add",
-        "The operands are count files: print their sum",
-        "Counts made with other parameters are refused.",
-        |args: &mut Args, _| {
+    )
+    .output(),
+    Flag {
+        help: "The FILEs are count files, and the output is their sum. Counts made with different parameters are refused.",
+        ..shared::add(|args: &mut Args, _| {
             args.add = true;
             Ok(())
-        },
-    ),
+        })
+    },
     shared::field(),
     shared::template(),
     shared::shard(),
@@ -130,7 +129,18 @@ const TOOL: Tool<Args> = Tool {
         ],
     )],
     flags: FLAGS,
-    rules: &[],
+    rules: &[
+        Rule::Excludes(
+            "add",
+            &["per-document", "words-max", "shard"],
+            "count files are added whole, and say nothing of single documents; choose where the documents are counted",
+        ),
+        Rule::Excludes(
+            "per-document",
+            &["words-max"],
+            "the rows are those of all documents; head(1) takes the first ones",
+        ),
+    ],
     examples: &[
         Example {
             about: "Count a corpus, and a smaller one that it should resemble:",
@@ -156,15 +166,11 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
-    exclude(("add", args.add), ("per-document", args.per_document))?;
-    exclude(("add", args.add), ("tokens-max", args.tokens_max.is_some()))?;
-    exclude(("add", args.add), ("shard", args.common.shard.is_some()))?;
-    exclude(("per-document", args.per_document), ("tokens-max", args.tokens_max.is_some()))?;
     let reader = Reader::new(&args.common)?;
-    let stats = match (args.add, args.per_document, args.tokens_max) {
+    let stats = match (args.add, args.per_document, args.words_max) {
         (true, ..) => add(&args)?,
         (_, true, _) => rows(&args, reader)?,
-        (.., Some(tokens_max)) => prefix(&args, reader, tokens_max)?,
+        (.., Some(words_max)) => prefix(&args, reader, words_max)?,
         _ => count(&args, reader)?,
     };
     stats.write(&args.common)
@@ -191,10 +197,10 @@ fn count(args: &Args, reader: Reader) -> Result<Stats, Failure> {
     print(args, &sum, &tally)
 }
 
-fn prefix(args: &Args, reader: Reader, tokens_max: u64) -> Result<Stats, Failure> {
+fn prefix(args: &Args, reader: Reader, words_max: u64) -> Result<Stats, Failure> {
     let lines = Lines::new(&args.common, Input::open(&args.common)?);
     let worker = || PrefixTally::new(&args.parameters, reader.clone());
-    let mut prefix = Prefix::new(&args.parameters, tokens_max);
+    let mut prefix = Prefix::new(&args.parameters, words_max);
     let (tally, _) = lines.run(worker, |documents| Ok(prefix.add(&documents)))?;
     let first_bad = tally.first_bad.filter(|_| prefix.bad > 0);
     print(args, &prefix.counts, &Tally { rows: prefix.rows, bad: prefix.bad, first_bad, ..tally })

@@ -23,8 +23,8 @@ fn sums() -> Tool {
             ("--buckets", "0"),
             ("--buckets", "268435457"),
             ("--hash", "md5"),
-            ("--tokenizer", "bpe"),
-            ("--tokens-max", "0"),
+            ("--word-tokenizer", "bpe"),
+            ("--words-max", "0"),
         ],
         prepare: |_, _| (),
         input: |rows| corpus::documents(rows).into_bytes(),
@@ -42,7 +42,7 @@ mod table {
 fn threads_change_no_table() {
     let tool = sums();
     let folder = tool.folder(20_000);
-    for more in [&[][..], &["--ngrams", "3"], &["--hash", "sha256"], &["--tokens-max", "1000"]] {
+    for more in [&[][..], &["--ngrams", "3"], &["--hash", "sha256"], &["--words-max", "1000"]] {
         let run = |threads: &str| tool.run_on_input(&folder).args(more).args(["--threads", threads]).output();
         let one = run("1");
         assert!(one == run("2") && one == run("7"), "{more:?}");
@@ -83,9 +83,9 @@ fn flags_that_exclude_each_other_are_refused() {
     let folder = sums().folder(1);
     for (flags, said) in [
         (&["--add", "--per-document"][..], "--add does not go with --per-document"),
-        (&["--add", "--tokens-max", "5"], "--add does not go with --tokens-max"),
+        (&["--add", "--words-max", "5"], "--add does not go with --words-max"),
         (&["--add", "--shard", "0/1"], "--add does not go with --shard"),
-        (&["--per-document", "--tokens-max", "5"], "--per-document does not go with --tokens-max"),
+        (&["--per-document", "--words-max", "5"], "--per-document does not go with --words-max"),
     ] {
         sums().run_on_input(&folder).args(flags).outcome().expect_refusal(2, &[said]);
     }

@@ -8,6 +8,7 @@ use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Tool};
 use pipe::output::Output;
 use pipe::settings::Common;
+use pipe::shared;
 use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
@@ -23,12 +24,14 @@ impl Options for Args {
     }
 }
 
-const FLAGS: &[Flag<Args>] =
-    &[Flag::value("smoothing", "A", "Pseudo-count added to every bucket of both", "", |args: &mut Args, value| {
+const FLAGS: &[Flag<Args>] = &[Flag {
+    help: "To those of P and of each Q.",
+    default: |args| args.smoothing.to_string(),
+    ..shared::smoothing(|args: &mut Args, value| {
         args.smoothing = value.not_negative()?;
         Ok(())
     })
-    .default(|args| args.smoothing.to_string())];
+}];
 
 const TOOL: Tool<Args> = Tool {
     name: "ngram-kl",

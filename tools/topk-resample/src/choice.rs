@@ -2,20 +2,23 @@
 //!
 //! # Source, and what is guaranteed
 //!
-//! Gumbel top-k: log weight plus standard Gumbel noise, the k largest sums (Kool, van Hoof and Welling, 2019, arXiv:1903.06059, who go back
-//! to Yellott, 1977), which is what DSIR does (Xie et al., 2023, arXiv:2302.03169, section 3) and what Efraimidis and Spirakis (2006) do
-//! with exponential keys: successive draws without replacement in proportion to the weights. Guaranteed: exactly k rows where so many
-//! qualify; the same rows whatever their order, on any threads, in shards; a larger k contains the smaller; the output in input
-//! order. Not guaranteed: inclusion probabilities in proportion to the weights, which no draw without replacement of this kind has.
+//! Gumbel top-k: log weight plus standard Gumbel noise, the k largest sums (Kool, van Hoof and Welling, 2019,
+//! arXiv:1903.06059, who go back to Yellott, 1977), which is what DSIR does (Xie et al., 2023, arXiv:2302.03169,
+//! section 3) and what Efraimidis and Spirakis (2006) do with exponential keys: successive draws without replacement in
+//! proportion to the weights. Guaranteed: exactly k rows where so many qualify; the same rows whatever their order, on
+//! any threads, in shards; a larger k contains the smaller; the output in input order. Not guaranteed: inclusion
+//! probabilities in proportion to the weights, which no draw without replacement of this kind has.
 //!
-//! Tried and dropped: a heap of the best k (slower than quickselect once k is above a few thousand, and a budget is unknown before the
-//! lengths are); numpy's generator, as DSIR has it, advanced row by row (the choice depends on the order and on who works); noise that
-//! is printed by dsir-weight (another seed would need other weights, and a column would not be data alone).
+//! Tried and dropped: a heap of the best k (slower than quickselect once k is above a few thousand, and a budget is
+//! unknown before the lengths are); numpy's generator, as DSIR has it, advanced row by row (the choice depends on the
+//! order and on who works); noise that is printed by dsir-weight (another seed would need other weights, and a column
+//! would not be data alone).
 //!
 //! # How
 //!
-//! The best of a list are put in front by quickselect: linear in the rows, and the same set whatever the order of the list,
-//! since no two candidates are equal. A budget of words is met in the same way, by halving the part where it runs out.
+//! The best of a list are put in front by quickselect: linear in the rows, and the same set whatever the order of the
+//! list, since no two candidates are equal. A budget of words is met in the same way, by halving the part where it runs
+//! out.
 
 use crate::candidates::{Candidate, Column, unequal};
 use crate::cut::{Cut, between};
@@ -48,7 +51,8 @@ pub enum Amount {
 }
 
 impl Amount {
-    /// A share of so many rows as their number, rounded up. A share that is a whole number but for the rounding of floats is that.
+    /// A share of so many rows as their number, rounded up. A share that is a whole number but for the rounding of
+    /// floats is that.
     fn rounded_up(self, rows: usize) -> Amount {
         let Amount::Fraction(share) = self else { return self };
         let exact = share * rows as f64;

@@ -1,7 +1,8 @@
 //! `topk-resample`: documents and a column of weights in, the chosen documents out.
 //!
-//! Chosen lines leave in input order, byte for byte. Every choice is a threshold on the documents' keys, so it depends on the
-//! data, the flags and nothing else. Memory: 24 bytes a row (28 with groups) and one bit; documents are streamed once.
+//! Chosen lines leave in input order, byte for byte. Every choice is a threshold on the documents' keys, so it depends
+//! on the data, the flags and nothing else. Memory: 24 bytes a row (28 with groups) and one bit; documents are streamed
+//! once.
 
 mod candidates;
 mod choice;

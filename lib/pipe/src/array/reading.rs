@@ -1,15 +1,13 @@
 //! Rows out of the arrays and streams of one input, as bytes in C order, whatever their type.
 
 use crate::failure::{Failure, reading_reason};
+use crate::floats::DIM_MAX;
 use crate::input::Bytes;
 use crate::npy::{Header, Part, read_up_to};
 use crate::stream::{EMPTY, Walk};
 use std::io::{self, ErrorKind, Seek};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-
-/// More values in a row than this are a damaged header.
-pub(crate) const COLUMNS_MAX: u64 = 1 << 24;
 
 /// The rows of one input, array by array.
 pub struct RowReader {
@@ -232,8 +230,8 @@ fn shape(header: &Header) -> Result<(u64, usize, usize), String> {
     let &[rows, columns] = &header.shape[..] else {
         return Err(format!("shape {:?}: expected two dimensions, rows and values", header.shape));
     };
-    if columns == 0 || columns > COLUMNS_MAX {
-        return Err(format!("rows of {columns} values: expected 1 to {COLUMNS_MAX}"));
+    if columns == 0 || columns > DIM_MAX {
+        return Err(format!("rows of {columns} values: expected 1 to {DIM_MAX}"));
     }
     let bytes = rows.checked_mul(columns * value_bytes as u64).filter(|&bytes| bytes <= i64::MAX as u64);
     bytes.ok_or_else(|| format!("shape {:?}: more bytes than a file can have", header.shape))?;

@@ -3,8 +3,8 @@
 //! Plain files are walked from header to header when they are opened, so that damage is found, and the number of rows known, before
 //! anything is read or written; pipes and compressed files are checked as they come.
 
-use super::{Dtype, widen_f16};
-use crate::array::{COLUMNS_MAX, RowReader};
+use super::{Dtype, Raw, widen_f16};
+use crate::array::RowReader;
 use crate::failure::{Failure, reading_reason};
 use crate::input::Opening;
 use crate::npy::MAGIC;
@@ -12,33 +12,6 @@ use crate::settings::Shard;
 use crate::stream::EMPTY;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// Records without any header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Raw {
-    /// Values of a vector.
-    pub dim: usize,
-    /// How a value is stored.
-    pub dtype: Dtype,
-}
-
-impl Raw {
-    /// Reads `DIM:DTYPE`.
-    pub fn parse(text: &str) -> Option<Raw> {
-        let (dim, dtype) = text.split_once(':')?;
-        let dtype = match dtype {
-            "f32" => Dtype::F32,
-            "f16" => Dtype::F16,
-            _ => return None,
-        };
-        let dim = dim.parse().ok().filter(|dim| (1..=COLUMNS_MAX).contains(dim))?;
-        Some(Raw { dim: dim as usize, dtype })
-    }
-
-    fn row_bytes(self) -> usize {
-        self.dim * self.dtype.size()
-    }
-}
 
 /// Where rows stand, for messages and for columns beside them.
 #[derive(Debug, Clone)]
