@@ -53,7 +53,8 @@ fn memory_does_not_grow_with_the_input() {
     vectors.write("centroids.npy", vectors::array(&vectors::rows(100)));
     let arrays = vec!["vectors.npy"; 20];
     let assign = Run::new(program("kmeans-assign"), &vectors).args(["--centroids", "centroids.npy", "--threads", "2"]);
-    within(&assign.args(arrays).outcome(), KIB_MAX);
+    within(&assign.args(&arrays).outcome(), KIB_MAX);
+    within(&Run::new(program("npy-cat"), &vectors).args(&arrays).outcome(), KIB_MAX);
     // Of two files, the program is done before anybody can look.
     within(&Run::new(program("ngram-kl"), &folder).args(["counts"; 60]).outcome(), KIB_MAX);
     let cluster = |row: u64| format!("{}\n", row * row % 1000);
@@ -65,6 +66,18 @@ fn memory_does_not_grow_with_the_input() {
     within(&run("jsonl-key", &input).outcome(), KIB_MAX);
     // A part of the documents at a time.
     within(&run("jsonl-shuffle", &input).outcome(), KIB_MAX + (100 << 10));
+}
+
+/// 18 million documents, whose lengths stand in front of one array.
+#[test]
+fn memory_does_not_grow_with_the_documents_of_an_array() {
+    let folder = Folder::new();
+    folder.write("tokens.npy", corpus::tokens(&[0; 60_000]));
+    folder.write("all.npy", "");
+    let path = folder.path().join("all.npy");
+    let cat = Run::new(program("npy-cat"), &folder).args(["tokens.npy"; 300]);
+    within(&cat.into_file(path.to_str().expect("it is UTF-8")).outcome(), KIB_MAX);
+    within(&Run::new(program("npy-cat"), &folder).args(["all.npy"]).outcome(), KIB_MAX);
 }
 
 /// 100 MB of tokens, too; a dataset is made in shards, of which each thread may hold one and two more wait.

@@ -145,7 +145,7 @@ pub fn shards_of_a_stream_are_those_of_its_rows(tool: &Tool) {
         let expected = shard(INPUT);
         assert!(shard("stream") == expected && shard("streams") == expected, "{index}/{count}");
     }
-    folder.write("cut", &parts(&arrays)[..1].concat());
+    folder.write("cut", parts(&arrays)[..1].concat());
     let outcome = tool.run(&folder).args(["cut", "--shard", "0/2"]).outcome();
     outcome.expect_refusal(1, &["cut: ", "without its end"]);
 }

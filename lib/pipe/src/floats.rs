@@ -17,7 +17,7 @@ pub enum Dtype {
 
 impl Dtype {
     /// The type of this name.
-    pub(crate) fn of_descr(descr: &str) -> Option<Dtype> {
+    pub fn of_descr(descr: &str) -> Option<Dtype> {
         [Dtype::F32, Dtype::F16, Dtype::F64].into_iter().find(|dtype| dtype.descr() == descr)
     }
 
@@ -62,7 +62,8 @@ impl Raw {
         Some(Raw { dim: dim as usize, dtype })
     }
 
-    pub(crate) fn row_bytes(self) -> usize {
+    /// Bytes of a record.
+    pub fn row_bytes(self) -> usize {
         self.dim * self.dtype.size()
     }
 }

@@ -402,13 +402,13 @@ impl Bytes {
         }
     }
 
-    /// What the first header says; it is read again afterwards. `None` where there is nothing at all.
+    /// What the first header says; it is read again afterwards. `None` where there is none, or a damaged one.
     ///
     /// # Errors
-    /// Those of [`Header::read`], named.
+    /// Those of reading.
     pub fn header(&mut self) -> Result<Option<Header>, Failure> {
-        let mut copied = Copied { bytes: self, copy: Vec::new() };
-        let (header, first) = (Header::read(&mut copied), copied.copy);
+        let mut copied = Copied { bytes: self, copy: Vec::new(), failed: false };
+        let (header, first, failed) = (Header::read(&mut copied), copied.copy, copied.failed);
         let again = match &mut self.reader {
             Unpacked::File(file) => file.seek_relative(-(first.len() as i64)),
             Unpacked::Stream(stream) => {
@@ -417,8 +417,8 @@ impl Bytes {
                 Ok(())
             }
         };
-        let header = again.and(header);
-        header.map_err(|why| Failure::work(format!("{}: {}", self.name, reading_reason(why))))
+        let header = if failed { header } else { Ok(header.unwrap_or(None)) };
+        again.and(header).map_err(|why| Failure::work(format!("{}: {}", self.name, reading_reason(why))))
     }
 
     /// Leaves out this many bytes of a plain file.
@@ -432,11 +432,13 @@ impl Bytes {
 struct Copied<'a> {
     bytes: &'a mut Bytes,
     copy: Vec<u8>,
+    /// Whether reading did not work.
+    failed: bool,
 }
 
 impl Read for Copied<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.bytes.read(buffer)?;
+        let read = self.bytes.read(buffer).inspect_err(|_| self.failed = true)?;
         self.copy.extend_from_slice(&buffer[..read]);
         Ok(read)
     }

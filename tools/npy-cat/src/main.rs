@@ -15,8 +15,10 @@ use pipe::progress::Meter;
 use pipe::settings::Common;
 use pipe::shared;
 use pipe::stats::Stats;
+use rows::Rows;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tokens::Documents;
 
 #[derive(Default)]
 struct Args {
@@ -87,29 +89,46 @@ fn run(args: Args) -> Result<(), Failure> {
     let files = if common.operands.is_empty() { &standard[..] } else { &common.operands };
     let sizes = files.iter().map(|file| Bytes::check(file)).collect::<Result<Vec<_>, _>>()?;
     let mut meter = Meter::new(common, sizes.iter().copied().sum());
-    let (mut rows, mut tokens) = (rows::Rows::default(), tokens::Documents::default());
-    for (file, size) in files.iter().zip(&sizes).filter(|(file, _)| *file != Path::new("-")) {
-        let Some(size) = size else { continue };
-        let mut bytes = Bytes::open(file)?;
-        match bytes.is_plain_file() {
-            true if one_dimension(&mut bytes) => tokens.survey(bytes)?,
-            true => rows.survey(bytes, *size)?,
-            false => {}
-        }
-    }
+    let seen = Seen::of(files, &sizes)?;
     let mut first = Bytes::open(&files[0])?;
-    let of_tokens = one_dimension(&mut first);
+    let of_tokens = seen.of_tokens.map_or_else(|| one_dimension(&mut first), Ok)?;
     let inputs = std::iter::once(Ok(first)).chain(files[1..].iter().map(|file| Bytes::open(file)));
     let joined = match of_tokens {
-        true => tokens.join(inputs, Output::stdout(), &mut meter)?,
-        false => rows.join(inputs, Output::stdout(), &mut meter)?,
+        true => seen.tokens.join(inputs, Output::stdout(), &mut meter)?,
+        false => seen.rows.join(inputs, Output::stdout(), &mut meter)?,
     };
     meter.end();
     let stats = Stats::new(common, &joined.tally).with("dtype", joined.dtype);
     stats.with("dim", joined.dim).with("tokens", joined.tokens).write(common)
 }
 
+/// What is known beforehand.
+#[derive(Default)]
+struct Seen {
+    rows: Rows,
+    tokens: Documents,
+    /// Whether there are tokens, not rows.
+    of_tokens: Option<bool>,
+}
+
+impl Seen {
+    /// Goes through all plain files, from header to header; standard input has its turn later.
+    fn of(files: &[PathBuf], sizes: &[Option<u64>]) -> Result<Seen, Failure> {
+        let mut seen = Seen::default();
+        for (file, size) in files.iter().zip(sizes).filter(|(file, _)| *file != Path::new("-")) {
+            let Some(size) = size else { continue };
+            let mut bytes = Bytes::open(file)?;
+            if bytes.is_plain_file() {
+                let of_tokens = seen.of_tokens.map_or_else(|| one_dimension(&mut bytes), Ok)?;
+                seen.of_tokens = Some(of_tokens);
+                if of_tokens { seen.tokens.survey(bytes)? } else { seen.rows.survey(bytes, *size)? }
+            }
+        }
+        Ok(seen)
+    }
+}
+
 /// Whether an input begins with an array or a stream of tokens: of one dimension. What is no array is said when it is read.
-fn one_dimension(bytes: &mut Bytes) -> bool {
-    bytes.header().is_ok_and(|header| header.is_some_and(|header| header.shape.len() == 1))
+fn one_dimension(bytes: &mut Bytes) -> Result<bool, Failure> {
+    Ok(bytes.header()?.is_some_and(|header| header.shape.len() == 1))
 }

@@ -334,10 +334,10 @@ pub const TOOL: Tool<Args> = Tool {
     ],
     see_also: &[
         "jsonl-tokenize(1)",
+        "npy-cat(1)",
         "tokens-passages(1)",
         "mds-verify(1)",
         "mds-merge(1)",
-        "npy-cat(1)",
         "corpus-utils(7)",
     ],
 };

@@ -1,4 +1,4 @@
-//! Rows of tokens as `.npy` arrays: one in a regular file, blocks in a pipe ([`pipe::array`]).
+//! Rows of tokens as `.npy` arrays: one in a regular file, a stream in a pipe ([`pipe::array`]).
 //!
 //! A row has the context in front of the sequence.
 
