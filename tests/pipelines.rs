@@ -78,11 +78,11 @@ fn shards_choose_what_one_run_chooses() {
             ("--top -n 37", "weights.tsv", one),
             ("--bottom -n 37", "weights.tsv", one),
             ("--fraction 0.25 --seed 5", "weights.tsv", one),
-            ("--tokens-max 1234", "weights.tsv", one),
+            ("--budget 1234", "weights.tsv", one),
             ("--temperature 2.5 --seed 9 -n 50", "weights.tsv", one),
             ("--min-length 12 -n 50", "weights.tsv", one),
             ("--proportions 1,2 -n 60", "two.tsv", two),
-            ("--proportions 1,0.5 --tokens-max 900 --top", "two.tsv", two),
+            ("--proportions 1,0.5 --budget 900 --top", "two.tsv", two),
             ("--group kinds --per-group-fraction 0.3", "weights.tsv", one),
             ("--group kinds --per-group-fraction 0.1 --bottom --min-length 9", "weights.tsv", one),
             ("--group kinds --per-group-fraction 0.2 --proportions 3,1", "two.tsv", two),
@@ -137,13 +137,9 @@ fn shuffled_documents_are_chosen_as_a_set() {
     let (one, other) = (weighed(&documents), weighed(&shuffled.concat()));
     assert!(one.read("weights.tsv") != other.read("weights.tsv"));
     // The table of the first twenty differs, so that of the target is the only one.
-    for choice in [
-        "-n 50",
-        "--fraction 0.1 --seed 3",
-        "--tokens-max 500",
-        "--top -n 50",
-        "--group kinds --per-group-fraction 0.2",
-    ] {
+    for choice in
+        ["-n 50", "--fraction 0.1 --seed 3", "--budget 500", "--top -n 50", "--group kinds --per-group-fraction 0.2"]
+    {
         let run = |folder: &Folder| sh(folder, &format!("topk-resample {choice} --weights weights.tsv docs.jsonl"));
         let (one, other) = (run(&one), run(&other));
         assert!(one != other && sorted(&one) == sorted(&other), "{choice}");
@@ -216,7 +212,7 @@ fn a_budget_of_tokens_takes_the_longest_run_that_fits() {
     let length = |row: &str| row.split('\t').nth(1).and_then(|length| length.parse().ok()).expect("a length");
     let (documents, weights) = (folder.text("docs.jsonl"), folder.text("weights.tsv"));
     let lengths: HashMap<&str, u64> = documents.lines().zip(weights.lines().map(length)).collect();
-    let ranked = sh(&folder, "topk-resample --print-key --weights weights.tsv docs.jsonl | sort -k1,1gr | cut -f 2-");
+    let ranked = sh(&folder, "topk-resample --print-score --weights weights.tsv docs.jsonl | sort -k1,1gr | cut -f 2-");
     assert_eq!(ranked.lines().count(), ROWS);
     for budget in [0, 1, 17, 100, 999, 5000] {
         let mut left: u64 = budget;
@@ -229,7 +225,7 @@ fn a_budget_of_tokens_takes_the_longest_run_that_fits() {
         };
         let mut expected: Vec<_> = ranked.lines().take_while(fits).collect();
         expected.sort_unstable();
-        let chosen = sh(&folder, &format!("topk-resample --tokens-max {budget} --weights weights.tsv docs.jsonl"));
+        let chosen = sh(&folder, &format!("topk-resample --budget {budget} --weights weights.tsv docs.jsonl"));
         assert!(sorted(&chosen) == expected, "{budget} words");
     }
 }
@@ -238,7 +234,7 @@ fn a_budget_of_tokens_takes_the_longest_run_that_fits() {
 fn sort_chooses_what_the_tool_chooses() {
     let folder = weighed(&corpus::documents(ROWS));
     for flags in ["", "--seed 4", "--top", "--bottom", "--temperature 0.5", "--min-length 15"] {
-        let keyed = format!("topk-resample --print-key {flags} --weights weights.tsv docs.jsonl");
+        let keyed = format!("topk-resample --print-score {flags} --weights weights.tsv docs.jsonl");
         let by_sort = sh(&folder, &format!("{keyed} | sort -k1,1gr | sed -n 1,40p | cut -f 2-"));
         let by_tool = sh(&folder, &format!("topk-resample -n 40 {flags} --weights weights.tsv docs.jsonl"));
         assert!(sorted(&by_sort) == sorted(&by_tool), "{flags}");
@@ -256,7 +252,7 @@ fn keys_of_the_documents_choose_what_keys_of_the_column_choose() {
         &folder,
         "cut -f 1,2 weights.tsv > keyless.tsv; dsir-weight --id-field id --raw raw.counts --target target.counts docs.jsonl > ids.tsv",
     );
-    for choice in ["-n 40", "--top -n 40", "--tokens-max 300 --seed 2", "--group kinds --per-group-fraction 0.1"] {
+    for choice in ["-n 40", "--top -n 40", "--budget 300 --seed 2", "--group kinds --per-group-fraction 0.1"] {
         let run = |more: &str| sh(&folder, &format!("topk-resample {choice} {more} docs.jsonl"));
         assert!(run("--weights weights.tsv") == run("--keys documents --weights keyless.tsv"), "{choice}");
         let of_ids = run("--weights ids.tsv");
@@ -271,9 +267,9 @@ fn keys_of_the_documents_choose_what_keys_of_the_column_choose() {
     sh(&folder, "paste ids.tsv weights.tsv > wide.tsv");
     let wide = sh(
         &folder,
-        "topk-resample --weight-field 4 --length-field 5 --key-field 3 --tokens-max 900 --weights wide.tsv docs.jsonl",
+        "topk-resample --weight-field 4 --length-field 5 --key-field 3 --budget 900 --weights wide.tsv docs.jsonl",
     );
-    assert_eq!(wide, sh(&folder, "topk-resample --tokens-max 900 --weights ids.tsv docs.jsonl"));
+    assert_eq!(wide, sh(&folder, "topk-resample --budget 900 --weights ids.tsv docs.jsonl"));
 }
 
 #[test]
@@ -283,7 +279,7 @@ fn proportions_serve_targets_in_order_and_choose_nothing_twice() {
     let first = sh(&folder, "topk-resample --top -n 20 --length-field 3 --key-field 4 --weights two.tsv docs.jsonl");
     let second = sh(
         &folder,
-        "topk-resample --top --weight-field 2 --length-field 3 --key-field 4 -n 60 --print-key --weights two.tsv docs.jsonl | sort -k1,1gr | cut -f 2-",
+        "topk-resample --top --weight-field 2 --length-field 3 --key-field 4 -n 60 --print-score --weights two.tsv docs.jsonl | sort -k1,1gr | cut -f 2-",
     );
     let first: Vec<_> = first.lines().collect();
     let second = second.lines().filter(|line| !first.contains(line)).take(40);
@@ -464,4 +460,27 @@ fn k_means_in_parts_is_k_means() {
             assert!(folder.read("model.safetensors") == whole.stdout, "{iters} iterations, {parts}");
         }
     }
+}
+
+/// Shares of a table, drawn by one run, and by shards with keys of their own; then shuffled, whatever the order was.
+#[test]
+fn a_plan_is_drawn_in_one_run_and_in_shards_and_shuffled() {
+    let folder = Folder::new();
+    folder.write("docs.jsonl", corpus::documents(ROWS));
+    folder.write("kinds", corpus::kinds(&corpus::documents(ROWS)));
+    sh(&folder, "tr abc 012 < kinds | awk '{ print $1 \"\\t0.\" NR % 7 }' > clusters.tsv");
+    sh(&folder, "cluster-stats clusters.tsv | cluster-share --measure density -n 200 > plan.tsv");
+    let drawn = sh(&folder, "clip-sample --plan plan.tsv --clusters clusters.tsv docs.jsonl | tee drawn.jsonl");
+    assert_eq!(drawn.lines().count(), 200);
+    sh(&folder, "split -n l/3 -d docs.jsonl d.");
+    let shards = "start=1; for i in 0 1 2; do
+        rows=$(wc -l < d.0$i)
+        tail -n +$start clusters.tsv | head -n $rows > c.$i; start=$((start + rows))
+        jsonl-key d.0$i | paste c.$i - > k.$i
+    done
+    cat k.0 k.1 k.2 | clip-sample --plan plan.tsv --clusters - --key-field 3 --write-cut cut
+    for i in 0 1 2; do clip-sample --cut cut --clusters c.$i d.0$i; done";
+    assert!(sh(&folder, shards) == drawn);
+    let shuffled = sh(&folder, "jsonl-shuffle --seed 3 drawn.jsonl");
+    assert!(shuffled != drawn && sh(&folder, "sort drawn.jsonl | jsonl-shuffle --seed 3") == shuffled);
 }

@@ -1,4 +1,4 @@
-"""Compares clip-sample --plan with what MiniCorpus' distill scripts compute. See scripts/agree-clip."""
+"""Compares cluster-share with what MiniCorpus' distill scripts compute. See scripts/agree-clip."""
 
 import csv
 import os
@@ -57,11 +57,11 @@ def wanted(clusters, by, count, weights):
 
 
 def planned(clusters, by, count, weights, *more):
-    """What clip-sample plans for each cluster."""
+    """What cluster-share plans for each cluster."""
     names = ("--size-weight", "--density-weight", "--diversity-weight")
     flags = [text for name, weight in zip(names, weights or ()) if weight is not None for text in (name, str(weight))]
-    command = [os.path.join(os.environ["BIN"], "clip-sample"), "--plan", "--by", by, "-n", str(count), *flags, *more]
-    command += ["--table", clusters.table, "--exclude", clusters.exclude]
+    command = [os.path.join(os.environ["BIN"], "cluster-share"), "--measure", by, "-n", str(count), *flags, *more]
+    command += ["--exclude", clusters.exclude, clusters.table]
     text = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
     rows = [line.split("\t") for line in text.splitlines()[1:]]
     return {int(row[0]): int(row[3]) for row in rows}

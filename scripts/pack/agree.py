@@ -11,13 +11,17 @@ from pathlib import Path
 import numpy as np
 import rules
 
-PROGRAM = os.path.join(os.environ["BIN"], "pack-tokens")
 FAILED = []
 
 
 def pack(*arguments, **options):
     """Runs pack-tokens; gives its output."""
-    words = [PROGRAM, *map(str, arguments)]
+    return run("pack-tokens", *arguments, **options)
+
+
+def run(program, *arguments, **options):
+    """Runs one of our programs; gives its output."""
+    words = [os.path.join(os.environ["BIN"], program), *map(str, arguments)]
     done = subprocess.run(words, capture_output=True, **options)
     if done.returncode:
         sys.exit(f"agree-pack: {' '.join(words)}: exit {done.returncode}: {done.stderr.decode()}")
@@ -113,7 +117,7 @@ def run(root):
 
 
 def mds(root, mode, flags, tokens, expected):
-    small = ["--format", "mds", "--size-limit", "256kb", "--domain", "book"]
+    small = ["--format", "mds", "--size-limit", "256K", "--domain", "book"]
     for encoding in ["ndarray", "pkl"]:
         for packed in [[], ["--compression", "zstd"], ["--compression", "zstd:7"]]:
             folder = root / f"{mode}-{encoding}-{'-'.join(packed)}"
@@ -124,13 +128,13 @@ def mds(root, mode, flags, tokens, expected):
             compare(name, found, expected)
             if first and (first["domain"] != "book" or first["token_ids"].dtype not in (np.uint16, np.int32)):
                 FAILED.append(f"{name}: domain or type")
-            json.loads(pack("--verify", folder, "--vocab-size", 65536 if first and first["token_ids"].dtype == np.uint16 else 2**31))
+            json.loads(run("mds-verify", folder, "--vocab-size", 65536 if first and first["token_ids"].dtype == np.uint16 else 2**31))
             if not packed and mode == "within" and encoding == "ndarray":
                 same_bytes(root, folder, found, flags)
     if mode == "within":
         for part in range(3):
             pack(*flags, *small, "--shard", f"{part}/3", "--out", root / "merged" / str(part), tokens)
-        pack("--merge-index", "--out", root / "merged", *(root / "merged" / str(part) for part in range(3)))
+        run("mds-merge", "--out", root / "merged", *(root / "merged" / str(part) for part in range(3)))
         compare(f"{mode}, StreamingDataset, merged from 3 shards", streaming(root / "merged")[0], expected)
 
 
@@ -217,8 +221,8 @@ def passages(root, generator):
         text = lambda ids: tokenizer.decode(list(ids), skip_special_tokens=True)
         documents = [generator.integers(0, tokenizer.get_vocab_size(), length) for length in generator.integers(0, 300, 200)]
         rules.write(root / "passages.npy", documents)
-        flags = ["--retrieval", 32, "--tokenizer", path, "--domain", "cc", "--ids"]
-        found = [json.loads(line) for line in pack(*flags, root / "passages.npy").splitlines()]
+        flags = ["--length", 32, "--tokenizer", path, "--domain", "cc", "--ids"]
+        found = [json.loads(line) for line in run("tokens-passages", *flags, root / "passages.npy").splitlines()]
         expected = []
         for number, document in enumerate(documents):
             for place in range(len(document) // 32):

@@ -50,7 +50,7 @@ pub fn unequal(documents: u64, column: &str, rows: u64) -> Failure {
 }
 
 /// The fields of a row.
-pub fn fields(row: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub fn fields(row: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     row.strip_suffix(b"\r").unwrap_or(row).split(|&byte| byte == b'\t')
 }
 

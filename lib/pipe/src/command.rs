@@ -4,7 +4,7 @@ use crate::completion;
 use crate::entries::PRINTING;
 use crate::failure::Failure;
 use crate::flags::{Flag, Options, Tool, Value};
-use crate::rules::{self, OPERANDS, Rule, Said, Term};
+use crate::rules::{self, OPERANDS, Rule, Said, Term, both};
 use crate::{help, manual};
 use lexopt::Arg;
 use std::ffi::OsString;
@@ -135,7 +135,7 @@ impl<A> Given<'_, A> {
         let reads = |name: &str| self.tool.flags.iter().any(|flag| flag.long == name && flag.reads);
         let sides = self.values.iter().filter(|(name, value)| reads(name) && is_stdin(Path::new(value)));
         let mut readers: Vec<_> = sides.map(|(name, _)| format!("--{name}")).collect();
-        let unread = self.tool.rules.iter().any(|rule| matches!(rule, Rule::NoOperands(term, _) if self.holds(term)));
+        let unread = self.tool.rules.iter().any(|rule| matches!(rule, Rule::NoOperands(term, _) if both(term, self)));
         let asked = self.operands.iter().filter(|operand| is_stdin(operand)).count();
         let implied = usize::from(self.operands.is_empty() && !unread && !self.tool.operands.is_empty());
         readers.extend((0..asked + implied).map(|_| "the operands".to_string()));

@@ -4,7 +4,9 @@
 //! A tool is a table of [`flags::Flag`]s, a run function, and a [`lines::Worker`] that turns lines into output:
 //! [`start`] does the rest.
 
+pub mod apportion;
 pub mod array;
+pub mod clusters;
 pub mod column;
 pub mod command;
 mod completion;
@@ -17,6 +19,7 @@ pub mod folder;
 mod help;
 pub mod input;
 pub mod key;
+pub mod keys;
 pub mod lines;
 mod manual;
 pub mod npy;
@@ -26,6 +29,7 @@ pub mod record;
 pub mod rows;
 pub mod rules;
 pub mod safetensors;
+pub mod scratch;
 pub mod settings;
 pub mod shared;
 pub mod stats;

@@ -5,8 +5,8 @@ use crate::failure::Failure;
 /// The name that stands for the operands in a [`Term`].
 pub const OPERANDS: &str = "FILE";
 
-/// Something a command line may say: `name` (the flag is given), `name=value` (it has that value, given or by default), `name>N` (it
-/// has a value above N), or [`OPERANDS`] (there are operands).
+/// Something a command line may say: `name` (the flag is given), `name=value` (it has that value, given or by default),
+/// `name>N` (it has a value above N), or [`OPERANDS`] (there are operands).
 pub type Term = &'static str;
 
 /// What goes with what. The last field of each says why, and what to do instead; it completes a sentence after a colon.
@@ -26,7 +26,7 @@ pub enum Rule {
     Needs(Term, &'static [Term], &'static str),
     /// These have a meaning only where one of the second holds.
     OnlyWith(&'static [Term], &'static [Term], &'static str),
-    /// Where it holds, no operands are read, nor standard input in their place.
+    /// Where it holds, no operands are read, nor standard input in their place. `a&b`: where both hold.
     NoOperands(Term, &'static str),
 }
 
@@ -75,10 +75,15 @@ fn refusal(rule: &Rule, said: &impl Said) -> Option<String> {
             Some(format!("{} goes only with {}", shown(term), list(others, "or")))
         }
         Rule::NoOperands(term, _) => {
-            let wrong = said.holds(term) && said.holds(OPERANDS);
+            let wrong = both(term, said) && said.holds(OPERANDS);
             wrong.then(|| format!("{} reads no operands, but there are some", shown(term)))
         }
     }
+}
+
+/// Whether a term of [`Rule::NoOperands`] holds.
+pub fn both(term: Term, said: &impl Said) -> bool {
+    term.split('&').all(|term| said.holds(term))
 }
 
 /// The rule as the manual says it: one sentence.
@@ -106,7 +111,7 @@ pub fn terms(rule: &Rule) -> Vec<Term> {
         Rule::AnyOf(terms, _) | Rule::OneOf(terms, _) | Rule::AtMostOne(terms, _) => terms.to_vec(),
         Rule::Excludes(term, others, _) | Rule::Needs(term, others, _) => [&[term], others].concat(),
         Rule::OnlyWith(terms, others, _) => [terms, others].concat(),
-        Rule::NoOperands(term, _) => vec![term],
+        Rule::NoOperands(term, _) => term.split('&').collect(),
     }
 }
 
@@ -127,7 +132,7 @@ fn why(rule: &Rule) -> &'static str {
 fn shown(term: Term) -> String {
     match term {
         OPERANDS => OPERANDS.to_string(),
-        _ => format!("--{}", term.replace('=', " ").replace('>', " above ")),
+        _ => format!("--{}", term.replace('=', " ").replace('>', " above ").replace('&', " with --")),
     }
 }
 
@@ -173,7 +178,7 @@ mod tests {
 
     #[test]
     fn each_rule_refuses_what_it_says_and_no_more() {
-        let refusals: [(Rule, &[Term], &[Term], &str); 8] = [
+        let refusals: [(Rule, &[Term], &[Term], &str); 9] = [
             (Rule::Needed("a", "w"), &[], &["a"], "--a is needed: w"),
             (Rule::AnyOf(&["a", "b"], "w"), &["c"], &["a", "b"], "--a or --b is needed: w"),
             (Rule::OneOf(&["a", "b", "c"], "w"), &["c", "a"], &["b"], "--a does not go with --c: w"),
@@ -181,6 +186,12 @@ mod tests {
             (Rule::Excludes("a", &["b", "c=x"], "w"), &["a", "c=x"], &["b", "c=x"], "--a does not go with --c x: w"),
             (Rule::Needs("a", &["b", "c"], "w"), &["a"], &["a", "c"], "--a needs --b or --c: w"),
             (Rule::OnlyWith(&["a", "b"], &["c>1"], "w"), &["b"], &["b", "c>1"], "--b goes only with --c above 1: w"),
+            (
+                Rule::NoOperands("a&b=x", "w"),
+                &["a", "b=x", "FILE"],
+                &["a", "FILE"],
+                "--a with --b x reads no operands, but there are some: w",
+            ),
             (Rule::NoOperands("a", "w"), &["a", "FILE"], &["a"], "--a reads no operands, but there are some: w"),
         ];
         for (rule, wrong, right, message) in refusals {

@@ -270,6 +270,23 @@ pub const fn fraction<A>(set: Set<A>) -> Flag<A> {
     Flag::value("fraction", "F", "How many to take, as a share of those that qualify", "", set).count()
 }
 
+/// `--exclude FILE`.
+pub const fn exclude<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("exclude", "FILE", "Clusters to leave out, one a line", "", set).reads()
+}
+
+/// `--clip C`.
+pub const fn clip<A>(set: Set<A>) -> Flag<A> {
+    let help = "From 1 to 65535. 1, the default, is sampling without replacement.";
+    Flag::value("clip", "C", "Draw a document C times at the most", help, set)
+}
+
+/// `--shares exact|drawn`.
+pub const fn shares<A>(set: Set<A>) -> Flag<A> {
+    let help = "`exact` gives each cluster its share to the document. `drawn` draws one cluster after another in proportion to the shares, so that numbers vary with the seed as they do in ClusterClip. Without it, exact where --clip is 1, otherwise drawn.";
+    Flag::value("shares", "exact|drawn", "How shares become numbers", help, set)
+}
+
 /// `--budget N`.
 pub const fn budget<A>(set: Set<A>) -> Flag<A> {
     Flag::value("budget", "N", "As many as have N words or tokens together at the most", "", set).count()

@@ -2,15 +2,18 @@
 //!
 //! # Stability
 //!
-//! A cut file is text: a header line with the seed, the clip and the parts, then a line for each part (counted from 1) and cluster
-//! from which anything is taken: `part<TAB>cluster<TAB>score<TAB>key<TAB>row`, where the last three are a [`Bound`] and the
-//! score is the negative time of a ring, so that the earliest is the best.
+//! A cut file is text: a header line with the seed, the clip and the parts (and the ends of their shares of the keys,
+//! where these were moved), then a line for each part (counted from 1) and cluster from which anything is taken:
+//! `part<TAB>cluster<TAB>score<TAB>key<TAB>row`, where the last three are a [`Bound`] and the score is the negative
+//! time of a ring, so that the earliest is the best.
 
-use crate::census::read_cluster;
+use crate::CLIP_MAX;
 use crate::draws::Parts;
+use crate::split;
+use pipe::clusters::read_cluster;
 use pipe::cut::{self, Bound};
 use pipe::failure::Failure;
-use pipe::lines::split;
+use pipe::lines;
 use std::path::Path;
 
 /// What decides how often a document is taken.
@@ -48,8 +51,12 @@ impl Cut {
     /// The cut file.
     pub fn text(&self) -> Vec<u8> {
         let parts: Vec<_> = self.parts.list.iter().map(|(name, count)| format!("{name}={count}")).collect();
-        let header = format!("# clip-sample-cut 1 seed={} clip={} split={}\n", self.seed, self.clip, parts.join(","));
-        let mut text = header.into_bytes();
+        let mut header = format!("# clip-sample-cut 1 seed={} clip={} split={}", self.seed, self.clip, parts.join(","));
+        if self.parts.moved {
+            let ends: Vec<_> = self.parts.ends.iter().map(u64::to_string).collect();
+            header += &format!(" ends={}", ends.join(","));
+        }
+        let mut text = (header + "\n").into_bytes();
         for (part, bounds) in self.bounds.iter().enumerate() {
             for (cluster, bound) in bounds.iter().enumerate() {
                 if let Some(bound) = bound {
@@ -68,7 +75,7 @@ impl Cut {
     }
 
     fn read(text: &[u8]) -> Result<Cut, (usize, String)> {
-        let mut lines = split(text);
+        let mut lines = lines::split(text);
         let header = lines.next().and_then(header);
         let mut cut = header.ok_or((1, "expected the header of a cut file of clip-sample".to_string()))?;
         for (number, line) in lines.enumerate() {
@@ -87,13 +94,21 @@ impl Cut {
 fn header(header: &[u8]) -> Option<Cut> {
     let values = cut::header(header, "# clip-sample-cut 1 ")?;
     let seed = values.get("seed")?.parse().ok()?;
-    let clip = values.get("clip")?.parse().ok().filter(|&clip| clip > 0)?;
+    let clip = values.get("clip")?.parse().ok().filter(|clip| (1..=CLIP_MAX).contains(clip))?;
     let part = |part: &str| {
         let (name, count) = part.split_once('=')?;
         Some((name.to_string(), count.parse().ok()?))
     };
-    let parts: Option<Vec<_>> = values.get("split")?.split(',').map(part).collect();
-    Some(Cut::new(seed, clip, Parts::new(parts?, seed), &[]))
+    let parts: Vec<_> = values.get("split")?.split(',').map(part).collect::<Option<_>>()?;
+    // A cut may come from anywhere; its names become names of files.
+    let nameless = parts.len() == 1 && parts[0].0.is_empty();
+    let sound = nameless || parts.iter().all(|(name, _)| split::is_name(name));
+    let parts = Some(Parts::new(parts, seed)).filter(|_| sound)?;
+    let parts = match values.get("ends") {
+        None => parts,
+        Some(ends) => parts.with_ends(ends.split(',').map(|end| end.parse().ok()).collect::<Option<_>>()?)?,
+    };
+    Some(Cut::new(seed, clip, parts, &[]))
 }
 
 fn bound(line: &[u8]) -> Option<(usize, usize, Bound)> {
@@ -123,11 +138,22 @@ mod tests {
     }
 
     #[test]
+    fn moved_ends_read_back() {
+        let mut cut = sample();
+        cut.parts = cut.parts.with_ends(vec![7]).unwrap();
+        let read = Cut::read(&cut.text()).unwrap();
+        assert!(read.text() == cut.text() && read.parts == cut.parts);
+    }
+
+    #[test]
     fn damage_is_named() {
         let text = String::from_utf8(sample().text()).unwrap();
         let line = |text: &str| Cut::read(text.as_bytes()).unwrap_err().0;
         assert_eq!(line(""), 1);
         assert_eq!(line(&text.replace("clip=2", "clip=0")), 1);
+        assert_eq!(line(&text.replace("clip=2", "clip=65536")), 1);
+        assert_eq!(line(&text.replace("train=", "../train=")), 1);
+        assert_eq!(line(&text.replace("test=10", "test=10 ends=5,6")), 1);
         assert_eq!(line(&text.replace("-1.25", "x")), 2);
         assert_eq!(line(&text.replace("\n2\t", "\n3\t")), 3);
     }

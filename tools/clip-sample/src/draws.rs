@@ -3,27 +3,41 @@
 //! # The order of draws
 //!
 //! Each document has a clock that rings C times, C being the clip: the waits are C independent standard exponential
-//! numbers, made from the seed, the document's key and the purposes `clip-1` to `clip-C`. The draws of a cluster are the rings of
-//! its documents in order of time. Waits have no memory, so whenever a bell rings, each document that has not rung C times is
-//! equally likely to be the one: this is drawing a document evenly from the pool, again and again, where a document that
-//! was drawn C times leaves it. So m draws are the first m rings, whatever m is: more draws contain fewer, nothing depends on the
-//! order of the documents, and a time for each cluster says how often any of its documents is taken.
-//! (For C = 1 it is sampling without replacement by exponential keys.)
+//! numbers, made from the seed, the document's key and the purposes `clip-1` to `clip-C`. The draws of a cluster are
+//! the rings of its documents in order of time. Waits have no memory, so whenever a bell rings, each document that has
+//! not rung C times is equally likely to be the one: this is drawing a document evenly from the pool, again and again,
+//! where a document that was drawn C times leaves it. So m draws are the first m rings, whatever m is: more draws
+//! contain fewer, nothing depends on the order of the documents, and a time for each cluster says how often any of its
+//! documents is taken. (For C = 1 it is sampling without replacement by exponential keys.)
+//!
+//! # Source, and what is guaranteed
+//!
+//! The scheme is ClusterClip's (Shao et al., 2024, arXiv:2402.14526, algorithm 1): draw a cluster, draw a document of
+//! it, drop the document after C draws. Its repository has no sampler; what it says is done here by exponential clocks,
+//! the classical embedding of draws from an urn in independent Poisson processes (each clock stops after C rings), and
+//! for C = 1 by the exponential keys of Efraimidis and Spirakis (2006) with equal weights. Guaranteed: exactly as many
+//! draws as each cluster's number says, each document at most C times; the distribution of the literal scheme (tested
+//! against it); samples nest; shards apply one time a cluster. Output is in input order.
+//!
+//! Tried and dropped: one generator a cluster (the sample depends on the order of documents and does not nest); giving
+//! out numbers by largest remainders (they do not nest); a heap of the best m rings a cluster (memory grows with the
+//! sample, and shards cannot apply a heap); one Gumbel key a document with whole copies of it (for C above 1 repeats
+//! come in another distribution).
 //!
 //! # How the times are found
 //!
-//! Rings are not stored. For each cluster the time is bracketed by counting rings below a guess; the guess is good, since the
-//! number of rings follows from the Poisson distribution, and its error from the square root. When few rings are left within
-//! all brackets, these are sorted. Counts are whole numbers, so threads change nothing. Where a budget of tokens is to be met,
-//! lengths are counted in place of rings.
+//! Rings are not stored. For each cluster the time is bracketed by counting rings below a guess; the guess is good,
+//! since the number of rings follows from the Poisson distribution, and its error from the square root. When few rings
+//! are left within all brackets, these are sorted. Counts are whole numbers, so threads change nothing. Where a budget
+//! of tokens is to be met, lengths are counted in place of rings.
 
 use crate::rows::{NONE, Rows};
 use pipe::cut::{Bound, Standing};
 use pipe::key::{exponential, noise_bits};
 use std::thread;
 
-/// How many draws may be left within the brackets, 40 bytes each; more only where they are at the same time, being of equal
-/// documents.
+/// How many draws may be left within the brackets, 40 bytes each; more only where they are at the same time, being of
+/// equal documents.
 const LEFT_MAX: u64 = if cfg!(test) { 16 } else { 1 << 18 };
 
 /// A clip above this is taken for none where a guess is made.
@@ -61,10 +75,12 @@ impl Draws {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parts {
     seed: u64,
+    /// Whether the shares of the keys were moved, so that every part has as many documents as it is to give.
+    pub moved: bool,
     /// Name and number of documents.
     pub list: Vec<(String, u64)>,
     /// Bits below this are the part's, or an earlier one's; none for the last.
-    ends: Vec<u64>,
+    pub ends: Vec<u64>,
 }
 
 impl Parts {
@@ -77,7 +93,31 @@ impl Parts {
             u64::try_from((u128::from(sum) << 64) / u128::from(total.max(1))).unwrap_or(u64::MAX)
         };
         let ends = list[..list.len() - 1].iter().map(|(_, count)| end(*count)).collect();
-        Parts { seed, list, ends }
+        Parts { seed, moved: false, list, ends }
+    }
+
+    /// The same parts with these ends; `None` unless there is one between any two, in order.
+    pub fn with_ends(self, ends: Vec<u64>) -> Option<Parts> {
+        (ends.len() + 1 == self.list.len() && ends.is_sorted()).then_some(Parts { moved: true, ends, ..self })
+    }
+
+    /// The same parts with ends between the documents with these bits, so that each part has documents in proportion to
+    /// its number, to the document: all can be filled if any split can.
+    pub fn fitted(self, mut bits: Vec<u64>) -> Parts {
+        let total: u128 = self.list.iter().map(|(_, count)| u128::from(*count)).sum();
+        let mut sum = 0;
+        let mut end = |count: u64| {
+            sum += u128::from(count);
+            let place = (bits.len() as u128 * sum).div_ceil(total.max(1)) as usize;
+            if place < bits.len() { *bits.select_nth_unstable(place).1 } else { u64::MAX }
+        };
+        let ends = self.list[..self.list.len() - 1].iter().map(|(_, count)| end(*count)).collect();
+        Parts { moved: true, ends, ..self }
+    }
+
+    /// The bits that decide which part a document is in.
+    pub fn bits(&self, key: u64) -> u64 {
+        noise_bits(self.seed, "clip-split", key)
     }
 
     /// The part of a document.
@@ -85,7 +125,11 @@ impl Parts {
         if self.ends.is_empty() {
             return 0;
         }
-        let bits = noise_bits(self.seed, "clip-split", key);
+        self.at(self.bits(key))
+    }
+
+    /// The part in whose share bits fall.
+    pub fn at(&self, bits: u64) -> usize {
         self.ends.iter().position(|&end| bits < end).unwrap_or(self.ends.len())
     }
 }
@@ -339,8 +383,8 @@ impl Bracket {
     }
 }
 
-/// By when a document rings `wanted` times on average where it rings `clip` times at the most, and six standard errors of
-/// that for so many documents. A guess: it decides how soon an answer is found, not which.
+/// By when a document rings `wanted` times on average where it rings `clip` times at the most, and six standard errors
+/// of that for so many documents. A guess: it decides how soon an answer is found, not which.
 fn guess(wanted: f64, clip: u64, documents: f64) -> (f64, f64) {
     let (mut low, mut high) = (0.0, 2.0 * clip as f64 + 64.0);
     for _ in 0..60 {
@@ -462,7 +506,8 @@ mod tests {
         assert!((0..100).all(|key| whole.of(key) == 0));
     }
 
-    /// The same draws with simpler means: numbers from a generator, a cluster, a document, and away with it after `clip`.
+    /// The same draws with simpler means: numbers from a generator, a cluster, a document, and away with it after
+    /// `clip`.
     struct Simulation {
         state: u64,
         clip: u64,
@@ -508,9 +553,9 @@ mod tests {
         let shares = vec![1.0; sizes.len()];
         let limits: Vec<u64> = sizes.iter().map(|&size| size as u64 * u64::from(clip)).collect();
         let budgets = if in_turns {
-            crate::apportion::exact(&shares, &limits, draws)
+            pipe::apportion::exact(&shares, &limits, draws)
         } else {
-            crate::apportion::drawn(&shares, &limits, draws, seed, "clip-turn")
+            pipe::apportion::drawn(&shares, &limits, draws, seed, "clip-turn")
         };
         let (rings, parts) = (Draws::new(seed, clip), Parts::new(vec![(String::new(), draws)], seed));
         let pool = Pool { rows, draws: &rings, parts: &parts, threads: 1 };
@@ -522,8 +567,8 @@ mod tests {
         (0..rows.clusters.len()).map(repeats).collect()
     }
 
-    /// For each document, how often it was drawn 0, 1, 2... times; and for each cluster, how often so many of its documents were
-    /// drawn at all, and so many draws made.
+    /// For each document, how often it was drawn 0, 1, 2... times; and for each cluster, how often so many of its
+    /// documents were drawn at all, and so many draws made.
     fn tally(sizes: &[usize], runs: u64, mut run: impl FnMut(u64) -> Vec<u64>) -> Vec<Vec<u64>> {
         let documents: usize = sizes.iter().sum();
         let mut tally = vec![vec![0; 64]; documents + 2 * sizes.len()];
@@ -541,9 +586,9 @@ mod tests {
         tally
     }
 
-    /// ClusterClip: what the tool does has the distribution of a literal simulation, with clusters that run out, documents that leave
-    /// the pool, and all of it. Frequencies of two samples must be within 4.8 standard deviations of their difference; the
-    /// seeds are fixed, so a test that passes goes on passing.
+    /// ClusterClip: what the tool does has the distribution of a literal simulation, with clusters that run out,
+    /// documents that leave the pool, and all of it. Frequencies of two samples must be within 4.8 standard deviations
+    /// of their difference; the seeds are fixed, so a test that passes goes on passing.
     #[test]
     fn draws_are_those_of_a_literal_simulation() {
         let runs = 20_000;

@@ -1,14 +1,13 @@
-//! Letting the chosen documents through: as often as they are taken, to the part that they are in, in one order or the other.
+//! Letting the chosen documents through: as often as they are taken, to the part that they are in.
 
 use crate::cut::Cut;
 use crate::draws::Draws;
 use crate::rows::{NONE, Rows};
-use crate::shuffle::Shuffle;
 use pipe::column::unequal;
 use pipe::failure::Failure;
 use pipe::folder::Folder;
 use pipe::input::{Input, Source};
-use pipe::key::{document_key, noise_bits};
+use pipe::key::document_key;
 use pipe::lines::{Tally, split};
 use pipe::output::Output;
 use pipe::progress::Meter;
@@ -52,6 +51,9 @@ pub struct Emission<'a> {
 
 impl Emission<'_> {
     /// Lets the documents through, all of them or none where they go to a folder.
+    ///
+    /// # Errors
+    /// A document has no key, there are not as many documents as rows, or the output cannot be written.
     pub fn run(&self, mut input: Input, mut sink: Sink) -> Result<Taken, Failure> {
         let mut meter = Meter::new(self.common, input.bytes_total);
         let mut reader = Reader::of_identity(self.common)?;
@@ -114,7 +116,7 @@ impl Emission<'_> {
         let Some(bound) = self.cut.bound(part, cluster) else { return Ok(()) };
         let repeats = self.draws.repeats(bound, key, place as u32, self.first_row);
         if repeats > 0 {
-            sink.put(part, key, repeats, line).map_err(Stop::Failed)?;
+            sink.put(part, repeats, line).map_err(Stop::Failed)?;
             taken.draws += repeats;
             taken.documents += 1;
             taken.tokens += repeats * self.rows.lengths.get(place).map_or(0, |&length| u64::from(length));
@@ -133,15 +135,16 @@ enum Stop {
 pub struct Sink {
     outputs: Vec<Output>,
     blocks: Vec<Vec<u8>>,
-    /// One for each output, where the order is random; and the seed.
-    shuffles: Option<(Vec<Shuffle>, u64)>,
     /// The folder of the outputs, where they are files.
     folder: Option<Folder>,
 }
 
 impl Sink {
-    /// Standard output, or a file for each of the names in a folder; in input order, or shuffled by a seed.
-    pub fn new(folder: Option<&Path>, names: &[&str], shuffle: Option<u64>) -> Result<Sink, Failure> {
+    /// Standard output, or a file for each of the names in a folder.
+    ///
+    /// # Errors
+    /// The folder cannot be made, or holds something.
+    pub fn new(folder: Option<&Path>, names: &[&str]) -> Result<Sink, Failure> {
         let folder = folder.map(|path| Folder::create(path, OCCUPIED)).transpose()?;
         let outputs = match &folder {
             None => vec![Output::stdout()],
@@ -150,20 +153,11 @@ impl Sink {
                 paths.map(|path| Output::create(&path)).collect::<Result<_, _>>()?
             }
         };
-        let shuffles = match shuffle {
-            None => None,
-            Some(seed) => Some((outputs.iter().map(|_| Shuffle::new()).collect::<Result<_, _>>()?, seed)),
-        };
         let blocks = vec![Vec::new(); outputs.len()];
-        Ok(Sink { outputs, blocks, shuffles, folder })
+        Ok(Sink { outputs, blocks, folder })
     }
 
-    fn put(&mut self, part: usize, key: u64, repeats: u64, line: &[u8]) -> Result<(), Failure> {
-        if let Some((shuffles, seed)) = &mut self.shuffles {
-            let mut rings = 1..=repeats;
-            return rings
-                .try_for_each(|ring| shuffles[part].add(noise_bits(*seed, &format!("clip-order-{ring}"), key), line));
-        }
+    fn put(&mut self, part: usize, repeats: u64, line: &[u8]) -> Result<(), Failure> {
         for _ in 0..repeats {
             append(&mut self.outputs[part], &mut self.blocks[part], line)?;
         }
@@ -180,11 +174,6 @@ impl Sink {
 
     /// Writes what is left, and makes the files appear.
     fn finish(mut self) -> Result<(), Failure> {
-        if let Some((shuffles, _)) = self.shuffles.take() {
-            for (shuffle, (output, block)) in shuffles.into_iter().zip(self.outputs.iter_mut().zip(&mut self.blocks)) {
-                shuffle.finish(&mut |line: &[u8]| append(output, block, line))?;
-            }
-        }
         self.flush()?;
         self.outputs.into_iter().try_for_each(Output::finish)?;
         self.folder.map_or(Ok(()), Folder::finish)

@@ -20,7 +20,7 @@ fn tool() -> Tool {
             ("--count", "-1"),
             ("--fraction", "-0.5"),
             ("--fraction", "nan"),
-            ("--tokens-max", "x"),
+            ("--budget", "x"),
             ("--clip", "0"),
             ("--clip", "65536"),
             ("--shares", "both"),
@@ -28,13 +28,13 @@ fn tool() -> Tool {
             ("--split", "train=1,train=2"),
             ("--split", "../train=1"),
             ("--split", "=1"),
-            ("--density-weight", "-1"),
-            ("--compat", "minipile"),
-            ("--order", "sorted"),
+            ("--split", "a=1,b=2%"),
+            ("--split", "a=60%,b=41%"),
             ("--cluster-field", "0"),
             ("--clusters", ""),
             ("--out", ""),
             ("--by", ""),
+            ("--plan", ""),
         ],
         prepare: |folder, rows| folder.write("clusters.tsv", column(rows)),
         input: |rows| corpus::documents(rows).into_bytes(),
@@ -109,7 +109,7 @@ fn stats(folder: &Folder, names: &[&str]) -> Vec<Option<u64>> {
 #[test]
 fn keys_of_the_column_and_of_the_documents_draw_the_same() {
     let folder = tool().folder(2000);
-    for args in [&["-n", "300"][..], &["--fraction", "2.5", "--clip", "4"], &["-n", "99", "--order", "random"]] {
+    for args in [&["-n", "300"][..], &["--fraction", "2.5", "--clip", "4"], &["-n", "99", "--by", "size"]] {
         let from_column = draw(&folder, args).args(["--key-field", "3", INPUT]).output();
         assert!(draw(&folder, args).args([INPUT]).output() == from_column);
         assert!(draw(&folder, args).stdin(folder.read(INPUT)).output() == from_column);
@@ -131,18 +131,17 @@ fn draws_are_frozen() {
     };
     assert_eq!(ids(&["-n", "8"]), [9, 11, 17, 18, 26, 32, 33, 39]);
     assert_eq!(ids(&["-n", "12", "--clip", "3", "--seed", "7"]), [9, 9, 9, 15, 17, 17, 21, 32, 34, 34, 34, 35]);
-    assert_eq!(ids(&["-n", "8", "--order", "random"]), [32, 18, 39, 26, 17, 33, 11, 9]);
     draw(&folder, &["--split", "a=5,b=5", "--out", "parts", INPUT]).output();
     let a = lines(&folder.read("parts/a.jsonl")).iter().map(|line| xxh3_64(line)).fold(0, |sum, key| sum ^ key);
     assert_eq!(a, 0xcfd44c738cfe1f41);
 }
 
-/// With this clip there are more draws to choose from than are ever sorted, so thresholds are found by counting; with that one
-/// there are not. No document is drawn fifty times, so the draws are the same.
+/// With this clip there are more draws to choose from than are ever sorted, so thresholds are found by counting; with
+/// that one there are not. No document is drawn fifty times, so the draws are the same.
 #[test]
 fn thresholds_found_by_counting_draw_the_same() {
     let folder = tool().folder(5000);
-    for amount in [&["-n", "7500"][..], &["--tokens-max", "175000", "--length-field", "4"]] {
+    for amount in [&["-n", "7500"][..], &["--budget", "175000", "--length-field", "4"]] {
         let args = [amount, &["--shares", "exact", "--by", "size", INPUT]].concat();
         let args: Vec<_> =
             args.into_iter().filter(|flag| amount.len() == 2 || !["--shares", "exact"].contains(flag)).collect();
@@ -154,21 +153,6 @@ fn thresholds_found_by_counting_draw_the_same() {
             );
         }
     }
-}
-
-#[test]
-fn keys_are_printed_a_row_a_document() {
-    let folder = tool().folder(3000);
-    let keys: String =
-        corpus::documents(3000).lines().map(|line| format!("{:016x}\n", xxh3_64(line.as_bytes()))).collect();
-    let run = |args: &[&str]| tool().bare(&folder).args(["--print-keys", INPUT]).args(args);
-    assert_eq!(run(&[]).text(), keys);
-    let shards: Vec<_> = ["0/3", "1/3", "2/3"].map(|shard| run(&["--shard", shard]).text()).concat().into_bytes();
-    assert!(shards == keys.as_bytes());
-    assert_eq!(run(&["--id-field", "id"]).text().lines().next(), Some(format!("{:016x}", xxh3_64(b"0")).as_str()));
-    run(&["-n", "1"]).outcome().expect_refusal(2, &["--print-keys draws nothing"]);
-    folder.write(INPUT, "{\"id\": 1}\n{}\n");
-    run(&["--id-field", "id"]).outcome().expect(1);
 }
 
 #[test]
@@ -201,7 +185,7 @@ fn lines_leave_in_input_order_byte_for_byte_with_repeats_together() {
 #[test]
 fn a_larger_sample_contains_the_smaller() {
     let folder = tool().folder(700);
-    for more in [&["--by", "size"][..], &["--by", "density"], &["--clip", "3"], &["--clip", "3", "--shares", "exact"]] {
+    for more in [&["--by", "size"][..], &["--clip", "3"], &["--clip", "3", "--shares", "exact"]] {
         let mut before: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
         for count in [1, 2, 3, 10, 11, 50, 51, 52, 53, 400, 699] {
             let drawn = draw(&folder, &["-n", &count.to_string(), INPUT]).args(more).output();
@@ -223,35 +207,15 @@ fn the_order_of_documents_changes_no_draw() {
     folder.write("other.tsv", rows.iter().map(|(_, row)| format!("{row}\n")).collect::<String>());
     for args in [
         &["-n", "200"][..],
-        &["--by", "density", "-n", "200"],
+        &["--by", "size", "-n", "200"],
         &["--clip", "3", "-n", "1500"],
-        &["--tokens-max", "5000", "--length-field", "4"],
-        &["--order", "random", "--clip", "2", "-n", "700"],
+        &["--budget", "5000", "--length-field", "4"],
     ] {
         let one = draw(&folder, args).args([INPUT]).output();
         let other = tool().bare(&folder).args(["--clusters", "other.tsv"]).args(args).args(["other.jsonl"]).output();
         assert!(sorted(&one) == sorted(&other), "{args:?}");
-        assert_eq!(one == other, args.contains(&"random"), "{args:?}");
+        assert!(one != other, "{args:?}");
     }
-}
-
-#[test]
-fn random_order_is_another_order_of_the_same_draws() {
-    let folder = tool().folder(3000);
-    let args = ["--fraction", "1.5", "--clip", "3"];
-    let plain = draw(&folder, &args).args([INPUT]).output();
-    let shuffled = draw(&folder, &args).args(["--order", "random", INPUT]).output();
-    assert!(plain != shuffled && sorted(&plain) == sorted(&shuffled));
-    for threads in ["1", "5"] {
-        assert!(draw(&folder, &args).args(["--order", "random", "--threads", threads, INPUT]).output() == shuffled);
-    }
-    // Repeats are shuffled too: few stand beside each other.
-    let beside = lines(&shuffled).windows(2).filter(|pair| pair[0] == pair[1]).count();
-    assert!(beside < 20, "{beside}");
-    // Places are spread evenly: where the documents of the first half of the input are, 4.5 standard deviations.
-    let half: Vec<_> = lines(&plain).into_iter().take(2250).collect();
-    let early = lines(&shuffled)[..2250].iter().filter(|line| half.contains(line)).count();
-    assert!((1125_i64 - early as i64).abs() < 150, "{early} of 1125");
 }
 
 #[test]
@@ -263,14 +227,14 @@ fn budgets_of_tokens_are_kept_and_shared() {
         lines(&documents).into_iter().map(<[u8]>::to_vec).zip(lengths).collect()
     };
     for (budget, clip) in [(0, "1"), (10, "1"), (5000, "1"), (30_000, "1"), (60_000, "2"), (90_000, "3")] {
-        let args = ["--tokens-max", &budget.to_string(), "--length-field", "4", "--clip", clip, "--stats", "stats"];
+        let args = ["--budget", &budget.to_string(), "--length-field", "4", "--clip", clip, "--stats", "stats"];
         let drawn = draw(&folder, &args).args([INPUT]).output();
         let tokens: u64 = lines(&drawn).iter().map(|line| lengths[*line]).sum();
         // Each of the six clusters leaves less than a document of 50 tokens.
         assert!(tokens <= budget && tokens + 6 * 50 > budget, "{tokens} of {budget}");
         assert_eq!(stats(&folder, &["tokens", "wanted", "shortfall"]), [Some(tokens), Some(budget), Some(0)]);
     }
-    let outcome = draw(&folder, &["--tokens-max", "999999", "--length-field", "4", INPUT]).outcome();
+    let outcome = draw(&folder, &["--budget", "999999", "--length-field", "4", INPUT]).outcome();
     outcome.expect(0);
     assert!(outcome.stdout == folder.read(INPUT));
     let all: u64 = lengths.values().sum();
@@ -312,7 +276,8 @@ fn rows_without_cluster_and_excluded_clusters_are_never_drawn() {
     assert_eq!(stats(&folder, &["rows", "rows_missing", "clusters"]), [Some(6), Some(2), Some(3)]);
     folder.write("out", "7\n0\n");
     assert_eq!(draw(&folder, &["--fraction", "1", "--exclude", "out", INPUT]).text(), kept(&[2, 4]));
-    assert_eq!(draw(&folder, &["-n", "1", "--by", "density", "--exclude", "out", INPUT]).text().lines().count(), 1);
+    folder.write("shares", "3\t1\n");
+    assert_eq!(draw(&folder, &["-n", "2", "--by", "shares", "--exclude", "out", INPUT]).text(), kept(&[2, 4]));
     folder.write("out", "7\n12\n");
     let outcome = draw(&folder, &["--fraction", "1", "--exclude", "out", INPUT]).outcome();
     outcome.expect(0);
@@ -325,7 +290,7 @@ fn documents_and_column_must_be_as_many() {
     for (documents, rows) in [(5, 6), (6, 5), (0, 3), (3, 0), (20_000, 19_999), (19_999, 20_000), (20_000, 1)] {
         let folder = tool().folder(rows);
         folder.write(INPUT, corpus::documents(documents));
-        for more in [&[][..], &["--key-field", "3"], &["--key-field", "3", "--order", "random"]] {
+        for more in [&[][..], &["--key-field", "3"]] {
             let outcome = draw(&folder, &["-n", "1", INPUT]).args(more).outcome();
             outcome.expect(1);
             let said = format!(
@@ -352,13 +317,11 @@ fn bad_rows_are_described_with_their_place() {
         ("1", "expected a length in field 4, found 1 fields".to_string()),
         ("1\t2\tk\t-1", "field 4: expected a whole number, found \"-1\"".to_string()),
         ("1\t2\tk\t4294967296", "a length of 4294967296: expected less than 2^32".to_string()),
-        ("1\tnan\tk\t1", "field 2: expected a distance below 4294967296, found \"nan\"".to_string()),
-        ("1\tx\tk\t1", "field 2: expected a number, found \"x\"".to_string()),
         ("1\t1\tk\t1", "field 3: expected a key of 16 hexadecimal digits, found \"k\"".to_string()),
     ] {
         let good = "1\t0.5\t0123456789abcdef\t9\n";
         folder.write("clusters.tsv", format!("{good}{row}\n{good}"));
-        let args = ["--by", "density", "--tokens-max", "9", "--length-field", "4", "--key-field", "3", INPUT];
+        let args = ["--by", "size", "--budget", "9", "--length-field", "4", "--key-field", "3", INPUT];
         let refused = draw(&folder, &args).outcome();
         refused.expect_refusal(1, &[&format!("clip-sample: clusters.tsv:2: {said}")]);
     }
@@ -376,33 +339,27 @@ fn bad_rows_are_described_with_their_place() {
 fn bad_side_files_are_described_with_their_place() {
     let folder = tool().folder(3);
     folder.write("clusters.tsv", "1\n2\n2\n");
-    let table = "cluster\ttotal_examples\n1\t1\n2\t2\n";
+    let table = "cluster\tsize\tshare\tdocuments\n1\t1\t1\t1\n";
     for (text, said) in [
         ("", "side: expected a table of clusters, found nothing"),
         ("a\tb\n", "side:1: expected JSON objects, or a header that names cluster and other columns"),
-        ("cluster\tsize\n", "side:1: expected JSON objects, or a header that names total_examples"),
-        (&format!("{table}3\n"), "side:4: expected 2 fields as in the header, found 1"),
-        (&format!("{table}x\t1\n"), "side:4: field 1: expected a number, found \"x\""),
-        (&format!("{table}1.5\t1\n"), "side:4: field \"cluster\": expected a whole number, found 1.5"),
-        (&format!("{table}-1\t1\n"), "side:4: field \"cluster\": expected a whole number, found -1"),
-        (&format!("{table}3\tnan\n"), "side:4: field \"total_examples\": expected a whole number, found NaN"),
-        (&format!("{table}2\t9\n"), "side:4: cluster 2 comes twice"),
-        (&format!("{table}3\t1\n"), "side: cluster 3: 1 documents here, 0 in clusters.tsv"),
-        ("cluster\ttotal_examples\n1\t1\n", "side: cluster 2: 0 documents here, 2 in clusters.tsv"),
-        ("{\"cluster\": 1}\n", "side:1: field \"total_examples\": missing"),
+        ("cluster\tsize\n", "side:1: expected JSON objects, or a header that names documents"),
+        (&format!("{table}2\n"), "side:3: expected 4 fields as in the header, found 1"),
+        (&format!("{table}x\t1\t1\t1\n"), "side:3: field 1: expected a number, found \"x\""),
+        (&format!("{table}1.5\t1\t1\t1\n"), "side:3: field \"cluster\": expected a whole number, found 1.5"),
+        (&format!("{table}2\tnan\t1\t1\n"), "side:3: field \"size\": expected a whole number, found NaN"),
+        (&format!("{table}2\t2\t1\t-1\n"), "side:3: field \"documents\": expected a whole number, found -1"),
+        (&format!("{table}1\t2\t1\t1\n"), "side:3: cluster 1 comes twice"),
+        (&format!("{table}2\t9\t1\t1\n"), "side: cluster 2: 9 documents here, 2 in the column of clusters"),
+        (&format!("{table}2\t2\t1\t3\n"), "side: cluster 2: 3 of 2 documents are to be drawn; --clip says"),
+        (&format!("{table}2\t2\t1\t2\n3\t1\t1\t1\n"), "side: cluster 3: 1 documents here, 0 in the column"),
+        (table, "side: cluster 2: 0 documents here, 2 in the column of clusters; expected a plan for that column"),
+        ("{\"cluster\": 1}\n", "side:1: field \"documents\": missing"),
         ("{\"cluster\": \"1\"}\n", "side:1: field \"cluster\": expected a number, found \"1\""),
-        ("{\"cluster\": 1, \"total_examples\": 1}\n{\"x\n", "side:2: not JSON: "),
+        ("{\"cluster\": 1, \"documents\": 1, \"size\": 1}\n{\"x\n", "side:2: not JSON: "),
     ] {
         folder.write("side", text);
-        draw(&folder, &["-n", "1", "--table", "side", INPUT]).outcome().expect_refusal(1, &[said]);
-    }
-    folder.write("table", table);
-    for (by, said) in [
-        ("diversity", "cluster 1: there is no diversity (of a table)"),
-        ("loss", "cluster 1: there is no mean_loss (of a table)"),
-        ("density", "cluster 1: there is no distance"),
-    ] {
-        draw(&folder, &["-n", "1", "--by", by, "--table", "table", INPUT]).outcome().expect_refusal(1, &[said]);
+        draw(&folder, &["--plan", "side", INPUT]).outcome().expect_refusal(1, &[said]);
     }
     for (text, said) in [
         ("1\n", "side:1: expected a cluster and its share with a TAB between them, found 1 fields"),
@@ -421,18 +378,12 @@ fn bad_side_files_are_described_with_their_place() {
     draw(&folder, &["-n", "1", "--exclude", "side", INPUT])
         .outcome()
         .expect_refusal(1, &["side:2: field 1: expected a cluster"]);
-    folder.write("side", "9\n");
-    let refused = draw(&folder, &["-n", "1", "--table", "table", "--exclude", "side", INPUT]).outcome();
-    refused.expect_refusal(1, &["side: cluster 9 is not in table"]);
     folder.write("side", "# topk-resample-cut 1\n");
     let refused = draw(&folder, &["--cut", "side", INPUT]).outcome();
     refused.expect_refusal(1, &["side:1: expected the header of a cut file of clip-sample"]);
-    folder.write("clusters.tsv", "1\t0.5\n2\t3.5\n2\t2\n");
-    let refused = draw(&folder, &["-n", "1", "--by", "density", INPUT]).outcome();
-    refused.expect_refusal(1, &["cluster 2: a share of -0.75: expected 0 or more"]);
     // Whatever is missing is said before any input is read.
-    for name in ["--table", "--exclude", "--by", "--cut", "--clusters"] {
-        let amount = if name == "--cut" { &[][..] } else { &["-n", "1"] };
+    for name in ["--plan", "--exclude", "--by", "--cut", "--clusters"] {
+        let amount = if ["--cut", "--plan"].contains(&name) { &[][..] } else { &["-n", "1"] };
         let column = if name == "--clusters" { &[][..] } else { &["--clusters", "clusters.tsv"] };
         for (file, why) in [("not-there", "No such file or directory"), (".", "is a directory")] {
             if name == "--by" && file == "." {
@@ -449,39 +400,33 @@ fn flags_that_exclude_each_other_are_refused() {
     let folder = tool().folder(3);
     draw(&folder, &["-n", "1", "--write-cut", "cut", INPUT]).output();
     for (flags, said) in [
-        (&[][..], "expected exactly one of --count"),
-        (&["-n", "1", "--fraction", "0.5"], "expected exactly one of --count"),
-        (&["-n", "1", "--first-row", "3"], "--first-row goes with --cut"),
-        (&["-n", "1", "--out", "x"], "--out goes with --split"),
-        (&["--split", "a=1"], "--split needs --out DIR"),
-        (&["--tokens-max", "1"], "--tokens-max needs a --length-field"),
+        (&[][..], "--count, --fraction, --budget, --split, --plan or --cut is needed"),
+        (&["-n", "1", "--fraction", "0.5"], "--count does not go with --fraction"),
+        (&["-n", "1", "--first-row", "3"], "--first-row goes only with --cut"),
+        (&["-n", "1", "--out", "x"], "--out goes only with --split or --cut"),
+        (&["--split", "a=1"], "--split needs --out or --write-cut"),
+        (&["--split", "a=1", "--write-cut", "other", "--out", "x"], "--write-cut does not go with --out"),
+        (&["--budget", "1"], "--budget needs --length-field"),
+        (&["--budget", "1", "--length-field", "4", "--shares", "drawn"], "--budget does not go with --shares drawn"),
+        (&["-n", "1", "--plan", "clusters.tsv"], "--count does not go with --plan"),
+        (&["--plan", "clusters.tsv", "--by", "size"], "--plan does not go with --by"),
         (
-            &["--tokens-max", "1", "--length-field", "4", "--shares", "drawn"],
-            "--tokens-max does not go with --shares drawn",
+            &["-n", "1", "--write-cut", "other", "--key-field", "3"],
+            "--write-cut with --key-field reads no operands, but there are some",
         ),
-        (&["-n", "1", "--by", "loss"], "--by loss needs a --table"),
-        (&["-n", "1", "--by", "diversity"], "--by diversity needs a --table"),
-        (&["-n", "1", "--density-weight", "1"], "--density-weight goes with --by density or diversity"),
-        (&["-n", "1", "--by", "density", "--size-weight", "1"], "--size-weight goes with --by diversity"),
-        (&["-n", "1", "--compat", "minicorpus", "--clip", "2"], "--compat does not go with --clip above 1"),
-        (&["-n", "1", "--compat", "minicorpus", "--shares", "drawn"], "--compat does not go with --shares drawn"),
-        (&["--compat", "minicorpus", "--split", "a=1", "--out", "x"], "--compat does not go with --split"),
-        (&["-n", "1", "--plan"], "--plan does not go with --clusters"),
-        (&["-n", "1", "--write-cut", "other", "--order", "random"], "--write-cut does not go with --order random"),
-        (&["-n", "1", "--write-cut", "other", "--key-field", "3"], "reads no documents, but there are operands"),
-        (&["--cut", "cut", "-n", "1"], "--cut does not go with --count"),
+        (&["--cut", "cut", "-n", "1"], "--count does not go with --cut"),
         (&["--cut", "cut", "--seed", "1"], "--cut does not go with --seed"),
         (&["--cut", "cut", "--clip", "1"], "--cut does not go with --clip"),
         (&["--cut", "cut", "--write-cut", "other"], "--cut does not go with --write-cut"),
         (&["--cut", "cut", "--out", "x"], "--out goes with a --cut that was made with --split"),
         (&["-n", "1", "--clusters", "-", "-"], "standard input can be one thing only"),
         (&["-n", "1", "--exclude", "-", "-"], "standard input can be one thing only"),
+        (&["-n", "1", "--by", "-", "-"], "standard input can be one thing only"),
     ] {
         draw(&folder, flags).args([INPUT]).outcome().expect_refusal(2, &[said]);
     }
     assert!(!folder.has("other") && !folder.has("x"), "a refused run wrote something");
-    tool().bare(&folder).args(["-n", "1", INPUT]).outcome().expect_refusal(2, &["--clusters FILE is needed"]);
-    tool().bare(&folder).args(["-n", "1", "--plan"]).outcome().expect_refusal(2, &["--plan needs a --table"]);
+    tool().bare(&folder).args(["-n", "1", INPUT]).outcome().expect_refusal(2, &["--clusters is needed"]);
 }
 
 /// Every fifth document three times, one after another, with the cluster of the first.
@@ -504,10 +449,9 @@ fn shards_draw_what_one_run_draws() {
             &["-n", "0"],
             &["-n", "5000", "--clip", "9"],
             &["--fraction", "0.25", "--seed", "5", "--by", "size"],
-            &["--by", "density", "-n", "100"],
             &["--clip", "3", "-n", "700", "--seed", "9"],
             &["--clip", "3", "-n", "701", "--shares", "exact"],
-            &["--tokens-max", "3333", "--length-field", "4"],
+            &["--budget", "3333", "--length-field", "4"],
         ] {
             let whole = draw(&folder, args).args([INPUT]).outcome().stdout;
             draw(&folder, args).args(["--write-cut", "cut", INPUT]).outcome().expect(0);
@@ -570,7 +514,7 @@ fn splits_share_no_document_and_keep_sides() {
     // Another N in the same proportions, other shares, repeats, other rows: nothing changes sides.
     let others = [
         split("train=2700,test=300", "large", &["--by", "size"]),
-        split("train=4500,test=500", "repeats", &["--clip", "3", "--order", "random"]),
+        split("train=4500,test=500", "repeats", &["--clip", "3"]),
     ];
     for other in &others {
         let (inside, outside) = (sorted(&other[0]), sorted(&other[1]));
@@ -589,6 +533,38 @@ fn splits_share_no_document_and_keep_sides() {
     draw(&folder, &["--cut", "cut", INPUT])
         .outcome()
         .expect_refusal(2, &["--out goes with a --cut that was made with --split"]);
+}
+
+/// Where nearly everything is wanted, what one part has too many goes to those that have too few.
+#[test]
+fn every_part_of_a_split_is_filled() {
+    let folder = tool().folder(1057);
+    let names = ["train", "val", "test"];
+    let sizes = |out: &str| names.map(|name| lines(&folder.read(&format!("{out}/{name}.jsonl"))).len());
+    let split = |what: &str, out: &str, more: &[&str]| {
+        let outcome = draw(&folder, &["--split", what, "--out", out, INPUT]).args(more).outcome();
+        outcome.expect(0);
+        outcome.stderr
+    };
+    assert_eq!((split("train=900,val=50,test=100", "one", &[]).as_str(), sizes("one")), ("", [900, 50, 100]));
+    assert_eq!((split("train=98%,val=1%,test=1%", "two", &[]).as_str(), sizes("two")), ("", [1035, 11, 11]));
+    let all: Vec<_> = names.iter().flat_map(|name| folder.read(&format!("two/{name}.jsonl"))).collect();
+    assert!(sorted(&all) == sorted(&folder.read(INPUT)), "each document once");
+    assert_eq!(split("train=50%,val=1%,test=1%", "three", &["--by", "size", "--clip", "2"]), "");
+    assert_eq!(sizes("three"), [528, 11, 11]);
+    // In shards.
+    draw(&folder, &["--split", "train=900,val=50,test=100", "--write-cut", "cut", INPUT]).output();
+    assert!(folder.text("cut").lines().next().is_some_and(|header| header.contains(" ends=")));
+    draw(&folder, &["--cut", "cut", "--out", "four", INPUT]).output();
+    assert!(
+        names
+            .iter()
+            .all(|name| folder.read(&format!("four/{name}.jsonl")) == folder.read(&format!("one/{name}.jsonl")))
+    );
+    let split = folder.text("cut").replace("train=", "../train=");
+    folder.write("cut", split);
+    let refused = draw(&folder, &["--cut", "cut", "--out", "five", INPUT]).outcome();
+    refused.expect_refusal(1, &["cut:1: expected the header of a cut file of clip-sample"]);
 }
 
 #[test]
@@ -622,7 +598,7 @@ fn a_split_is_there_whole_or_not_at_all() {
 fn temporary_files_are_in_tmpdir_and_gone_after() {
     let folder = tool().folder(20_000);
     Run::shell("mkdir tmp", &folder).output();
-    let run = "TMPDIR=$PWD/tmp clip-sample --clusters clusters.tsv --order random --fraction 1";
+    let run = "TMPDIR=$PWD/tmp clip-sample --clusters clusters.tsv --fraction 1";
     let empty = "test -z \"$(ls -A tmp)\"";
     Run::shell(&format!("cat docs.jsonl | {run} > out; {empty}"), &folder).output();
     assert!(sorted(&folder.read("out")) == sorted(&folder.read(INPUT)));
@@ -633,166 +609,38 @@ fn temporary_files_are_in_tmpdir_and_gone_after() {
     let killed = Run::shell(&format!("ulimit -f 200; cat docs.jsonl | {run}"), &folder).outcome();
     assert!(killed.code.is_none_or(|code| code > 128), "{killed:?}");
     Run::shell(empty, &folder).output();
-    let missing =
-        Run::shell("TMPDIR=$PWD/not clip-sample --clusters clusters.tsv --order random -n 1 docs.jsonl", &folder);
+    let missing = Run::shell("cat docs.jsonl | TMPDIR=$PWD/not clip-sample --clusters clusters.tsv -n 1", &folder);
     missing.outcome().expect_refusal(1, &["not (TMPDIR): No such file or directory"]);
 }
 
-/// MiniCorpus' scripts, as they are told, with a table of made-up clusters.
-mod plans {
-    use super::*;
-
-    struct Row {
-        id: u32,
-        size: u64,
-        distance: f64,
-        diversity: f64,
-        loss: f64,
+/// A table of cluster-share is taken as it is: its numbers by --plan, its shares by --by.
+#[test]
+fn a_plan_gives_the_numbers_and_a_table_the_shares() {
+    let folder = tool().folder(2000);
+    let sizes = by_cluster(&folder, &folder.read(INPUT));
+    let numbers: BTreeMap<_, _> = sizes.iter().map(|(id, size)| (id.clone(), size / 3)).collect();
+    let row = |(id, size): (&String, &usize)| format!("{id}\t{size}\t0.25\t{}\t0.3\n", size / 3);
+    let plan = "cluster\tsize\tshare\tdocuments\trepeats\n".to_string() + &sizes.iter().map(row).collect::<String>();
+    folder.write("plan", &plan);
+    let drawn = draw(&folder, &["--plan", "plan", "--stats", "stats", INPUT]).output();
+    assert_eq!(by_cluster(&folder, &drawn), numbers);
+    let total: usize = numbers.values().sum();
+    assert_eq!(stats(&folder, &["wanted", "shortfall", "draws"]), [Some(total as u64), Some(0), Some(total as u64)]);
+    let row = |(id, size): (&String, &usize)| {
+        format!("{{\"cluster\": {id}, \"size\": {size}, \"documents\": {}, \"share\": 1}}\n", size / 3)
+    };
+    let json = sizes.iter().map(row).collect::<String>();
+    let from_pipe =
+        tool().bare(&folder).args(["--clusters", "clusters.tsv", "--plan", "-", INPUT]).stdin(json.as_str());
+    assert!(from_pipe.output() == drawn);
+    draw(&folder, &["--plan", "plan", "--write-cut", "cut", INPUT]).output();
+    assert!(draw(&folder, &["--cut", "cut", INPUT]).output() == drawn);
+    for shares in [plan.as_str(), &json] {
+        folder.write("shares", shares);
+        let drawn = draw(&folder, &["--by", "shares", "-n", "300", INPUT]).output();
+        assert!(drawn == draw(&folder, &["-n", "300", INPUT]).output());
     }
-
-    fn rows(numbers: &mut Numbers, count: u64) -> Vec<Row> {
-        let mut unit = |end: f64| numbers.below(1 << 40) as f64 / (1_u64 << 40) as f64 * end;
-        let row = |id: u64| Row {
-            id: 2 * id as u32,
-            size: unit(40_000.0) as u64,
-            distance: unit(1.2),
-            diversity: 0.05 + unit(0.1),
-            loss: 1.0 + unit(2.0),
-        };
-        (0..count).map(row).collect()
-    }
-
-    fn text(rows: &[Row]) -> String {
-        let mut text = "cluster\tother\ttotal_examples\tsum_distance\tdiversity\tmean_loss\n".to_string();
-        for Row { id, size, distance, diversity, loss } in rows {
-            text += &format!("{id}\tx\t{size}\t{}\t{diversity}\t{loss}\n", distance * *size as f64);
-        }
-        text
-    }
-
-    fn json(rows: &[Row]) -> String {
-        let one = |Row { id, size, distance, diversity, loss }: &Row| {
-            let sum = distance * *size as f64;
-            format!(
-                "{{\"cluster\": {id}, \"total_examples\": {size}, \"sum_distance\": {sum}, \"average_distance\": null, \"nearest\": [\"a\"], \"diversity\": {diversity}, \"mean_loss\": {loss}}}\n"
-            )
-        };
-        rows.iter().map(one).collect()
-    }
-
-    /// What the scripts take from each cluster that is not left out.
-    fn minicorpus(rows: &[Row], by: &str, n: u64) -> Vec<u64> {
-        let total: u64 = rows.iter().map(|row| row.size).sum();
-        let density = |row: &Row| if row.size > 0 { row.distance * row.size as f64 / row.size as f64 } else { 0.0 };
-        let widest = rows.iter().map(|row| row.diversity).fold(0.0, f64::max);
-        let score = |row: &Row| {
-            0.33 * (row.size as f64 / total as f64) + 0.33 * (1.0 - density(row)) + 0.33 * (row.diversity / widest)
-        };
-        let scores: f64 = rows.iter().map(score).sum();
-        let losses: f64 = rows.iter().map(|row| row.loss).sum();
-        let number = |(place, row): (usize, &Row)| match by {
-            "equal" => n / rows.len() as u64 + u64::from((place as u64) < n % rows.len() as u64),
-            "size" => (n as f64 * (row.size as f64 / total as f64)) as u64,
-            "density" => (n as f64 * (row.size as f64 / total as f64 * (1.0 - 0.5 * density(row)))) as u64,
-            "diversity" => (n as f64 * (score(row) / scores)) as u64,
-            _ => (row.loss / losses * n as f64).round() as u64,
-        };
-        rows.iter().enumerate().map(|one| number(one).min(one.1.size)).collect()
-    }
-
-    fn numbers_of(plan: &str) -> BTreeMap<u32, u64> {
-        let row = |line: &str| {
-            let fields: Vec<_> = line.split('\t').collect();
-            Some((fields[0].parse().ok()?, fields[3].parse().ok()?))
-        };
-        plan.lines().skip(1).filter_map(row).collect()
-    }
-
-    #[test]
-    fn plans_are_those_of_minicorpus_or_exact() {
-        let folder = Folder::new();
-        let mut numbers = Numbers(8);
-        for count in [1, 7, 60] {
-            let mut all = rows(&mut numbers, count);
-            folder.write("table.tsv", text(&all));
-            folder.write("table.json", json(&all));
-            let out: Vec<u32> = all.iter().map(|row| row.id).filter(|id| id % 8 == 6).collect();
-            folder.write("out", out.iter().map(|id| format!("{id}\n")).collect::<String>());
-            all.retain(|row| !out.contains(&row.id));
-            let room: u64 = all.iter().map(|row| row.size).sum();
-            for by in ["equal", "size", "density", "diversity", "loss"] {
-                for n in [0, 1, 999, room / 3, room, room + 5] {
-                    let count = n.to_string();
-                    let args = ["--plan", "--by", by, "-n", &count, "--exclude", "out", "--table"];
-                    let plan = |table: &str, more: &[&str]| {
-                        let outcome = tool().bare(&folder).args(args).args([table]).args(more).outcome();
-                        outcome.expect(0);
-                        numbers_of(outcome.text())
-                    };
-                    let compat = plan("table.tsv", &["--compat", "minicorpus"]);
-                    assert!(out.iter().all(|id| compat[id] == 0));
-                    let found: Vec<u64> = all.iter().map(|row| compat[&row.id]).collect();
-                    assert_eq!(found, minicorpus(&all, by, n), "{by} {n}");
-                    let exact = plan("table.tsv", &[]);
-                    assert_eq!(exact.values().sum::<u64>(), n.min(room), "{by} {n}");
-                    assert!(all.iter().all(|row| exact[&row.id] <= row.size));
-                    assert_eq!(exact, plan("table.json", &[]));
-                    assert_eq!(plan("table.tsv", &["--clip", "2"]).values().sum::<u64>(), n.min(2 * room));
-                }
-            }
-        }
-    }
-
-    /// The numbers of a plan are those of the sample, for the table of the column.
-    #[test]
-    fn samples_are_as_planned() {
-        let folder = tool().folder(2000);
-        let mut sums: BTreeMap<u32, (u64, f64)> = BTreeMap::new();
-        for row in folder.text("clusters.tsv").lines() {
-            let fields: Vec<_> = row.split('\t').collect();
-            let sum = sums.entry(fields[0].parse().expect("a cluster")).or_default();
-            *sum = (sum.0 + 1, sum.1 + fields[1].parse::<f64>().expect("a distance"));
-        }
-        let row =
-            |(id, (size, sum)): (&u32, &(u64, f64))| format!("{id}\t{size}\t{sum}\t{}\n", 1.0 / f64::from(id + 1));
-        let table = "cluster\ttotal_examples\tsum_distance\tdiversity\n".to_string();
-        folder.write("table", table + &sums.iter().map(row).collect::<String>());
-        for args in [
-            &["-n", "500"][..],
-            &["-n", "1500", "--by", "size"],
-            &["-n", "1500", "--by", "density"],
-            &["-n", "1500", "--by", "diversity", "--size-weight", "2"],
-            &["-n", "700", "--clip", "3"],
-            &["--fraction", "1.75", "--clip", "3", "--shares", "exact"],
-            &["-n", "1200", "--by", "density", "--compat", "minicorpus"],
-        ] {
-            let plan = tool().bare(&folder).args(["--plan", "--table", "table"]).args(args).outcome();
-            let outcome = draw(&folder, args).args(["--table", "table", INPUT]).outcome();
-            assert_eq!(plan.stderr, outcome.stderr);
-            let drawn = by_cluster(&folder, &outcome.stdout);
-            let drawn: BTreeMap<u32, u64> =
-                drawn.iter().map(|(id, &n)| (id.parse().expect("a cluster"), n as u64)).collect();
-            assert_eq!(numbers_of(plan.text()), drawn, "{args:?}");
-        }
-        let from_column = draw(&folder, &["-n", "99", "--by", "density", INPUT]).output();
-        assert!(draw(&folder, &["-n", "99", "--by", "density", "--table", "table", INPUT]).output() == from_column);
-    }
-
-    #[test]
-    fn a_plan_is_a_table() {
-        let folder = Folder::new();
-        folder.write("table", "cluster\ttotal_examples\n3\t10\n5\t4\n7\t0\n8\t6\n");
-        folder.write("out", "8\n");
-        let run =
-            |args: &[&str]| tool().bare(&folder).args(["--plan", "--table", "table", "--exclude", "out"]).args(args);
-        let plan = run(&["-n", "9", "--stats", "stats"]).text();
-        let expected = "3\t10\t0.3333333333333333\t5\t0.5\n5\t4\t0.3333333333333333\t4\t1\n7\t0\t0.3333333333333333\t0\t0\n8\t6\t0\t0\t0\n";
-        assert_eq!(plan, format!("cluster\tsize\tshare\tdocuments\trepeats\n{expected}"));
-        assert_eq!(stats(&folder, &["wanted", "shortfall", "clusters"]), [Some(9), Some(0), Some(4)]);
-        let outcome = run(&["-n", "9", "--compat", "minicorpus"]).outcome();
-        let said = "clip-sample: wanted: 9 documents; clusters give: 6; the others are dropped, as MiniCorpus does\n";
-        assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), said));
-        folder.write("shares", "3\t1\n5\t2\n7\t0.5\n");
-        assert_eq!(numbers_of(&run(&["-n", "6", "--by", "shares"]).text()), [(3, 2), (5, 4), (7, 0), (8, 0)].into());
-    }
+    folder.write("twice", plan.replace(&format!("\t{}\t0.3", sizes["9"] / 3), &format!("\t{}\t2", sizes["9"] * 2)));
+    let drawn = draw(&folder, &["--plan", "twice", "--clip", "2", INPUT]).output();
+    assert_eq!(by_cluster(&folder, &drawn)["9"], 2 * sizes["9"]);
 }

@@ -1,8 +1,8 @@
 //! `--by equal --clip C` is ClusterClip: draw a cluster evenly, draw a document in it, and drop it after C.
 //!
-//! The program itself, with many seeds, against a simulation that does just that. How often each document is drawn on average
-//! must agree within 4.5 standard deviations of the difference. Keys and seeds are fixed, so a test that passes goes on
-//! passing. (The unit tests of `draws` compare whole distributions, of more cases.)
+//! The program itself, with many seeds, against a simulation that does just that. How often each document is drawn on
+//! average must agree within 4.5 standard deviations of the difference. Keys and seeds are fixed, so a test that passes
+//! goes on passing. (The unit tests of `draws` compare whole distributions, of more cases.)
 
 use contract::corpus::Numbers;
 use contract::folder::Folder;

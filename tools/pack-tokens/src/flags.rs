@@ -1,60 +1,50 @@
 //! The command line.
 
-use crate::choice::{Amount, Split};
-use crate::format::mds::{Encoding, Hash, LEVEL};
-use crate::packing::{Mode, Tail};
-use crate::plan::{SIZE_LIMIT, WINDOW};
-use pipe::flags::{Example, Flag, Options, Tool};
+use crate::format::mds::{self, Encoding, LEVEL};
+use crate::format::{FORMATS, Open};
+use dataset::mds::Hash;
+use dataset::packing::{Mode, Shape, Tail};
+use dataset::selection::{self, Selection, Selects};
+use pipe::failure::Failure;
+use pipe::flags::{Example, Flag, Options, Rule, Tool};
 use pipe::settings::Common;
 use pipe::shared;
 use pipe::tokens::Dtype;
-use std::path::PathBuf;
 
-/// What sequences are written as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Rows of an array.
-    Npy,
-    /// An object a line.
-    Jsonl,
-    /// An Arrow IPC stream.
-    Arrow,
-    /// Mosaic's streaming dataset.
-    Mds,
-    /// Megatron's indexed dataset.
-    Megatron,
-}
+/// Tokens that best fit looks at together where nothing is said: 64 MiB of memory.
+const WINDOW: usize = 1 << 24;
 
 /// What the command line asks for.
-#[derive(Default)]
 pub struct Args {
     pub common: Common,
-    pub length: Option<usize>,
-    pub mode: Option<Mode>,
-    pub prev: Option<usize>,
-    pub pad: Option<u32>,
-    pub tail: Option<Tail>,
-    pub window: Option<usize>,
-    pub length_min: Option<u64>,
-    pub length_max: Option<u64>,
-    pub count: Option<u64>,
-    pub splits: Option<Vec<Split>>,
-    pub domain: Option<String>,
-    pub mix: Option<Vec<(String, u64)>>,
-    pub retrieval: Option<usize>,
-    pub tokenizer: Option<PathBuf>,
-    pub ids: bool,
-    pub format: Option<Format>,
-    pub out: Option<PathBuf>,
-    pub dtype: Option<Dtype>,
-    pub vocabulary: Option<u64>,
-    pub encoding: Option<Encoding>,
-    pub size_limit: Option<u64>,
-    pub compression: Option<i32>,
-    pub hashes: Option<Vec<Hash>>,
-    pub resume: bool,
-    pub merge_index: bool,
-    pub verify: Option<PathBuf>,
+    pub selection: Selection,
+    length: usize,
+    mode: Mode,
+    prev: usize,
+    pad: Option<u32>,
+    tail: Tail,
+    window: usize,
+    dtype: Option<Dtype>,
+    pub format: Open,
+    pub mds: mds::Flags,
+}
+
+impl Default for Args {
+    fn default() -> Args {
+        Args {
+            common: Common::default(),
+            selection: Selection::default(),
+            length: 0,
+            mode: Mode::Concat,
+            prev: 0,
+            pad: None,
+            tail: Tail::Drop,
+            window: WINDOW,
+            dtype: None,
+            format: FORMATS[0].1,
+            mds: mds::Flags::default(),
+        }
+    }
 }
 
 impl Options for Args {
@@ -63,19 +53,56 @@ impl Options for Args {
     }
 }
 
+impl Selects for Args {
+    fn selection(&mut self) -> &mut Selection {
+        &mut self.selection
+    }
+}
+
+impl Args {
+    /// The shape of sequences.
+    ///
+    /// # Errors
+    /// What fills up, and what is to be filled, do not go together.
+    pub fn shape(&self) -> Result<Shape, Failure> {
+        let Args { mode, length, prev, pad, tail, window, .. } = *self;
+        let wrong = match mode {
+            Mode::BestFit if tail == Tail::Drop && self.common.given("tail") => {
+                Some("--tail drop does not go with --mode best-fit, which drops nothing")
+            }
+            Mode::BestFit if (tail == Tail::Keep) == pad.is_some() => Some(
+                "--mode best-fit leaves room in sequences: either --pad ID fills it or --tail keep leaves them short",
+            ),
+            Mode::Concat if pad.is_some() && tail != Tail::Pad => Some("--pad goes with --tail pad in --mode concat"),
+            _ => None,
+        };
+        wrong.map_or(Ok(Shape { mode, length, prev, pad, tail, window }), |wrong| Err(Failure::usage(wrong)))
+    }
+
+    /// The type of the tokens that are written. `narrow`: those that come are 16 bits wide.
+    pub fn settle_dtype(&self, narrow: bool) -> Dtype {
+        let narrow = self.selection.vocabulary.map_or(narrow, |ids| ids <= 1 << 16);
+        self.dtype.unwrap_or(if narrow { Dtype::U16 } else { Dtype::I32 })
+    }
+}
+
 const FLAGS: &[Flag<Args>] = &[
-    Flag::value("length", "T", "Tokens of a sequence", "", |args: &mut Args, value| {
-        args.length = Some(bounded(value.positive()?)?);
+    selection::shard(),
+    selection::tokens_min(),
+    selection::tokens_max(),
+    selection::vocab_size(),
+    selection::length(|args: &mut Args, value| {
+        args.length = selection::length_of(&value)?;
         Ok(())
     }),
     Flag::value(
         "mode",
         "concat|within|best-fit",
-        "`concat` puts documents end to end and cuts every T tokens; `within` cuts each document by itself, and leaves out those that are too short; `best-fit` puts whole documents together, and cuts only those of more than T tokens",
-        "",
+        "How documents become sequences",
+        "`concat` puts documents end to end and cuts every T tokens; `within` cuts each document by itself, and leaves out those that are too short; `best-fit` puts whole documents together, and cuts only those of more than T tokens.",
         |args: &mut Args, value| {
             let modes = [("concat", Mode::Concat), ("within", Mode::Within), ("best-fit", Mode::BestFit)];
-            args.mode = Some(value.choice(&modes)?);
+            args.mode = value.choice(&modes)?;
             Ok(())
         },
     )
@@ -83,10 +110,10 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "prev",
         "P",
-        "Give each sequence the P tokens before it, too (`prev_token_ids`)",
-        "The first sequence begins behind the first P tokens.",
+        "Give each sequence the P tokens before it, too",
+        "`prev_token_ids`. The first sequence begins behind the first P tokens.",
         |args: &mut Args, value| {
-            args.prev = Some(bounded(value.number()?)?);
+            args.prev = selection::bounded(value.number()?)?;
             Ok(())
         },
     )
@@ -104,10 +131,10 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "tail",
         "drop|pad|keep",
-        "What becomes of the tokens at the end, of each document or of all, that do not fill a sequence: left out, filled up, or a shorter sequence",
-        "",
+        "What becomes of tokens that do not fill a sequence",
+        "Of those at the end, of each document or of all: they are left out, filled up, or a shorter sequence.",
         |args: &mut Args, value| {
-            args.tail = Some(value.choice(&[("drop", Tail::Drop), ("pad", Tail::Pad), ("keep", Tail::Keep)])?);
+            args.tail = value.choice(&[("drop", Tail::Drop), ("pad", Tail::Pad), ("keep", Tail::Keep)])?;
             Ok(())
         },
     )
@@ -115,108 +142,36 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "window",
         "N",
-        "Tokens that --mode best-fit holds and looks at together, 4 bytes of memory each",
-        "",
+        "Tokens that best-fit holds and looks at together",
+        "4 bytes of memory each.",
         |args: &mut Args, value| {
-            args.window = Some(value.positive()?);
+            args.window = value.positive()?;
             Ok(())
         },
     )
-    .default(|_| WINDOW.to_string()),
-    Flag::value("min-length", "L", "Documents of fewer than L tokens do not qualify", "", |args: &mut Args, value| {
-        args.length_min = Some(value.number()?);
-        Ok(())
-    }),
-    Flag::value("max-length", "L", "Documents of more than L tokens do not qualify", "", |args: &mut Args, value| {
-        args.length_max = Some(value.number()?);
-        Ok(())
-    }),
-    Flag::value(
-        "count",
-        "N",
-        "Take N of the sequences, by their keys",
-        "The tokens are read twice, so they must be files.",
-        |args: &mut Args, value| {
-            args.count = Some(value.number()?);
-            Ok(())
-        },
-    )
-    .short('n'),
-    Flag::value(
-        "split",
-        "NAME=A,...",
-        "Divide the documents, each to one NAME at the most: A is a number of sequences (`test=35000,train=2500000`; files that are read twice), or a share of the documents (`test=0.01,train=0.99`)",
-        "Each goes to a place of its own: --out with `{split}` replaced by NAME, or with `/NAME` behind it.",
-        |args: &mut Args, value| {
-            args.splits = Some(splits(value.text()?)?);
-            Ok(())
-        },
-    ),
-    Flag::value("domain", "NAME", "The label of all sequences (column `domain`); empty without it", "", |args: &mut Args, value| {
-        args.domain = Some(value.text()?.to_string());
-        Ok(())
-    }),
-    Flag::value(
-        "mix",
-        "NAME=W,...",
-        "Domains and their weights",
-        "An operand is `NAME=FILE`, or a FILE whose name is NAME up to the first dot; NAME is its label. Sequences are taken in exact proportion: of --count or of each --split by counts, otherwise as many as there are.",
-        |args: &mut Args, value| {
-            args.mix = Some(mix(value.text()?)?);
-            Ok(())
-        },
-    ),
-    Flag::value(
-        "retrieval",
-        "R",
-        "Instead of sequences, write passages of R tokens of each document as text, each with the up to R tokens behind it",
-        "",
-        |args: &mut Args, value| {
-            args.retrieval = Some(bounded(value.positive()?)?);
-            Ok(())
-        },
-    ),
-    Flag::value("tokenizer", "FILE", "The tokenizer.json or SentencePiece .model that turns --retrieval's tokens into text", "", |args: &mut Args, value| {
-        args.tokenizer = Some(value.path()?);
-        Ok(())
-    }),
-    Flag::switch("ids", "With --retrieval, write the tokens, too", "", |args: &mut Args, _| {
-        args.ids = true;
-        Ok(())
-    }),
+    .default(|args| args.window.to_string()),
+    shared::seed(),
+    selection::count(),
+    selection::split(),
+    selection::allow_empty(),
+    selection::mix(),
+    selection::domain(),
     Flag::value(
         "format",
         "npy|jsonl|arrow|mds|megatron",
-        "What to write: rows of a .npy array, one JSON object a line, an Arrow IPC stream, the folder of a Mosaic streaming dataset, or Megatron's .bin and .idx",
-        "",
+        "What to write",
+        "Rows of a .npy array, one JSON object a line, an Arrow IPC stream, the folder of a Mosaic streaming dataset, or Megatron's .bin and .idx.",
         |args: &mut Args, value| {
-            args.format = Some(value.choice(&[
-                ("npy", Format::Npy),
-                ("jsonl", Format::Jsonl),
-                ("arrow", Format::Arrow),
-                ("mds", Format::Mds),
-                ("megatron", Format::Megatron),
-            ])?);
+            args.format = value.choice(FORMATS)?;
             Ok(())
         },
     )
-    .default(|_| "npy".to_string()),
-    Flag::value(
-        "out",
-        "PATH",
-        "Where to: the folder for mds, the beginning of both names for megatron, a file otherwise (standard output without it)",
-        "",
-        |args: &mut Args, value| {
-            args.out = Some(value.path()?);
-            Ok(())
-        },
-    ),
-    Flag::value(
-        "dtype",
-        "auto|u16|u32|i32|i64",
-        "The type of a token in the output",
-        "`auto` is u16 where --vocab-size is at most 65536, or, without it, where tokens come as u16; else i32, since neither PyTorch nor Megatron computes with u32. A token that does not fit is an error.",
-        |args: &mut Args, value| {
+    .output()
+    .default(|_| FORMATS[0].0.to_string()),
+    selection::out("The folder for mds, the beginning of both names for megatron, a file otherwise (standard output without it)."),
+    Flag {
+        help: "`auto` is u16 where --vocab-size is at most 65536, or, without it, where tokens come as u16; else i32, since neither PyTorch nor Megatron computes with u32. A token that does not fit is an error.",
+        ..shared::dtype("auto|u16|u32|i32|i64", |args: &mut Args, value| {
             args.dtype = value.choice(&[
                 ("auto", None),
                 ("u16", Some(Dtype::U16)),
@@ -225,89 +180,89 @@ const FLAGS: &[Flag<Args>] = &[
                 ("i64", Some(Dtype::I64)),
             ])?;
             Ok(())
-        },
-    )
-    .default(|_| "auto".to_string()),
-    Flag::value("vocab-size", "N", "A token of N or more is an error", "", |args: &mut Args, value| {
-        args.vocabulary = Some(value.positive()?);
-        Ok(())
-    }),
+        })
+        .default(|_| "auto".to_string())
+    },
     Flag::value(
         "mds-encoding",
         "ndarray|pkl",
-        "How mds stores integers: Mosaic's `ndarray`, or pickled NumPy arrays, which CEPE's loader reads",
-        "",
+        "How mds stores integers",
+        "Mosaic's `ndarray`, or pickled NumPy arrays, which CEPE's loader reads.",
         |args: &mut Args, value| {
-            args.encoding = Some(value.choice(&[("ndarray", Encoding::Ndarray), ("pkl", Encoding::Pickle)])?);
+            args.mds.encoding = value.choice(&[("ndarray", Encoding::Ndarray), ("pkl", Encoding::Pickle)])?;
             Ok(())
         },
     )
+    .output()
     .default(|_| "ndarray".to_string()),
     Flag::value(
         "size-limit",
         "BYTES",
-        "A shard of mds has at most so many bytes before compression, unless one sequence has more: a number below 4 GiB, or one with kb, mb or gb (times 1024)",
-        "",
+        "The most bytes of a shard of mds, before compression",
+        "One sequence may be more. Below 4 GiB: `1000`, `64K`, `256M`, `1G`.",
         |args: &mut Args, value| {
-            args.size_limit = Some(size(value.text()?)?);
+            args.mds.size_limit = match value.bytes()? {
+                size if (1..1 << 32).contains(&size) => size,
+                _ => return Err("expected 1 byte or more, and less than 4 GiB".to_string()),
+            };
             Ok(())
         },
     )
-    .default(|_| SIZE_LIMIT.to_string()),
-    Flag::value("compression", "zstd[:LEVEL]", "Compress the shards of mds, with level 3 unless one of 1 to 22 is said", "", |args: &mut Args, value| {
-        args.compression = Some(level(value.text()?)?);
-        Ok(())
-    }),
+    .output()
+    .default(|args| args.mds.size_limit.to_string()),
+    Flag::value(
+        "compression",
+        "zstd[:LEVEL]",
+        "Compress the shards of mds",
+        "With level 3 unless one of 1 to 22 is said.",
+        |args: &mut Args, value| {
+            args.mds.compression = Some(level(value.text()?)?);
+            Ok(())
+        },
+    )
+    .output(),
     Flag::value(
         "hashes",
         "NAME,...",
-        "Sums of each shard for the index of mds: sha256, xxh3_128, xxh3_64",
-        "",
+        "Sums of each shard for the index of mds",
+        "sha256, xxh3_128, xxh3_64.",
         |args: &mut Args, value| {
-            args.hashes = Some(hashes(value.text()?)?);
+            args.mds.hashes = hashes(value.text()?)?;
             Ok(())
         },
-    ),
+    )
+    .output(),
     Flag::switch(
         "resume",
-        "Finish the mds folder of a run that was interrupted, with the same flags and tokens: shards that are there are compared, not written again, and one that differs ends the run",
-        "",
+        "Go on where an interrupted run stopped",
+        "With the same flags and tokens: shards of mds that are there are compared, not written again, and one that differs ends the run.",
         |args: &mut Args, _| {
-            args.resume = true;
+            args.mds.resume = true;
             Ok(())
         },
-    ),
-    Flag::switch(
-        "merge-index",
-        "Read no tokens: the operands are mds folders below --out, and become one dataset there by an index of all their shards, in this order",
-        "The shards stay where they are.",
-        |args: &mut Args, _| {
-            args.merge_index = true;
-            Ok(())
-        },
-    ),
-    Flag::value(
-        "verify",
-        "DIR",
-        "Read no tokens: look at every byte of an mds folder (sizes, sums, places, types, ids below --vocab-size, sequences of --length) and print what is in it as a JSON object",
-        "",
-        |args: &mut Args, value| {
-            args.verify = Some(value.path()?);
-            Ok(())
-        },
-    ),
-    shared::seed(),
-    Flag::value(
-        "shard",
-        "I/N",
-        "Take the I-th (from 0) of N parts of each input file, cut between documents",
-        "Refused for pipes and compressed input.",
-        shared::shard::<Args>().set,
-    ),
+    )
+    .output(),
     shared::threads(),
     shared::stats(),
     shared::progress(),
 ];
+
+const RULES: &[Rule] = &[
+    Rule::Needed("length", "say how many tokens a sequence has, such as --length 2048"),
+    Rule::Needs("tail=pad", &["pad"], "which token fills up?"),
+    Rule::Excludes("mode=best-fit", &["prev>0"], "its documents are whole, so there is nothing before them"),
+    Rule::OnlyWith(&["window"], &["mode=best-fit"], "other modes hold one document"),
+    Rule::Excludes("format=npy", &["tail=keep"], "sequences of several lengths have no place in an array: write jsonl"),
+    Rule::Excludes("format=megatron", &["dtype=u32"], "Megatron has no such type: u16, i32 or i64 are there"),
+    Rule::Needs("format=mds", &["out"], "it is a folder"),
+    Rule::Needs("format=megatron", &["out"], "it is two files"),
+    Rule::OnlyWith(&MDS_ONLY, &["format=mds"], "other formats have no shards"),
+    selection::SPLIT_NEEDS_OUT,
+    selection::ALLOW_EMPTY_NEEDS_SPLIT,
+    selection::MIX_OR_DOMAIN,
+];
+
+const MDS_ONLY: [&str; 5] = ["mds-encoding", "size-limit", "compression", "hashes", "resume"];
 
 /// The command line and manual.
 pub const TOOL: Tool<Args> = Tool {
@@ -317,6 +272,7 @@ pub const TOOL: Tool<Args> = Tool {
     description: &[
         "Reads token streams, as jsonl-tokenize(1) writes them, from the FILEs or from standard input, and writes sequences of T tokens, in input order. Empty documents, which stand for missing rows, are passed over and counted.",
         "Nothing is left out in silence: --stats counts documents without tokens (rows_missing), of another length than asked for (rows_unqualified), in no split (rows_unsplit), too short for a sequence (rows_short), cut by best-fit (rows_cut), and tokens that were left out (tokens_dropped) or added (tokens_padding).",
+        "Files that are read twice must stay as they are: one that is replaced or written to between two passes ends the run (inode, size and time of change are compared).",
         "A damaged stream is an error that names the document, counted from 1 in its file. In memory are the longest document, and 4 bytes for each document of one array.",
     ],
     sections: &[
@@ -333,7 +289,7 @@ pub const TOOL: Tool<Args> = Tool {
             &[
                 "The key of a document is XXH3-64 of its tokens as little-endian 32-bit integers, whatever their type in the file; the key of a sequence is that of its T tokens. Noise is made of it as corpus-utils(7) says, with the purpose `pack-split` for documents and `pack` for sequences. The smallest noise bits come first, of equals the earlier.",
                 "-n takes the first N sequences: a larger N contains a smaller one, and order, shards, and other documents change nothing but which of equals is taken. In --mode within, --shard writes its part of what the whole would; in other modes a shard has sequences of its own, and -n, --mix and --split by counts are refused.",
-                "A share in --split is a range of the uniform number of a document: a document is on the same side in every run with the same seed and shares, whatever else is in the run, and so are documents that are equal; the shares hold on average. A count is exact: documents, first ones first, go to the first split until it has so many sequences, then to the next; what the last document of a split has too much goes nowhere, and neither do documents that are equal to it. So a split changes neither with what stands behind it, nor in its documents with a larger count of its own. In `concat` and `best-fit`, each split is packed by itself.",
+                "With a --split by shares, -n takes N of the sequences of each part (CEPE's sample_mds_concat.py). A share in --split is a range of the uniform number of a document: a document is on the same side in every run with the same seed and shares, whatever else is in the run, and so are documents that are equal; the shares hold on average. A count is exact: documents, first ones first, go to the first split until it has so many sequences, then to the next; what the last document of a split has too much goes nowhere, and neither do documents that are equal to it. So a split changes neither with what stands behind it, nor in its documents with a larger count of its own. In `concat` and `best-fit`, each split is packed by itself. Where a part has less than it wanted, a note says how much each wanted and got; a part that got nothing ends the run with exit 1, unless --allow-empty is given. (Of a --shard, what all shards have together is what counts, where that is known: with numbers.)",
                 "--mix shares a number out by Webster's method (Sainte-Lague): exact wherever the shares are whole numbers, and a larger number contains a smaller one. Where a domain has too few sequences, the run fails; without a number, the largest is taken that all domains can meet.",
                 "Memory: 24 bytes for each sequence (each document, for --split by counts) that is wanted.",
             ],
@@ -342,19 +298,13 @@ pub const TOOL: Tool<Args> = Tool {
             "Formats",
             &[
                 "npy: an array of shape (sequences, P + T), the P tokens in front; in a pipe, blocks, each a complete array. jsonl, arrow: `token_ids`, with --prev `prev_token_ids`, with best-fit `lengths`, and `domain`. A run that is killed leaves an array that does not load, a stream without its end mark, or with --out nothing under the final name.",
-                "mds: the same columns, in shards named and indexed as Mosaic's MDSWriter does; without compression and with `ndarray`, the same bytes. Shards appear when they are complete, and index.json last: a folder without it is a run that did not finish, which --resume finishes with the same bytes, and a folder that holds anything is refused without --resume. Memory: a few MB; with --compression, --hashes or --resume, up to three times --size-limit for each of --threads, and once more. `domain` is the label and may be empty. PyTorch before 2.3 reads no u16: CEPE's loader takes `--mds-encoding pkl --dtype i32`.",
-                "megatron: 64-bit pointers; windows of one document (`within`) are one document of the index, sequences of other modes are one each; P tokens in front. npy and megatron have no place for `domain` and `lengths`.",
-            ],
-        ),
-        (
-            "Passages",
-            &[
-                "--retrieval writes `id` (label, document, passage: `book_41_3`, counted from 0 in the whole input), `contents` and `neighbor`, special tokens left out (an unknown one is what a SentencePiece model shows for it, mostly ` ⁇ `), and with --ids `contents_token_ids` and `neighbor_token_ids`. Documents of fewer than R tokens, and the rest behind the last whole passage, begin no passage; the rest is the last passage's neighbor. -n, --split, --mix and --shard choose among passages as among sequences of --mode within.",
+                "mds: the same columns, in shards named and indexed as Mosaic's MDSWriter does; without compression and with `ndarray`, the same bytes. Shards appear when they are complete, and index.json last: a folder without it is a run that did not finish, which --resume finishes with the same bytes. A folder that holds anything is refused without --resume, one that holds other files with it too, and so is a second run while another writes there. Memory: a few MB; with --compression, --hashes or --resume, up to three times --size-limit for each of --threads, and once more. `domain` is the label and may be empty. PyTorch before 2.3 reads no u16: CEPE's loader takes `--mds-encoding pkl --dtype i32`.",
+                "megatron: 64-bit pointers; windows of one document (`within`) are one document of the index, sequences of other modes are one each; P tokens in front. An index that was there before goes first, and the new one appears last. npy and megatron have no place for `domain` and `lengths`.",
             ],
         ),
     ],
     flags: FLAGS,
-    rules: &[],
+    rules: RULES,
     examples: &[
         Example {
             about: "Rows of eight tokens, end to end, for numpy.load (tokens.npy holds three documents):",
@@ -368,12 +318,12 @@ pub const TOOL: Tool<Args> = Tool {
         },
         Example {
             about: "A streaming dataset with an evaluation set, and a look at it:",
-            command: "pack-tokens --length 4 --mode within --format mds --split test=1,train=3 --hashes xxh3_64 --out mds tokens.npy\npack-tokens --verify mds/test",
+            command: "pack-tokens --length 4 --mode within --format mds --split test=1,train=3 --hashes xxh3_64 --out mds tokens.npy\nmds-verify mds/test",
             output: "",
         },
         Example {
             about: "Two shards by two jobs, one dataset:",
-            command: "for i in 0 1; do pack-tokens --length 4 --mode within --shard $i/2 --format mds --out whole/$i tokens.npy; done\npack-tokens --merge-index --out whole whole/0 whole/1",
+            command: "for i in 0 1; do pack-tokens --length 4 --mode within --shard $i/2 --format mds --out whole/$i tokens.npy; done\nmds-merge --out whole whole/0 whole/1",
             output: "",
         },
         Example {
@@ -382,78 +332,8 @@ pub const TOOL: Tool<Args> = Tool {
             output: "",
         },
     ],
-    see_also: &["jsonl-tokenize(1)", "topk-resample(1)", "corpus-utils(7)"],
+    see_also: &["jsonl-tokenize(1)", "tokens-passages(1)", "mds-verify(1)", "mds-merge(1)", "corpus-utils(7)"],
 };
-
-/// Lengths are 32-bit numbers in most formats.
-fn bounded(length: usize) -> Result<usize, String> {
-    if length <= i32::MAX as usize { Ok(length) } else { Err("expected less than 2^31".to_string()) }
-}
-
-/// `NAME=VALUE,...`, each name once.
-fn pairs(text: &str) -> Option<Vec<(&str, &str)>> {
-    let pairs: Vec<_> = text.split(',').map(|pair| pair.split_once('=')).collect::<Option<_>>()?;
-    let usable = |name: &str| !name.is_empty() && !name.contains('/') && name != "." && name != "..";
-    let once = |at: usize| pairs[..at].iter().all(|pair| pair.0 != pairs[at].0);
-    (0..pairs.len()).all(|at| usable(pairs[at].0) && once(at)).then_some(pairs)
-}
-
-fn splits(text: &str) -> Result<Vec<Split>, String> {
-    let expected =
-        "expected NAME=COUNT,... or NAME=SHARE,... with shares that have a point and are 1 together at the most";
-    let amount = |value: &str| match value.contains('.') {
-        true => value.parse().ok().filter(|share| (0.0..=1.0).contains(share)).map(Amount::Share),
-        false => value.parse().ok().map(Amount::Sequences),
-    };
-    let splits = pairs(text).and_then(|pairs| {
-        let split = |(name, value): (&str, &str)| Some(Split { name: name.to_string(), amount: amount(value)? });
-        pairs.into_iter().map(split).collect::<Option<Vec<_>>>()
-    });
-    let shares = |splits: &[Split]| -> Vec<f64> {
-        splits
-            .iter()
-            .filter_map(|split| if let Amount::Share(share) = split.amount { Some(share) } else { None })
-            .collect()
-    };
-    let fits = |splits: &Vec<Split>| {
-        let shares = shares(splits);
-        (shares.is_empty() || shares.len() == splits.len()) && shares.iter().sum::<f64>() <= 1.0 + 1e-9
-    };
-    splits.filter(fits).ok_or_else(|| expected.to_string())
-}
-
-/// Decimals as whole numbers in the same proportion.
-fn mix(text: &str) -> Result<Vec<(String, u64)>, String> {
-    let expected = "expected NAME=W,... with numbers above zero of up to six digits behind the point";
-    let millionths = |value: &str| {
-        let (whole, part) = value.split_once('.').unwrap_or((value, ""));
-        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        let right =
-            digits(whole) && digits(part) && whole.len() <= 6 && part.len() <= 6 && whole.len() + part.len() > 0;
-        let number = || format!("{whole}{part:0<6}").parse::<u64>().ok().filter(|&weight| weight > 0);
-        right.then(number).flatten()
-    };
-    let weights = pairs(text).and_then(|pairs| {
-        pairs.into_iter().map(|(name, value)| Some((name.to_string(), millionths(value)?))).collect::<Option<Vec<_>>>()
-    });
-    let weights = weights.ok_or_else(|| expected.to_string())?;
-    let divisor = weights.iter().fold(0, |divisor, (_, weight)| common_divisor(divisor, *weight));
-    Ok(weights.into_iter().map(|(name, weight)| (name, weight / divisor)).collect())
-}
-
-fn common_divisor(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { common_divisor(b, a % b) }
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    let lower = text.to_lowercase();
-    let units = [("kb", 1 << 10), ("mb", 1 << 20), ("gb", 1 << 30)];
-    let found = units.iter().find_map(|(unit, times)| Some((lower.strip_suffix(unit)?, *times)));
-    let (number, times) = found.unwrap_or((&lower, 1));
-    let size = number.parse::<u64>().ok().and_then(|number| number.checked_mul(times));
-    size.filter(|size| (1..1 << 32).contains(size))
-        .ok_or_else(|| "expected bytes below 4 GiB, as 1000, 64kb, 256mb or 1gb".to_string())
-}
 
 fn level(text: &str) -> Result<i32, String> {
     let level = match text.strip_prefix("zstd") {

@@ -1,13 +1,13 @@
 //! The rows of a weights column as candidates for a choice.
 
 use crate::groups::Groups;
-use pipe::column::{fields, read_integer, read_number, unexpected};
+use pipe::column::{field, fields, read_integer, read_number, unexpected};
 use pipe::cut::Standing;
 use pipe::failure::Failure;
 use pipe::input::Input;
-use pipe::key::{document_key, gumbel, noise_bits, read_key};
+use pipe::key::{gumbel, noise_bits, read_key};
+use pipe::keys::KeyReader;
 use pipe::lines::{Lines, Worker};
-use pipe::record::Reader;
 use pipe::settings::Common;
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
@@ -22,9 +22,12 @@ pub struct Candidate {
     pub key: u64,
     /// Place in the column.
     pub row: u32,
-    /// Length in words; 0 where nobody asks.
+    /// Length in words; [`UNKNOWN`] where the column does not say it, and nobody asks.
     pub length: u32,
 }
+
+/// The length of a row that has none.
+pub const UNKNOWN: u32 = u32::MAX;
 
 impl Candidate {
     /// Best first: larger score, then smaller key, then earlier row. No two rows are equal.
@@ -90,8 +93,10 @@ impl Scoring {
 pub struct Layout {
     /// The weight, or the first of several.
     pub weight: usize,
-    /// The length; `None`: nobody asks.
-    pub length: Option<usize>,
+    /// The length.
+    pub length: usize,
+    /// Whether there must be one.
+    pub needs_length: bool,
     /// The key; `None`: it comes from the documents.
     pub key: Option<usize>,
 }
@@ -167,14 +172,9 @@ impl Column<'_> {
 
     /// Reads the documents for their keys, and adds the noise that goes with them.
     fn add_keys(&self, all: &mut Candidates, place: usize) -> Result<(), Failure> {
-        let reader = Reader::of_identity(self.common)?;
+        let keys = KeyReader::new(self.common, false)?;
         let purpose = purpose(place);
-        let worker = || KeyReader {
-            reader: reader.clone(),
-            scoring: self.scoring.clone(),
-            purpose: purpose.clone(),
-            keys: Vec::new(),
-        };
+        let worker = || NoiseReader { keys: keys.clone(), scoring: self.scoring.clone(), purpose: purpose.clone() };
         let mut waiting = all.list.iter_mut().peekable();
         let mut row = 0;
         let input = Input::open(self.common)?;
@@ -205,39 +205,57 @@ struct RowReader {
     out: Candidates,
 }
 
+impl RowReader {
+    /// The length of a row, `None` where one is asked for and missing.
+    fn length(&self, line: &[u8]) -> Result<Option<u32>, String> {
+        let number = self.layout.length;
+        if !self.layout.needs_length {
+            let length = fields(line).nth(number - 1).and_then(|text| read_integer(text, number).ok()?);
+            return Ok(Some(length.and_then(|length| u32::try_from(length).ok()).unwrap_or(UNKNOWN)));
+        }
+        let length = read_integer(field(line, number, "the length")?, number)?;
+        let fits = |length| u32::try_from(length).map_err(|_| format!("a length of {length}: expected less than 2^32"));
+        length.map(fits).transpose()
+    }
+
+    fn key(&self, line: &[u8], number: usize) -> Result<u64, String> {
+        let text = field(line, number, "a key (--keys documents makes keys from the documents)")?;
+        read_key(text).ok_or_else(|| {
+            let wrong = unexpected(text, number, "a key of 16 hexadecimal digits");
+            let weights = fields(line).count().saturating_sub(1 + self.layout.weight);
+            match fields(line).next_back().and_then(read_key) {
+                Some(_) if weights > 1 => {
+                    format!("{wrong}; a column of {weights} weights takes --proportions with {weights} numbers")
+                }
+                _ => wrong,
+            }
+        })
+    }
+}
+
 impl Worker for RowReader {
     type Out = Candidates;
 
     fn line(&mut self, line: &[u8]) -> Result<(), String> {
         let row = self.out.rows as u32;
         self.out.rows += 1;
-        let field = |number: usize, what: &str| {
-            let found = fields(line).nth(number - 1);
-            found.ok_or_else(|| format!("expected {what} in field {number}, found {} fields", fields(line).count()))
-        };
         let number = self.layout.weight;
-        let weight = read_number(field(number, "a weight")?, number)?;
+        let weight = read_number(field(line, number, "a weight")?, number)?;
         if weight.is_nan() {
             self.out.missing += 1;
             return Ok(());
         }
-        let length = match self.layout.length {
-            Some(number) => read_integer(field(number, "the length")?, number)?,
-            None => Some(0),
-        };
-        let Some(length) = length else {
+        let Some(length) = self.length(line)? else {
             self.out.missing += 1;
             return Ok(());
         };
-        if length < self.scoring.length_min {
+        if u64::from(length) < self.scoring.length_min {
             return Ok(());
         }
-        let length = u32::try_from(length).map_err(|_| format!("a length of {length}: expected less than 2^32"))?;
         let mut score = self.scoring.scaled(weight);
         let mut key = 0;
         if let Some(number) = self.layout.key {
-            let text = field(number, "a key (--keys documents makes keys from the documents)")?;
-            key = read_key(text).ok_or_else(|| unexpected(text, number, "a key of 16 hexadecimal digits"))?;
+            key = self.key(line, number)?;
             score += self.scoring.noise(&self.purpose, key);
         }
         self.out.list.push(Candidate { score, key, row, length });
@@ -252,25 +270,25 @@ impl Worker for RowReader {
 }
 
 /// Makes keys and their noise from documents.
-struct KeyReader {
-    reader: Reader,
+struct NoiseReader {
+    keys: KeyReader,
     scoring: Scoring,
     purpose: String,
-    keys: Vec<(u64, f64)>,
 }
 
-impl Worker for KeyReader {
+impl Worker for NoiseReader {
     type Out = Vec<(u64, f64)>;
 
     fn line(&mut self, line: &[u8]) -> Result<(), String> {
-        let key = document_key(self.reader.document(line)?.1);
-        self.keys.push((key, self.scoring.noise(&self.purpose, key)));
-        Ok(())
+        self.keys.line(line)
     }
 
-    fn missing(&mut self) {}
+    fn missing(&mut self) {
+        self.keys.missing();
+    }
 
     fn take(&mut self) -> Vec<(u64, f64)> {
-        std::mem::take(&mut self.keys)
+        let keys = self.keys.take().keys.into_iter().flatten();
+        keys.map(|key| (key, self.scoring.noise(&self.purpose, key))).collect()
     }
 }

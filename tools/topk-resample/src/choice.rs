@@ -1,7 +1,24 @@
 //! Choosing rows, and letting their documents through.
 //!
-//! The best of a list are put in front by quickselect: linear in the rows, and the same set whatever the order of the list,
-//! since no two candidates are equal. A budget of words is met in the same way, by halving the part where it runs out.
+//! # Source, and what is guaranteed
+//!
+//! Gumbel top-k: log weight plus standard Gumbel noise, the k largest sums (Kool, van Hoof and Welling, 2019,
+//! arXiv:1903.06059, who go back to Yellott, 1977), which is what DSIR does (Xie et al., 2023, arXiv:2302.03169,
+//! section 3) and what Efraimidis and Spirakis (2006) do with exponential keys: successive draws without replacement in
+//! proportion to the weights. Guaranteed: exactly k rows where so many qualify; the same rows whatever their order, on
+//! any threads, in shards; a larger k contains the smaller; the output in input order. Not guaranteed: inclusion
+//! probabilities in proportion to the weights, which no draw without replacement of this kind has.
+//!
+//! Tried and dropped: a heap of the best k (slower than quickselect once k is above a few thousand, and a budget is
+//! unknown before the lengths are); numpy's generator, as DSIR has it, advanced row by row (the choice depends on the
+//! order and on who works); noise that is printed by dsir-weight (another seed would need other weights, and a column
+//! would not be data alone).
+//!
+//! # How
+//!
+//! The best of a list are put in front by quickselect: linear in the rows, and the same set whatever the order of the
+//! list, since no two candidates are equal. A budget of words is met in the same way, by halving the part where it runs
+//! out.
 
 use crate::candidates::{Candidate, Column, unequal};
 use crate::cut::{Cut, between};
@@ -12,6 +29,15 @@ use pipe::output::Output;
 use pipe::progress::Meter;
 use pipe::settings::Common;
 use std::io::Write;
+
+/// A document of fewer words is short.
+const SHORT: u32 = 10;
+
+/// More short ones than this among the chosen are worth a note.
+const SHORT_PERCENT: u64 = 5;
+
+/// Of fewer documents a percentage says little.
+const MANY: u64 = 1000;
 
 /// How many to choose.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,6 +50,18 @@ pub enum Amount {
     Words(u64),
 }
 
+impl Amount {
+    /// A share of so many rows as their number, rounded up. A share that is a whole number but for the rounding of
+    /// floats is that.
+    fn rounded_up(self, rows: usize) -> Amount {
+        let Amount::Fraction(share) = self else { return self };
+        let exact = share * rows as f64;
+        let near = exact.round();
+        let whole = (exact - near).abs() <= exact * 4.0 * f64::EPSILON;
+        Amount::Rows(if whole { near } else { exact.ceil() } as u64)
+    }
+}
+
 /// How many to choose for each weight.
 pub struct Wanted {
     /// For all weights together, or in each group.
@@ -32,6 +70,8 @@ pub struct Wanted {
     pub proportions: Vec<f64>,
     /// Whether the amount is that of each group.
     pub per_group: bool,
+    /// Whether the share of a group is rounded up, not to the nearest.
+    pub round_up: bool,
 }
 
 impl Wanted {
@@ -69,6 +109,8 @@ pub struct Choice {
     pub qualified: u64,
     /// Rows that are.
     pub chosen: u64,
+    /// Those of them that are shorter than [`SHORT`] words, as far as the column says.
+    short: u64,
     bits: Vec<u64>,
     scores: Option<Vec<(u32, f64)>>,
 }
@@ -77,7 +119,7 @@ impl Choice {
     /// Nothing chosen; `with_scores` keeps sampling keys.
     pub fn new(with_scores: bool) -> Choice {
         let scores = with_scores.then(Vec::new);
-        Choice { rows: 0, missing: 0, qualified: 0, chosen: 0, bits: Vec::new(), scores }
+        Choice { rows: 0, missing: 0, qualified: 0, chosen: 0, short: 0, bits: Vec::new(), scores }
     }
 
     /// Chooses as many as are wanted. Gives the cut that this comes down to, and a sentence wherever fewer qualified.
@@ -88,7 +130,7 @@ impl Choice {
             let mut list = self.candidates(column, place)?;
             let amount = wanted.split(self.qualified)[place];
             for part in parts(&mut list, column, wanted.per_group) {
-                let chosen = front(part, amount);
+                let chosen = front(part, if wanted.round_up { amount.rounded_up(part.len()) } else { amount });
                 shortfalls.extend(shortfall(amount, part.len(), chosen));
                 let group = column.groups.filter(|_| wanted.per_group).zip(part.first());
                 let group = group.and_then(|(groups, first)| groups.of(first.row)).unwrap_or_default();
@@ -97,6 +139,15 @@ impl Choice {
             }
         }
         Ok((cut, shortfalls))
+    }
+
+    /// What to say where many of the chosen are short: importance weights like empty documents.
+    pub fn shortness(&self) -> Option<String> {
+        let Choice { short, chosen, .. } = self;
+        let many = *chosen >= MANY && short * 100 > chosen * SHORT_PERCENT;
+        many.then(|| {
+            format!("shorter than {SHORT} words: {short} of the {chosen} chosen; --min-length L leaves such out")
+        })
     }
 
     /// Chooses what passes a cut, where `first_row` rows stand before this shard.
@@ -135,6 +186,7 @@ impl Choice {
 
     fn add(&mut self, chosen: &[Candidate]) {
         self.chosen += chosen.len() as u64;
+        self.short += chosen.iter().filter(|candidate| candidate.length < SHORT).count() as u64;
         chosen.iter().for_each(|candidate| self.bits[candidate.row as usize / 64] |= 1 << (candidate.row % 64));
         if let Some(scores) = &mut self.scores {
             scores.extend(chosen.iter().map(|candidate| (candidate.row, candidate.score)));
@@ -276,7 +328,7 @@ mod tests {
 
     #[test]
     fn proportions_are_rounded_down_and_the_last_takes_the_rest() {
-        let wanted = |amount| Wanted { amount, proportions: vec![1.0, 1.0, 1.0], per_group: false };
+        let wanted = |amount| Wanted { amount, proportions: vec![1.0, 1.0, 1.0], per_group: false, round_up: false };
         let rows = |parts: [u64; 3]| parts.map(Amount::Rows).to_vec();
         assert_eq!(wanted(Amount::Rows(10)).split(100), rows([3, 3, 4]));
         assert_eq!(wanted(Amount::Fraction(0.29)).split(100), rows([9, 9, 11]));

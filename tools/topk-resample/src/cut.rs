@@ -2,8 +2,8 @@
 //!
 //! # Stability
 //!
-//! A cut file is text: a header line with what makes the sampling keys, then one line for each weight and group from which
-//! anything was chosen: `weight<TAB>group<TAB>` and its [`Bound`].
+//! A cut file is text: a header line with what makes the sampling keys, then one line for each weight and group from
+//! which anything was chosen: `weight<TAB>group<TAB>` and its [`Bound`].
 
 use crate::candidates::{Candidate, Method, Scoring};
 use pipe::cut::{self, Bound};

@@ -23,6 +23,8 @@ fn tool() -> Tool {
             ("--proportions", "0,0"),
             ("--proportions", "-1,2"),
             ("--per-group-fraction", "2"),
+            ("--round", "down"),
+            ("--budget", "-1"),
             ("--keys", "both"),
             ("--weight-field", "0"),
             ("--weights", ""),
@@ -36,7 +38,7 @@ fn tool() -> Tool {
 fn weights(rows: usize) -> String {
     let mut numbers = Numbers(3);
     let mut row = |_| {
-        let (weight, length, key) = (numbers.below(1000), numbers.below(50), numbers.below(u64::MAX));
+        let (weight, length, key) = (numbers.below(1000), 10 + numbers.below(50), numbers.below(u64::MAX));
         format!("{}\t{length}\t{key:016x}\n", weight as f64 / -10.0)
     };
     (0..rows).map(&mut row).collect()
@@ -100,19 +102,20 @@ fn flags_that_exclude_each_other_are_refused() {
     let folder = tool().folder(3);
     folder.write("cut", choose_cut(&folder));
     for (flags, said) in [
-        (&[][..], "expected exactly one of --count"),
-        (&["-n", "1", "--fraction", "0.5"], "expected exactly one of --count"),
+        (&[][..], "--count, --fraction, --budget, --per-group-fraction, --cut or --print-score is needed"),
+        (&["-n", "1", "--fraction", "0.5"], "--count does not go with --fraction"),
+        (&["-n", "1", "--round", "up"], "--round goes only with --per-group-fraction"),
         (&["-n", "1", "--top", "--bottom"], "--top does not go with --bottom"),
-        (&["-n", "1", "--top", "--temperature", "2"], "--temperature does not go with --top or --bottom"),
-        (&["-n", "1", "--print-key", "--proportions", "1,1"], "--print-key does not go with --proportions"),
-        (&["-n", "1", "--first-row", "3"], "--first-row goes with --cut"),
-        (&["-n", "1", "--group", "weights.tsv"], "--group and --per-group-fraction go together"),
-        (&["--per-group-fraction", "1"], "--group and --per-group-fraction go together"),
-        (&["--cut", "cut", "-n", "1"], "--cut does not go with --count"),
+        (&["-n", "1", "--top", "--temperature", "2"], "--temperature does not go with --top"),
+        (&["-n", "1", "--print-score", "--proportions", "1,1"], "--print-score does not go with --proportions"),
+        (&["-n", "1", "--first-row", "3"], "--first-row goes only with --cut"),
+        (&["-n", "1", "--group", "weights.tsv"], "--group goes only with --per-group-fraction or --cut"),
+        (&["--per-group-fraction", "1"], "--per-group-fraction needs --group"),
+        (&["--cut", "cut", "-n", "1"], "--count does not go with --cut"),
         (&["--cut", "cut", "--seed", "1"], "--cut does not go with --seed"),
         (&["--cut", "cut", "--write-cut", "other"], "--cut does not go with --write-cut"),
         (&["--cut", "cut", "--group", "weights.tsv"], "--group goes with a --cut that was made with it"),
-        (&["-n", "1", "--write-cut", "other"], "--write-cut reads no documents, but there are operands"),
+        (&["-n", "1", "--write-cut", "other"], "--write-cut with --keys column reads no operands, but there are some"),
         (&["-n", "1", "--weights", "-", "-"], "standard input can be one thing only"),
         (&["-n", "1", "--proportions", "1,1", "--weights", "/dev/null"], "--weights must be a regular file"),
         (&["-n", "1", "--keys", "documents", "-"], "--keys documents reads the documents twice"),
@@ -120,7 +123,53 @@ fn flags_that_exclude_each_other_are_refused() {
         choose(&folder, flags).args([INPUT]).outcome().expect_refusal(2, &[said]);
     }
     assert!(!folder.has("other"), "a refused run wrote a file");
-    tool().bare(&folder).args(["-n", "1", INPUT]).outcome().expect_refusal(2, &["--weights FILE is needed"]);
+    tool().bare(&folder).args(["-n", "1", INPUT]).outcome().expect_refusal(2, &["--weights is needed"]);
+}
+
+/// As Small2Large does: of each group the ceiling.
+#[test]
+fn shares_of_groups_are_rounded_up_where_that_is_asked_for() {
+    let folder = tool().folder(20);
+    folder.write("groups", "a\n".repeat(10) + &"b\n".repeat(7) + &"c\n".repeat(3));
+    let counts = |args: &[&str]| {
+        let args = [&["--group", "groups", "--top", INPUT][..], args].concat();
+        let chosen = choose(&folder, &args).text();
+        let id = |line: &str| line.split([' ', ',']).nth(1).and_then(|id| id.parse().ok());
+        let ids: Vec<u32> = chosen.lines().filter_map(id).collect();
+        [0..10_u32, 10..17, 17..20].map(|group| ids.iter().filter(|id| group.contains(*id)).count())
+    };
+    assert_eq!(counts(&["--per-group-fraction", "0.3"]), [3, 2, 1]);
+    assert_eq!(counts(&["--per-group-fraction", "0.3", "--round", "nearest"]), [3, 2, 1]);
+    assert_eq!(counts(&["--per-group-fraction", "0.3", "--round", "up"]), [3, 3, 1]);
+    assert_eq!(counts(&["--per-group-fraction", "0.01", "--round", "up"]), [1, 1, 1]);
+    assert_eq!(counts(&["--per-group-fraction", "0", "--round", "up"]), [0, 0, 0]);
+    assert_eq!(counts(&["--per-group-fraction", "1", "--round", "up"]), [10, 7, 3]);
+}
+
+/// A column of two weights without --proportions: the message says what is missing.
+#[test]
+fn several_weights_without_proportions_are_explained() {
+    let folder = tool().folder(2);
+    folder.write("weights.tsv", "1\t2\t9\t0123456789abcdef\n1\t2\t9\t0123456789abcdef\n");
+    let said = "weights.tsv:1: field 3: expected a key of 16 hexadecimal digits, found \"9\"; a column of 2 weights takes --proportions with 2 numbers";
+    choose(&folder, &["-n", "1", INPUT]).outcome().expect_refusal(1, &[said]);
+}
+
+/// Importance weights like short documents, which nobody wants in silence.
+#[test]
+fn many_short_documents_are_worth_a_note() {
+    let folder = tool().folder(2000);
+    let short = |count: usize| {
+        let length = |row: usize| if row < count { 9 } else { 10 };
+        let row = |row: usize| format!("{}\t{}\t{row:016x}\n", 2000 - row, length(row));
+        folder.write("weights.tsv", (0..2000).map(row).collect::<String>());
+        let outcome = choose(&folder, &["--top", "-n", "1000", INPUT]).outcome();
+        outcome.expect(0);
+        outcome.stderr
+    };
+    assert_eq!(short(50), "");
+    let said = "topk-resample: shorter than 10 words: 51 of the 1000 chosen; --min-length L leaves such out\n";
+    assert_eq!(short(51), said);
 }
 
 /// The cut for one document of a folder.
@@ -148,7 +197,7 @@ fn asking_for_more_than_there_is_gives_all_and_says_so() {
     let folder = tool().folder(5);
     for (amount, said) in [
         (["-n", "9"], "wanted: 9; documents that qualify: 5; all of them are chosen"),
-        (["--tokens-max", "999"], "all 5 documents that qualify have no more than 999 words: all of them are chosen"),
+        (["--budget", "999"], "all 5 documents that qualify have no more than 999 words: all of them are chosen"),
     ] {
         let outcome = choose(&folder, &amount).args([INPUT]).outcome();
         outcome.expect(0);
@@ -163,7 +212,7 @@ fn chosen_lines_are_the_very_bytes() {
     let folder = tool().folder_of(odd.len(), &odd.join(&b'\n'));
     let outcome = choose(&folder, &["-n", "6", INPUT]).output();
     assert_eq!(lines(&outcome), odd);
-    let keyed = choose(&folder, &["--print-key", INPUT]).output();
+    let keyed = choose(&folder, &["--print-score", INPUT]).output();
     let stripped = lines(&keyed).into_iter().map(|line| line.splitn(2, |&byte| byte == b'\t').nth(1));
     assert_eq!(stripped.collect::<Option<Vec<_>>>().expect("a key before each line"), odd);
 }

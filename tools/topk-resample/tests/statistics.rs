@@ -1,7 +1,8 @@
 //! Gumbel top-k is sampling without replacement in proportion to the weights.
 //!
-//! The exact probability that a document is among two drawn one after the other, the second from what is left, is summed
-//! over all pairs; the frequency over many draws must be within 4.5 standard deviations. Keys and seeds are fixed, so a test that passes goes on passing.
+//! The exact probability that a document is among two drawn one after the other, the second from what is left, is
+//! summed over all pairs; the frequency over many draws must be within 4.5 standard deviations. Keys and seeds are
+//! fixed, so a test that passes goes on passing.
 
 use contract::folder::Folder;
 use contract::run::Run;
@@ -41,7 +42,7 @@ fn tempered(temperature: f64) -> Vec<f64> {
 }
 
 fn row(weight: f64, key: u64) -> String {
-    format!("{}\t1\t{key:016x}\n", weight.ln())
+    format!("{}\t10\t{key:016x}\n", weight.ln())
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! The Arrow IPC stream: a schema, record batches, and a mark for the end.
 //!
-//! A message is a continuation mark, the size of its metadata, the metadata (a FlatBuffer), and a body of buffers. Columns of
-//! integers are lists, the label is UTF-8; nothing is null. Only these few kinds of message are ever written, so they are laid out
-//! here and not by the crate arrow-ipc.
+//! A message is a continuation mark, the size of its metadata, the metadata (a FlatBuffer), and a body of buffers.
+//! Columns of integers are lists, the label is UTF-8; nothing is null. Only these few kinds of message are ever
+//! written, so they are laid out here and not by the crate arrow-ipc.
 
-use super::{Columns, DOMAIN, LENGTHS, PREV, TOKENS, Writer};
-use crate::packing::Sequence;
+use super::Opening;
+use dataset::packing::Sequence;
+use dataset::writing::Writer;
+use dataset::{DOMAIN, LENGTHS, PREV, TOKENS};
 use pipe::failure::Failure;
 use pipe::output::Output;
 use pipe::tokens::Dtype;
@@ -34,23 +36,27 @@ struct Column {
 }
 
 /// Writes the stream.
-pub struct ArrowWriter {
+struct ArrowWriter {
     output: Output,
     columns: Vec<Column>,
 }
 
-impl ArrowWriter {
-    /// Writes the schema.
-    pub fn new(mut output: Output, columns: Columns, dtype: Dtype) -> Result<ArrowWriter, Failure> {
-        let column = |name, dtype| Column { name, dtype, ends: vec![0], values: Vec::new() };
-        let mut list = vec![column(TOKENS, Some(dtype))];
-        list.extend(columns.prev.then(|| column(PREV, Some(dtype))));
-        list.extend(columns.lengths.then(|| column(LENGTHS, Some(Dtype::I32))));
-        list.push(column(DOMAIN, None));
-        output.write(&message(&schema(&list)))?;
-        Ok(ArrowWriter { output, columns: list })
-    }
+/// Writes the schema.
+///
+/// # Errors
+/// It cannot be written.
+pub fn open(opening: &Opening) -> Result<Box<dyn Writer>, Failure> {
+    let (mut output, columns, dtype) = (opening.output()?, opening.columns(), opening.dtype);
+    let column = |name, dtype| Column { name, dtype, ends: vec![0], values: Vec::new() };
+    let mut list = vec![column(TOKENS, Some(dtype))];
+    list.extend(columns.prev.then(|| column(PREV, Some(dtype))));
+    list.extend(columns.lengths.then(|| column(LENGTHS, Some(Dtype::I32))));
+    list.push(column(DOMAIN, None));
+    output.write(&message(&schema(&list)))?;
+    Ok(Box::new(ArrowWriter { output, columns: list }))
+}
 
+impl ArrowWriter {
     fn write_batch(&mut self) -> Result<(), Failure> {
         let rows = self.columns[0].ends.len() - 1;
         let mut body = Vec::new();

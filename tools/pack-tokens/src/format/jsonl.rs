@@ -1,8 +1,10 @@
 //! One JSON object a line.
 
-use super::{Columns, DOMAIN, LENGTHS, PREV, TOKENS, Writer};
-use crate::packing::Sequence;
-use pipe::column::write_integer;
+use super::{Columns, Opening};
+use dataset::json::{write_list, write_text};
+use dataset::packing::Sequence;
+use dataset::writing::Writer;
+use dataset::{DOMAIN, LENGTHS, PREV, TOKENS};
 use pipe::failure::Failure;
 use pipe::output::Output;
 
@@ -10,17 +12,18 @@ use pipe::output::Output;
 const BATCH: usize = 256 << 10;
 
 /// Writes lines.
-pub struct JsonWriter {
+struct JsonWriter {
     output: Output,
     columns: Columns,
     lines: Vec<u8>,
 }
 
-impl JsonWriter {
-    /// Nothing written yet.
-    pub fn new(output: Output, columns: Columns) -> JsonWriter {
-        JsonWriter { output, columns, lines: Vec::new() }
-    }
+/// Nothing is written yet.
+///
+/// # Errors
+/// The file cannot be made.
+pub fn open(opening: &Opening) -> Result<Box<dyn Writer>, Failure> {
+    Ok(Box::new(JsonWriter { output: opening.output()?, columns: opening.columns(), lines: Vec::new() }))
 }
 
 impl Writer for JsonWriter {
@@ -50,26 +53,4 @@ impl Writer for JsonWriter {
         self.output.write(&self.lines)?;
         self.output.finish()
     }
-}
-
-/// Appends `"name": [1, 2]`.
-pub fn write_list(name: &str, numbers: &[u32], line: &mut Vec<u8>) {
-    line.push(b'"');
-    line.extend(name.bytes());
-    line.extend(b"\": [");
-    for (place, &number) in numbers.iter().enumerate() {
-        if place > 0 {
-            line.extend(b", ");
-        }
-        write_integer(u64::from(number), line);
-    }
-    line.push(b']');
-}
-
-/// Appends `"name": "text"`.
-pub fn write_text(name: &str, text: &str, line: &mut Vec<u8>) {
-    line.push(b'"');
-    line.extend(name.bytes());
-    line.extend(b"\": ");
-    line.extend(serde_json::to_string(text).expect("any text is JSON").bytes());
 }

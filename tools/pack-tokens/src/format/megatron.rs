@@ -1,28 +1,35 @@
 //! Megatron-LM's indexed dataset: PREFIX.bin with the tokens, PREFIX.idx with where they are.
 //!
-//! The index: `MMIDIDX\0\0`; the version, 1, in 8 bytes; the type of a token, a byte; the number of sequences and the number of
-//! document boundaries, 8 bytes each; the length of each sequence, 4 bytes; where each begins in the .bin, in bytes, 8 bytes; the
-//! boundaries, 8 bytes each: 0, then the number of sequences up to the end of each document. Little endian.
+//! The index: `MMIDIDX\0\0`; the version, 1, in 8 bytes; the type of a token, a byte; the number of sequences and the
+//! number of document boundaries, 8 bytes each; the length of each sequence, 4 bytes; where each begins in the .bin, in
+//! bytes, 8 bytes; the boundaries, 8 bytes each: 0, then the number of sequences up to the end of each document. Little
+//! endian.
 //!
-//! Windows of one document are one document there; sequences that go over documents are a document each. A sequence has its
-//! context in front. The index appears last, so that a .bin without one is a run that did not finish. 12 bytes of memory a
-//! sequence at the most.
+//! Windows of one document are one document there; sequences that go over documents are a document each. A sequence has
+//! its context in front. An index that was there before goes first and the new one appears last, so that a .bin without
+//! one is a run that did not finish, and an .idx is never beside the .bin of another run. 12 bytes of memory a sequence
+//! at the most.
 
-use super::Writer;
-use crate::packing::Sequence;
+use super::Opening;
+use dataset::packing::{Mode, Sequence};
+use dataset::writing::Writer;
 use pipe::failure::Failure;
 use pipe::output::Output;
 use pipe::tokens::Dtype;
 use std::ffi::OsString;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Bytes that are written together.
 const BATCH: usize = 4 << 20;
 
 /// Writes the two files.
-pub struct MegatronWriter {
+struct MegatronWriter {
     bin: Output,
     idx: Output,
+    /// Where the index will be.
+    idx_path: PathBuf,
     dtype: Dtype,
     batch: Vec<u8>,
     lengths: Vec<u32>,
@@ -49,12 +56,23 @@ fn code(dtype: Dtype) -> u8 {
     }
 }
 
-impl MegatronWriter {
-    /// Starts the files of a prefix. `by_document`: sequences are windows of one document.
-    pub fn new(prefix: &Path, dtype: Dtype, by_document: bool) -> Result<MegatronWriter, Failure> {
-        let (bin, idx) = (Output::create(&file(prefix, ".bin"))?, Output::create(&file(prefix, ".idx"))?);
-        let (batch, lengths, ends) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(MegatronWriter { bin, idx, dtype, batch, lengths, ends, by_document, last: None })
+/// Starts the files of a prefix.
+///
+/// # Errors
+/// They cannot be made.
+pub fn open(opening: &Opening) -> Result<Box<dyn Writer>, Failure> {
+    let (prefix, dtype, by_document) = (opening.named()?, opening.dtype, opening.shape.mode == Mode::Within);
+    let idx_path = file(prefix, ".idx");
+    let (bin, idx) = (Output::create(&file(prefix, ".bin"))?, Output::create(&idx_path)?);
+    let (batch, lengths, ends) = (Vec::new(), Vec::new(), Vec::new());
+    Ok(Box::new(MegatronWriter { bin, idx, idx_path, dtype, batch, lengths, ends, by_document, last: None }))
+}
+
+/// Takes an old index away, which the new tokens are not those of.
+fn remove(index: &Path) -> Result<(), Failure> {
+    match fs::remove_file(index) {
+        Err(why) if why.kind() != ErrorKind::NotFound => Err(Failure::file(index, why)),
+        _ => Ok(()),
     }
 }
 
@@ -93,6 +111,7 @@ impl Writer for MegatronWriter {
         let starts = starts.flat_map(u64::to_le_bytes);
         let ends = std::iter::once(&0).chain(&self.ends).flat_map(|end| end.to_le_bytes());
         write_batches(&mut self.idx, head.into_iter().chain(lengths).chain(starts).chain(ends))?;
+        remove(&self.idx_path)?;
         self.bin.finish()?;
         self.idx.finish()
     }

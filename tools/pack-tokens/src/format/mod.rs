@@ -1,24 +1,43 @@
-//! What sequences are written as.
+//! What sequences are written as. A format is a file here, and a line in [`FORMATS`].
 
-pub mod arrow;
-pub mod jsonl;
+mod arrow;
+mod jsonl;
 pub mod mds;
-pub mod megatron;
-pub mod ndarray;
-pub mod npy;
-pub mod passages;
-pub mod pickle;
+mod megatron;
+mod npy;
 
-use crate::packing::Sequence;
+use dataset::packing::{Mode, Shape};
+use dataset::writing::Writer;
 use pipe::failure::Failure;
+use pipe::output::Output;
+use pipe::settings::Common;
+use pipe::tokens::Dtype;
+use std::path::Path;
 
-/// Takes sequences in order.
-pub trait Writer {
-    /// Takes the next one, which carries this label.
-    fn write(&mut self, sequence: &Sequence, domain: &str) -> Result<(), Failure>;
+/// Starts what is written for one part.
+pub type Open = fn(&Opening) -> Result<Box<dyn Writer>, Failure>;
 
-    /// Writes what is left, and makes the whole appear under its name.
-    fn finish(self: Box<Self>) -> Result<(), Failure>;
+/// The formats by the names that --format takes.
+pub const FORMATS: &[(&str, Open)] = &[
+    ("npy", npy::open),
+    ("jsonl", jsonl::open),
+    ("arrow", arrow::open),
+    ("mds", mds::open),
+    ("megatron", megatron::open),
+];
+
+/// What a format is told.
+pub struct Opening<'a> {
+    /// Where it writes; `None`: to standard output.
+    pub place: Option<&'a Path>,
+    /// The shape of sequences.
+    pub shape: &'a Shape,
+    /// The type of a token.
+    pub dtype: Dtype,
+    /// Flags of all tools.
+    pub common: &'a Common,
+    /// Flags of `mds` alone.
+    pub mds: &'a mds::Flags,
 }
 
 /// What the sequences of a run have beside their tokens.
@@ -30,11 +49,18 @@ pub struct Columns {
     pub lengths: bool,
 }
 
-/// The column of the tokens.
-pub const TOKENS: &str = "token_ids";
-/// The column of the tokens before them.
-pub const PREV: &str = "prev_token_ids";
-/// The column of the label.
-pub const DOMAIN: &str = "domain";
-/// The column of the documents' lengths.
-pub const LENGTHS: &str = "lengths";
+impl Opening<'_> {
+    fn columns(&self) -> Columns {
+        Columns { prev: self.shape.prev > 0, lengths: self.shape.mode == Mode::BestFit }
+    }
+
+    /// The one file, or standard output.
+    fn output(&self) -> Result<Output, Failure> {
+        self.place.map_or_else(|| Ok(Output::stdout()), Output::create)
+    }
+
+    /// The place of several files.
+    fn named(&self) -> Result<&Path, Failure> {
+        self.place.ok_or_else(|| Failure::usage("--out is needed"))
+    }
+}

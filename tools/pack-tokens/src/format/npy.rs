@@ -2,27 +2,30 @@
 //!
 //! A row has the context in front of the sequence.
 
-use super::Writer;
-use crate::packing::Sequence;
+use super::Opening;
+use dataset::packing::Sequence;
+use dataset::writing::Writer;
 use pipe::array::RowWriter;
 use pipe::failure::Failure;
-use pipe::output::Output;
 use pipe::tokens::Dtype;
 
 /// Bytes of a block, unless one row has more.
 const BLOCK: usize = 256 << 10;
 
 /// Writes rows of one length.
-pub struct NpyWriter {
+struct NpyWriter {
     rows: RowWriter,
     dtype: Dtype,
 }
 
-impl NpyWriter {
-    /// Starts an array with so many tokens a row.
-    pub fn new(output: Output, columns: usize, dtype: Dtype) -> Result<NpyWriter, Failure> {
-        Ok(NpyWriter { rows: RowWriter::new(output, dtype.descr(), dtype.size(), columns, BLOCK)?, dtype })
-    }
+/// Starts an array.
+///
+/// # Errors
+/// It cannot be written.
+pub fn open(opening: &Opening) -> Result<Box<dyn Writer>, Failure> {
+    let (dtype, columns) = (opening.dtype, opening.shape.prev + opening.shape.length);
+    let rows = RowWriter::new(opening.output()?, dtype.descr(), dtype.size(), columns, BLOCK)?;
+    Ok(Box::new(NpyWriter { rows, dtype }))
 }
 
 impl Writer for NpyWriter {

@@ -1,11 +1,13 @@
-//! What is damaged is named, what was interrupted is seen and finished, what is whole is verified and joined.
+//! What is damaged is named, what was interrupted is seen and finished, and nothing is written between what others
+//! write.
 
-use crate::{array, array_of_shape, readers};
+use crate::{array, array_of_shape};
 use contract::folder::Folder;
 use contract::run::Run;
-use serde_json::Value;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 fn pack(folder: &Folder, line: &str) -> Run {
     Run::new(env!("CARGO_BIN_EXE_pack-tokens"), folder).args(line.split_whitespace())
@@ -84,28 +86,27 @@ fn tokens_that_do_not_fit_are_refused() {
     refused("--vocab-size 70000 --format jsonl", "t: document 2: token 2: expected 0 to 69999, found 70000");
     pack(&folder, "--length 2 --vocab-size 70001 t").output();
     for (flags, said) in [
-        ("--tail pad", "--pad ID is needed"),
+        ("--tail pad", "--tail pad needs --pad"),
         ("--pad 0", "--pad goes with --tail pad"),
         ("--mode best-fit", "--pad ID fills it or --tail keep"),
-        ("--mode best-fit --pad 0 --prev 1", "--prev does not go with"),
+        ("--mode best-fit --pad 0 --tail drop", "--tail drop does not go with --mode best-fit"),
+        ("--mode best-fit --pad 0 --prev 1", "--mode best-fit does not go with --prev above 0"),
         ("--mode within --pad 70000 --vocab-size 70000", "--pad 70000: expected 0 to 69999"),
-        ("--tail keep", "--format npy has no place"),
-        ("--format mds", "--out DIR is needed"),
-        ("--format megatron", "--out PREFIX is needed"),
+        ("--tail keep", "--format npy does not go with --tail keep"),
+        ("--format mds", "--format mds needs --out"),
+        ("--format megatron", "--format megatron needs --out"),
         ("--format megatron --out x --dtype u32", "Megatron has no such type"),
-        ("--hashes sha256", "--hashes goes with --format mds"),
-        ("--resume", "--resume goes with --format mds"),
-        ("--split a=1", "--out is needed"),
-        ("--split a=1 -n 3 --out x", "--count does not go with --split"),
+        ("--hashes sha256", "--hashes goes only with --format mds"),
+        ("--resume", "--resume goes only with --format mds"),
+        ("--split a=1", "--split needs --out"),
+        ("--split a=1 -n 3 --out x", "--count does not go with --split by numbers"),
+        ("--allow-empty", "--allow-empty goes only with --split"),
         ("--mix t=1 --domain a", "--mix does not go with --domain"),
-        ("--tokenizer t", "--tokenizer goes with --retrieval"),
-        ("--retrieval 3", "--retrieval does not go with --length"),
-        ("--verify x", "--verify: expected no operands"),
-        ("--window 100", "--window goes with --mode best-fit"),
+        ("--window 100", "--window goes only with --mode best-fit"),
     ] {
         pack(&folder, &format!("--length 2 {flags} t")).outcome().expect_refusal(2, &[said]);
     }
-    pack(&folder, "t").outcome().expect_refusal(2, &["--length T is needed"]);
+    pack(&folder, "t").outcome().expect_refusal(2, &["--length is needed"]);
     pack(&folder, "--length 2 -n 1").outcome().expect_refusal(2, &["--count reads the tokens more than once"]);
 }
 
@@ -122,7 +123,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-const MDS: &str = "--length 5 --prev 3 --mode within --domain book --format mds --size-limit 1kb";
+const MDS: &str = "--length 5 --prev 3 --mode within --domain book --format mds --size-limit 1K";
 
 #[test]
 fn an_interrupted_run_is_seen_and_finished_with_the_same_bytes() {
@@ -143,11 +144,10 @@ fn an_interrupted_run_is_seen_and_finished_with_the_same_bytes() {
             }
             fs::write(out.join(".shard.00005.mds.123.tmp"), "half").expect("a file");
             let name = format!("part{place}");
-            pack(&folder, &format!("--verify {name}")).outcome().expect(1);
             if left > 0 {
                 let said = format!("{name}: holds shards of a run that did not finish: --resume finishes it");
                 run(&name, "").outcome().expect_refusal(1, &[&said]);
-                let other = pack(&folder, &format!("{MDS} {packed} --seed 0 --min-length 20 --resume --out {name} t"));
+                let other = pack(&folder, &format!("{MDS} {packed} --seed 0 --tokens-min 20 --resume --out {name} t"));
                 let said = "is not what this run writes: expected the same tokens and flags as before";
                 let before = files(&out);
                 other.outcome().expect_refusal(1, &[&format!("{name}/shard.0"), said]);
@@ -171,12 +171,11 @@ fn an_interrupted_run_is_seen_and_finished_with_the_same_bytes() {
 fn a_killed_run_leaves_no_index_and_no_half_shard() {
     let folder = Folder::new();
     folder.write("t", array(&documents(60), "u2"));
-    let mds = MDS.replace("1kb", "64kb");
+    let mds = MDS.replace("1K", "64K");
     let outcome = Run::shell(&format!("ulimit -f 1; exec pack-tokens {mds} --out mds t"), &folder).outcome();
     assert_eq!(outcome.code, None, "the run was to be killed by SIGXFSZ: {}", outcome.stderr);
     assert!(files(&folder.path().join("mds")).iter().all(|(name, _)| name.starts_with('.')));
     pack(&folder, &format!("{mds} --out mds --resume t")).output();
-    pack(&folder, "--verify mds").output();
     for (format, names) in [("megatron", &["m.bin", "m.idx"][..]), ("npy", &["m"]), ("arrow", &["m"])] {
         let line = format!("--length 5 --prev 3 --mode within --format {format} --out m t");
         let outcome = Run::shell(&format!("ulimit -f 1; exec pack-tokens {line}"), &folder).outcome();
@@ -212,7 +211,8 @@ fn threads_change_no_byte() {
 
 #[test]
 fn a_shard_in_pieces_is_the_one_that_is_held_whole() {
-    // Samples as large as the first, larger ones, smaller ones, and of all sizes; the guess where they begin is right, or wrong.
+    // Samples as large as the first, larger ones, smaller ones, and of all sizes; the guess where they begin is right,
+    // or wrong.
     let rising: Vec<i64> = (0..900).collect();
     let falling: Vec<i64> = (0..900).rev().collect();
     let lines =
@@ -224,7 +224,7 @@ fn a_shard_in_pieces_is_the_one_that_is_held_whole() {
             "t",
             array(&[900].into_iter().chain(lengths.iter().copied()).chain(tokens).collect::<Vec<_>>(), "i4"),
         );
-        for (place, (line, limit)) in lines.iter().flat_map(|line| [(line, "600000"), (line, "1mb")]).enumerate() {
+        for (place, (line, limit)) in lines.iter().flat_map(|line| [(line, "600000"), (line, "1M")]).enumerate() {
             let run = |out: String, more: &str| {
                 let line = format!("{line} --format mds --mds-encoding pkl --size-limit {limit} --out {out} {more} t");
                 pack(&folder, &line).output();
@@ -234,177 +234,87 @@ fn a_shard_in_pieces_is_the_one_that_is_held_whole() {
             assert!(pieces.len() > 2, "the test must meet shards");
             // What is compared with what was there before is held whole.
             assert!(pieces == run(format!("whole{place}"), "--resume"), "{line} {limit}");
-            pack(&folder, &format!("--verify pieces{place}")).output();
         }
     }
 }
 
-#[test]
-fn verify_sees_every_byte() {
-    let folder = Folder::new();
-    folder.write("t", array(&documents(9), "u2"));
-    for packed in ["", "--compression zstd"] {
-        let out = folder.path().join("mds");
-        pack(&folder, &format!("{MDS} {packed} --size-limit 700 --hashes xxh3_64 --out mds t")).output();
-        let report = pack(&folder, "--verify mds --length 5 --vocab-size 808").text();
-        let report: Value = serde_json::from_str(&report).expect("it is JSON");
-        let (_, samples) = readers::mds(&out);
-        assert_eq!((&report["samples"], &report["tokens"]), (&samples.len().into(), &(5 * samples.len()).into()));
-        assert_eq!((&report["token_max"], &report["domains"]["book"]), (&807.into(), &samples.len().into()));
-        pack(&folder, "--verify mds --vocab-size 807")
-            .outcome()
-            .expect_refusal(1, &["expected ids below 807, found 807"]);
-        pack(&folder, "--verify mds --length 6")
-            .outcome()
-            .expect_refusal(1, &["token_ids: expected 6 tokens, found 5"]);
-        for (name, bytes) in files(&out).into_iter().filter(|(name, _)| name != "index.json").take(1) {
-            let shown = format!("pack-tokens: mds/{name}: ");
-            for place in 0..bytes.len() {
-                let mut changed = bytes.clone();
-                changed[place] ^= 1 << (place % 8);
-                fs::write(out.join(&name), changed).expect("a file");
-                pack(&folder, "--verify mds").outcome().expect_refusal(1, &[&shown]);
-            }
-            for length in [0, 1, bytes.len() - 1] {
-                fs::write(out.join(&name), &bytes[..length]).expect("a file");
-                pack(&folder, "--verify mds").outcome().expect_refusal(1, &[&shown, " bytes: expected "]);
-            }
-            fs::remove_file(out.join(&name)).expect("a file");
-            pack(&folder, "--verify mds").outcome().expect_refusal(1, &[&shown, "No such file"]);
-            fs::write(out.join(&name), &bytes).expect("a file");
+/// A run that waits for more tokens, as long as it lives.
+struct Waiting(Child);
+
+impl Waiting {
+    /// Begins a run on standard input, gives it some tokens, and waits until `begun` is there.
+    fn new(folder: &Folder, line: &str, tokens: &[u8], begun: impl Fn() -> bool) -> Waiting {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pack-tokens"))
+            .args(line.split_whitespace())
+            .current_dir(folder.path())
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        child.stdin.as_mut().expect("a pipe").write_all(tokens).expect("it reads");
+        while !begun() {
+            assert!(child.try_wait().expect("a child").is_none(), "it ended before it began");
+            std::thread::yield_now();
         }
-        fs::write(out.join("shard.00077.mds"), "x").expect("a file");
-        pack(&folder, "--verify mds").outcome().expect_refusal(1, &["shard.00077.mds: is not in the index"]);
-        fs::remove_dir_all(out).expect("a folder");
+        Waiting(child)
+    }
+
+    /// Ends the input; gives the exit code.
+    fn finish(mut self) -> Option<i32> {
+        drop(self.0.stdin.take());
+        self.0.wait().expect("it ends").code()
     }
 }
 
-/// Damage that no sum tells of: places, sizes and shapes that do not go together.
 #[test]
-fn verify_sees_what_does_not_go_together() {
+fn two_runs_do_not_write_into_one_folder() {
     let folder = Folder::new();
-    folder.write("t", array(&documents(20), "u2"));
-    for encoding in ["ndarray", "pkl"] {
+    let tokens = array(&documents(40), "u2");
+    folder.write("t", tokens.clone());
+    pack(&folder, &format!("{MDS} --out alone t")).output();
+    for more in ["", "--resume", "--hashes sha256"] {
         let out = folder.path().join("mds");
-        pack(&folder, &format!("{MDS} --size-limit 1mb --mds-encoding {encoding} --out mds t")).output();
-        let (name, bytes) = files(&out).pop().expect("a shard");
-        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]) as usize;
-        let first = word(4);
-        for (place, said) in [
-            (0, "samples: expected"),
-            (4, "its configuration is not that of the index"),
-            (8, "sample 0: "),
-            (first - 2, "its configuration is not that of the index"),
-            (first, "sample 0: "),
-            (first + 4, "sample 0: "),
-            (first + 8, "sample 0: "),
-        ] {
-            let mut changed = bytes.clone();
-            changed[place] ^= 1;
-            fs::write(out.join(&name), changed).expect("a file");
-            pack(&folder, "--verify mds").outcome().expect_refusal(1, &[&name, said]);
-        }
+        // The reader says what it found in the first array before the folder is made, so half of an array must be
+        // there.
+        let first = Waiting::new(&folder, &format!("{MDS} --out mds"), &tokens, || out.exists());
+        let second = pack(&folder, &format!("{MDS} {more} --out mds t")).outcome();
+        second.expect_refusal(1, &["mds: another run writes there: expected a new folder"]);
+        assert_eq!(first.finish(), Some(0));
+        assert!(files(&out) == files(&folder.path().join("alone")));
         fs::remove_dir_all(out).expect("a folder");
     }
 }
 
 #[test]
-fn datasets_are_joined_by_their_indexes() {
+fn a_folder_of_other_files_is_refused() {
     let folder = Folder::new();
     folder.write("t", array(&documents(40), "u2"));
-    pack(&folder, &format!("{MDS} --out whole t")).output();
-    for part in 0..3 {
-        pack(&folder, &format!("{MDS} --compression zstd --hashes sha256 --shard {part}/3 --out all/{part}/x t"))
-            .output();
+    for name in ["notes.txt", "train", ".hidden", "shard.txt"] {
+        fs::create_dir_all(folder.path().join("other")).expect("a folder");
+        fs::write(folder.path().join("other").join(name), "mine").expect("a file");
+        for more in ["", "--resume"] {
+            let outcome = pack(&folder, &format!("{MDS} {more} --out other t")).outcome();
+            outcome.expect_refusal(1, &[&format!("other: holds {name}, which is no part of a dataset")]);
+        }
+        assert_eq!(files(&folder.path().join("other")).len(), 1);
+        fs::remove_dir_all(folder.path().join("other")).expect("a folder");
     }
-    pack(&folder, "--merge-index --out all all/0/x all/1/x all/2/x").output();
-    let all = folder.path().join("all");
-    assert_eq!(readers::mds(&all).1, readers::mds(&folder.path().join("whole")).1);
-    let report: Value = serde_json::from_str(&pack(&folder, "--verify all").text()).expect("it is JSON");
-    assert_eq!(report["samples"], readers::mds(&all).1.len());
-    for (line, code, said) in [
-        ("--out all whole", 1, "whole: expected a folder below all"),
-        ("--out all all", 1, "all: expected a folder below all"),
-        ("--out all all/0", 1, "all/0/index.json: No such file"),
-        ("--out all", 2, "--merge-index: expected folders as operands"),
-        ("all/0/x", 2, "--out DIR is needed"),
-    ] {
-        pack(&folder, &format!("--merge-index {line}")).outcome().expect_refusal(code, &[said]);
-    }
-    pack(&folder, "--length 5 --mode within --format mds --out all/other t").output();
-    let other = pack(&folder, "--merge-index --out all all/0/x all/other").outcome();
-    other.expect_refusal(
-        1,
-        &["all/other: columns [\"domain\",\"token_ids\"]", "expected [\"domain\",\"prev_token_ids\""],
-    );
-    fs::remove_file(all.join("0/x/index.json")).expect("a file");
-    let unfinished = pack(&folder, "--merge-index --out all all/0/x").outcome();
-    unfinished.expect_refusal(1, &["all/0/x: has no index.json: the run that wrote it did not finish"]);
 }
 
 #[test]
-fn passages_have_what_follows_as_neighbour() {
-    let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lib/model/tests/data/bert/tokenizer.json");
-    let vocabulary: Value =
-        serde_json::from_slice(&fs::read(&tokenizer).expect("the tokenizer is there")).expect("it is JSON");
-    let words = vocabulary["model"]["vocab"].as_object().expect("a vocabulary");
-    // Whole words of letters, whose text is themselves.
-    let plain = words.iter().filter(|(word, _)| word.bytes().all(|byte| byte.is_ascii_lowercase()));
-    let plain: Vec<(String, i64)> = plain.map(|(word, id)| (word.clone(), id.as_i64().expect("an id"))).collect();
-    let special = words["[SEP]"].as_i64().expect("an id");
-    let mut documents: Vec<Vec<usize>> =
-        (0..40).map(|length| (0..length).map(|place| (7 * length + place) % plain.len()).collect()).collect();
-    documents.swap(3, 33);
+fn an_old_index_is_never_beside_new_tokens() {
     let folder = Folder::new();
-    let ids = |document: &[usize]| document.iter().map(|&word| plain[word].1).collect::<Vec<_>>();
-    let lengths = documents.iter().map(|document| document.len() as i64);
-    let values: Vec<_> =
-        std::iter::once(40).chain(lengths).chain(documents.iter().flat_map(|document| ids(document))).collect();
-    folder.write("t", array(&values, "i4"));
-    let line = format!("--retrieval 6 --tokenizer {} --domain wiki", tokenizer.display());
-    let text = |document: &[usize]| document.iter().map(|&word| plain[word].0.as_str()).collect::<Vec<_>>().join(" ");
-    let mut expected = Vec::new();
-    for (number, document) in documents.iter().enumerate() {
-        for place in 0..document.len() / 6 {
-            let own = &document[6 * place..6 * place + 6];
-            let next = &document[6 * place + 6..document.len().min(6 * place + 12)];
-            expected.push(serde_json::json!({
-                "id": format!("wiki_{number}_{place}"),
-                "contents": text(own),
-                "neighbor": text(next),
-                "contents_token_ids": ids(own),
-                "neighbor_token_ids": ids(next),
-            }));
-        }
-    }
-    let found = pack(&folder, &format!("{line} --ids t")).text();
-    let lines =
-        |text: &str| text.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect::<Vec<Value>>();
-    assert_eq!(lines(&found), expected);
-    for threads in [1, 3] {
-        assert_eq!(pack(&folder, &format!("{line} --ids --threads {threads} t")).text(), found);
-    }
-    let parts: String = (0..3).map(|part| pack(&folder, &format!("{line} --ids --shard {part}/3 t")).text()).collect();
-    assert_eq!(parts, found);
-    // Documents are counted through all files, in every shard.
-    let all = |args: &str| pack(&folder, &format!("{line} {args} t t")).text();
-    let mut whole: Vec<_> = lines(&all(""));
-    let mut of_shards: Vec<_> = (0..3).flat_map(|part| lines(&all(&format!("--shard {part}/3")))).collect();
-    let id = |passage: &Value| passage["id"].to_string();
-    whole.sort_by_key(id);
-    of_shards.sort_by_key(id);
-    assert!(whole == of_shards && whole.windows(2).all(|two| id(&two[0]) != id(&two[1])));
-    let chosen = lines(&pack(&folder, &format!("{line} --ids -n 20 t")).text());
-    assert!(chosen.len() == 20 && chosen.iter().all(|passage| expected.contains(passage)));
-    let bare = lines(&pack(&folder, &format!("{line} t")).text());
-    assert!(bare.iter().all(|passage| passage.as_object().is_some_and(|passage| passage.len() == 3)));
-    folder.write("t", array(&[1, 3, special, plain[0].1, special], "u2"));
-    let passage = lines(&pack(&folder, &line.replace(" 6 ", " 3 ")).args(["t"]).text());
-    assert_eq!(passage[0]["contents"], plain[0].0.as_str(), "special tokens are left out");
-    let model = tokenizer.with_file_name("../tokens/bpe.model");
-    folder.write("s", array(&[1, 8, 1, 266, 831, 235, 173, 161, 301, 404], "u2"));
-    let passage = lines(&pack(&folder, &format!("--retrieval 6 --tokenizer {} s", model.display())).text());
-    assert_eq!((&passage[0]["contents"], &passage[0]["neighbor"]), (&Value::from("the 語"), &Value::from("cat")));
-    pack(&folder, "--retrieval 6 t").outcome().expect_refusal(2, &["--tokenizer FILE is needed"]);
-    pack(&folder, "--retrieval 6 --tokenizer x t").outcome().expect_refusal(1, &["x: No such file"]);
+    folder.write("old", array(&documents(30), "u2"));
+    pack(&folder, "--length 3 --format megatron --out m old").output();
+    let (bin, idx) = (folder.read("m.bin"), folder.read("m.idx"));
+    // A run that ends between the two renames: what is to become the index is taken away.
+    let half = |name: &String| name.starts_with(".m.idx.") && name.ends_with(".tmp");
+    let names = || files(folder.path()).into_iter().map(|(name, _)| name);
+    let tokens = array(&documents(50), "u2");
+    let run =
+        Waiting::new(&folder, "--length 4 --format megatron --out m", &tokens, || names().any(|name| half(&name)));
+    names().filter(half).for_each(|name| fs::remove_file(folder.path().join(name)).expect("a file"));
+    assert_eq!(run.finish(), Some(1));
+    assert!(folder.read("m.bin") != bin, "the test must meet the moment between");
+    assert!(!folder.has("m.idx") || folder.read("m.idx") != idx, "the old index is beside new tokens");
 }

@@ -27,23 +27,24 @@ fn tool() -> Tool {
             ("--pad", "x"),
             ("--tail", "cut"),
             ("--window", "0"),
-            ("--min-length", "x"),
-            ("--max-length", "x"),
+            ("--tokens-min", "x"),
+            ("--tokens-max", "x"),
             ("--count", "many"),
             ("--split", "test"),
             ("--split", "test=0.5,train=3"),
             ("--split", "test=0.6,train=0.6"),
             ("--split", "test=1,test=2"),
             ("--split", "../test=1"),
+            ("--split", "a/b=1"),
+            ("--split", ".test=1"),
             ("--mix", "a"),
             ("--mix", "a=0"),
             ("--mix", "a=0.0000001"),
-            ("--retrieval", "0"),
             ("--format", "csv"),
             ("--dtype", "u8"),
             ("--vocab-size", "0"),
             ("--mds-encoding", "json"),
-            ("--size-limit", "4gb"),
+            ("--size-limit", "4G"),
             ("--size-limit", "0"),
             ("--compression", "gzip"),
             ("--compression", "zstd:23"),
@@ -220,12 +221,12 @@ fn every_token_is_accounted_for() {
         "--length 16 --mode within --tail pad --pad 0",
         "--length 100",
         "--length 16 --mode best-fit --pad 0",
-        "--length 16 --mode within --min-length 10 --max-length 50",
+        "--length 16 --mode within --tokens-min 10 --tokens-max 50",
     ] {
         pack(&folder, &words(flags)).args(["--stats", "s", "t"]).output();
         let stats: serde_json::Value = serde_json::from_slice(&folder.read("s")).expect("it is JSON");
         let number = |name: &str| stats[name].as_u64().expect("a number");
-        let fits = |document: &&Vec<i64>| !flags.contains("min-length") || (10..=50).contains(&document.len());
+        let fits = |document: &&Vec<i64>| !flags.contains("tokens-min") || (10..=50).contains(&document.len());
         let unqualified = documents.iter().filter(|document| !document.is_empty() && !fits(document)).count() as u64;
         assert_eq!(number("rows_missing"), documents.iter().filter(|document| document.is_empty()).count() as u64);
         assert_eq!(number("rows_unqualified"), unqualified);
@@ -334,14 +335,13 @@ fn all_formats_hold_the_same_sequences() {
                 ["", "--mds-encoding pkl", "--compression zstd", "--compression zstd:9 --hashes sha256,xxh3_64"];
             let out = format!("mds-{case}-{dtype}");
             let flags = format!(
-                "--domain book --dtype {dtype} --format mds --size-limit 2kb --out {out} {} t",
+                "--domain book --dtype {dtype} --format mds --size-limit 2K --out {out} {} t",
                 mds_flags[number]
             );
             pack(&folder, &shape).args(words(&flags)).output();
             let (index, found) = readers::mds(&folder.path().join(&out));
             assert_eq!(found, expected, "{shape:?} {flags}");
             assert!(expected.len() < 20 || index["shards"].as_array().is_some_and(|shards| shards.len() > 1));
-            pack(&folder, &["--verify", &out]).output();
 
             let arrow =
                 pack(&folder, &shape).args(words(&format!("--domain book --dtype {dtype} --format arrow t"))).output();
@@ -522,7 +522,7 @@ fn splits_by_count_are_exact_and_apart() {
             let flags = format!("{shape} --split test={test},train={train}");
             let (found, run) = split(&folder, &flags, &["test", "train"]);
             assert_eq!((found[0].len(), found[1].len()), (test, train), "{mode}");
-            assert_eq!(run.stderr, if test == 0 { "pack-tokens: split test: no sequences\n" } else { "" });
+            assert_eq!(run.stderr, "", "a part that wants nothing is not short");
             let alone = split(&folder, &format!("{shape} --split test={test}"), &["test"]).0;
             assert_eq!(alone[0], found[0], "the first does not depend on the second");
             if mode == "within" {
@@ -548,7 +548,10 @@ fn splits_by_count_are_exact_and_apart() {
     }
     let (found, run) = split(&folder, "--length 5 --mode within --split test=10,train=100000", &["test", "train"]);
     assert_eq!(found[0].len(), 10);
-    let said = "pack-tokens: split train: fewer sequences than wanted: there are no more documents\n";
+    let said = format!(
+        "pack-tokens: --split: test wanted 10 sequences, got 10 sequences; train wanted 100000 sequences, got {} sequences\n",
+        found[1].len()
+    );
     assert_eq!(run.stderr, said);
 }
 
@@ -578,10 +581,12 @@ fn a_few_documents_can_be_split() {
     for count in 1..=3 {
         let folder =
             folder(&random(3, 50, 12)[..count].iter().map(|d| [d.clone(), vec![1; 8]].concat()).collect::<Vec<_>>());
-        let (found, _) = split(&folder, "--length 4 --mode within --split test=1,train=1", &["test", "train"]);
+        let (found, _) =
+            split(&folder, "--length 4 --mode within --allow-empty --split test=1,train=1", &["test", "train"]);
         assert_eq!(found[0].len(), 1);
         assert_eq!(found[1].len(), usize::from(count > 1));
-        let (found, _) = split(&folder, "--length 4 --mode within --split test=0.5,train=0.5", &["test", "train"]);
+        let (found, _) =
+            split(&folder, "--length 4 --mode within --allow-empty --split test=50%,train=0.5", &["test", "train"]);
         assert_eq!(found[0].len() + found[1].len(), samples(&folder, "--length 4 --mode within").len());
     }
 }
@@ -631,4 +636,52 @@ fn mixtures_have_exact_proportions() {
     let stranger = pack(&folder, &words("--length 5 --mix arxiv=1 book.0.npy")).outcome();
     stranger.expect_refusal(2, &["book.0.npy: which domain of --mix?"]);
     pack(&folder, &words("--length 5 --mix a=1,b=1 a=x")).outcome().expect_refusal(2, &["--mix: no file for b"]);
+}
+
+#[test]
+fn a_part_that_gets_nothing_is_an_error() {
+    let folder = folder(&random(9, 30, 13));
+    for (split, told) in [
+        ("a=3,b=100000,c=5", "--split: a wanted 3 sequences, got 3 sequences; b wanted 100000 sequences, got "),
+        ("a=0.000000001,b=0.5", "--split: a wanted 0.000000001 of the documents, got 0 sequences; b wanted 0.5 of the"),
+        (
+            "a=0.000000001,b=0.5 -n 4",
+            "--split: a wanted 4 sequences of 0.000000001 of the documents, got 0 sequences; b",
+        ),
+    ] {
+        let flags = format!("--length 4 --mode within --format jsonl --out s-{{split}} --split {split} t");
+        let refused = pack(&folder, &words(&flags)).outcome();
+        refused.expect_refusal(1, &[told, "a part of nothing is fine with --allow-empty only"]);
+        assert!(!folder.has("s-a") && !folder.has("s-b"), "nothing appears");
+        let allowed = pack(&folder, &words(&flags)).args(["--allow-empty", "--stats", "stats"]).outcome();
+        allowed.expect(0);
+        assert!(allowed.stderr.contains(told), "{}", allowed.stderr);
+        let stats: serde_json::Value = serde_json::from_slice(&folder.read("stats")).expect("it is JSON");
+        assert_eq!(stats["parts"][1]["sequences"], readers::lines(&folder.read("s-b")).len());
+        ["s-a", "s-b", "s-c"].iter().filter(|name| folder.has(name)).for_each(|name| {
+            fs::remove_file(folder.path().join(name)).expect("a file");
+        });
+    }
+    // Of a shard, what all shards have together counts.
+    let line = "--length 4 --mode within --format jsonl --out s-{split} --split a=1,b=1 --shard 0/9 t";
+    pack(&folder, &words(line)).outcome().expect(0);
+}
+
+/// CEPE's concat: documents by shares, then so many blocks of each part.
+#[test]
+fn shares_and_then_a_number_take_that_many_of_each_part() {
+    let folder = folder(&random(400, 40, 14));
+    for shape in ["--length 8", "--length 8 --mode within --prev 2"] {
+        let flags = format!("{shape} --split test=10%,valid=40%,train=50%");
+        let (whole, _) = split(&folder, &flags, &["test", "valid", "train"]);
+        let (found, run) = split(&folder, &format!("{flags} -n 20"), &["test", "valid", "train"]);
+        assert_eq!(run.stderr, "");
+        for (whole, found) in whole.iter().zip(found) {
+            let mut order: Vec<_> = (0..whole.len()).collect();
+            order.sort_by_key(|&place| (noise(0, "pack", &whole[place].tokens), place));
+            let mut chosen = order[..20].to_vec();
+            chosen.sort();
+            assert_eq!(found, chosen.into_iter().map(|place| whole[place].clone()).collect::<Vec<_>>(), "{shape}");
+        }
+    }
 }

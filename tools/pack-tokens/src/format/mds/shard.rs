@@ -1,9 +1,10 @@
 //! Shards on their way to the disk, on threads beside the one that fills them.
 //!
-//! A shard begins with the places of its samples, which are known when it is full. A plain one does not wait for that: it is
-//! written in pieces, behind the room that its head takes if all samples are as large as the first, which is the rule; where they
-//! are not, and in the last shard, they are moved in the file at the end. So what is written is in the processor's cache, and
-//! memory does not depend on the size limit. What is to be compressed, summed up, or compared is held whole.
+//! A shard begins with the places of its samples, which are known when it is full. A plain one does not wait for that:
+//! it is written in pieces, behind the room that its head takes if all samples are as large as the first, which is the
+//! rule; where they are not, and in the last shard, they are moved in the file at the end. So what is written is in the
+//! processor's cache, and memory does not depend on the size limit. What is to be compressed, summed up, or compared is
+//! held whole.
 //!
 //! Memory: some pieces; of shards that are held whole, the size limit up to three times for each thread, and once more.
 
@@ -71,7 +72,7 @@ impl Finisher {
             let Ok(Ok(job)) = job else { return };
             let number = job.number;
             let path = self.path(number);
-            let there = self.settings.resume && path.exists();
+            let there = self.settings.flags.resume && path.exists();
             let shard = if self.settings.holds() { self.whole(&job, &path, there) } else { self.piece(&job, &path) };
             let failed = shard.is_err();
             let written = (!there && !failed).then_some(path);
@@ -87,7 +88,7 @@ impl Finisher {
     }
 
     fn path(&self, number: usize) -> PathBuf {
-        let packed = if self.settings.compression.is_some() { ".zstd" } else { "" };
+        let packed = if self.settings.flags.compression.is_some() { ".zstd" } else { "" };
         self.folder.join(format!("shard.{number:05}.mds{packed}"))
     }
 
@@ -111,7 +112,7 @@ impl Finisher {
     fn whole(&self, job: &Job, path: &Path, there: bool) -> Result<Option<Map<String, Value>>, Failure> {
         let head = job.head.as_ref().expect("a shard that is held comes whole");
         let whole = [&head.bytes[..], &job.samples].concat();
-        let packed = match self.settings.compression {
+        let packed = match self.settings.flags.compression {
             _ if there => Some(self.same(path, &whole)?),
             Some(level) => Some(zstd::bulk::compress(&whole, level).map_err(|why| Failure::file(path, why))?),
             None => None,
@@ -121,14 +122,14 @@ impl Finisher {
             output.write(packed.as_ref().unwrap_or(&whole))?;
             output.finish()?;
         }
-        let packed = packed.filter(|_| self.settings.compression.is_some());
+        let packed = packed.filter(|_| self.settings.flags.compression.is_some());
         Ok(Some(self.entry(job.number, head.count, whole.len() as u64, &whole, packed.as_deref())))
     }
 
     /// Makes sure that a shard of an earlier run is the same; gives the bytes of its file.
     fn same(&self, path: &Path, whole: &[u8]) -> Result<Vec<u8>, Failure> {
         let found = fs::read(path).map_err(|why| Failure::file(path, why))?;
-        let same = match self.settings.compression {
+        let same = match self.settings.flags.compression {
             Some(_) => zstd::bulk::decompress(&found, whole.len()).is_ok_and(|found| found == whole),
             None => found == whole,
         };
@@ -139,7 +140,7 @@ impl Finisher {
     /// What the index says of a shard of this size. Its bytes are for the sums.
     fn entry(&self, number: usize, count: usize, size: u64, whole: &[u8], packed: Option<&[u8]>) -> Map<String, Value> {
         let about = |name: String, size: u64, bytes: &[u8]| {
-            let sums = self.settings.hashes.iter().map(|hash| (hash.name().to_string(), hash.sum(bytes).into()));
+            let sums = self.settings.flags.hashes.iter().map(|hash| (hash.name().to_string(), hash.sum(bytes).into()));
             json!({ "basename": name, "bytes": size, "hashes": sums.collect::<Map<_, _>>() })
         };
         let name = format!("shard.{number:05}.mds");

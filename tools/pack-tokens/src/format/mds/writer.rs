@@ -1,21 +1,28 @@
 //! Sequences to the shards of a dataset.
 //!
-//! A [thread](super::shard) takes what is full while the next is filled. The bytes do not depend on how many threads there are.
+//! A [thread](super::shard) takes what is full while the next is filled. The bytes do not depend on how many threads
+//! there are.
 
 use super::shard::{Done, Finisher, Head, Job};
-use super::{Encoding, INDEX, Settings, is_shard, names, python_json, write_index};
-use crate::format::{DOMAIN, LENGTHS, PREV, Writer, ndarray, pickle};
-use crate::packing::Sequence;
-use pipe::failure::Failure;
+use super::{Encoding, Settings};
+use dataset::mds::{INDEX, is_shard, names, python_json, write_index};
+use dataset::packing::Sequence;
+use dataset::writing::Writer;
+use dataset::{DOMAIN, LENGTHS, PREV, ndarray, pickle};
+use pipe::failure::{Failure, reason};
+use pipe::note;
+use pipe::settings::Common;
 use pipe::tokens::Dtype;
 use serde_json::Value;
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// Bytes of a shard that are handed over together: few enough to be still in the processor's cache when they are written.
+/// Bytes of a shard that are handed over together: few enough to be still in the processor's cache when they are
+/// written.
 const PIECE: usize = 512 << 10;
 
 /// Pieces that wait to be written.
@@ -24,6 +31,8 @@ const QUEUE: usize = 4;
 /// Writes a dataset into a folder.
 pub struct MdsWriter {
     folder: PathBuf,
+    /// Held until the index is written.
+    _lock: File,
     settings: Settings,
     config_text: Vec<u8>,
     names: Vec<&'static str>,
@@ -42,25 +51,57 @@ pub struct MdsWriter {
     spent: Receiver<Vec<u8>>,
 }
 
+/// Makes the folder, and keeps other runs out of it as long as the handle lives. What is there already must be nothing,
+/// or with `resume` what an earlier run left.
+///
+/// # Errors
+/// The folder cannot be made, holds something else, or another run writes there.
+pub fn claim(folder: &Path, resume: bool, common: &Common) -> Result<File, Failure> {
+    let failed = |why: io::Error| Failure::file(folder, why);
+    fs::create_dir_all(folder).map_err(failed)?;
+    let lock = File::open(folder).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(Failure::file(folder, "another run writes there: expected a new folder"));
+        }
+        // Some network file systems have no locks for folders.
+        Err(TryLockError::Error(why)) => {
+            let why = reason(why);
+            note(common, &format!("{}: cannot be locked ({why}): no other run may write there", folder.display()));
+        }
+    }
+    check_contents(folder, resume)?;
+    Ok(lock)
+}
+
+fn check_contents(folder: &Path, resume: bool) -> Result<(), Failure> {
+    let (mut finished, mut begun) = (false, false);
+    for name in names(folder)? {
+        let half_written =
+            [".shard.", ".index.json."].iter().any(|start| name.starts_with(start)) && name.ends_with(".tmp");
+        if half_written && resume {
+            fs::remove_file(folder.join(&name)).map_err(|why| Failure::file(&folder.join(&name), why))?;
+        }
+        finished |= name == INDEX;
+        begun |= half_written || is_shard(&name);
+        if !half_written && !is_shard(&name) && name != INDEX {
+            let why = format!("holds {name}, which is no part of a dataset: expected a new folder");
+            return Err(Failure::file(folder, why));
+        }
+    }
+    match (resume, finished, begun) {
+        (false, true, _) => Err(Failure::file(folder, "holds a dataset already: expected a new folder")),
+        (false, _, true) => {
+            Err(Failure::file(folder, "holds shards of a run that did not finish: --resume finishes it"))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl MdsWriter {
-    /// Starts a dataset in a folder, which is made, or must have none.
-    pub fn new(folder: &Path, settings: Settings) -> Result<MdsWriter, Failure> {
-        fs::create_dir_all(folder).map_err(|why| Failure::file(folder, why))?;
-        let (mut finished, mut begun) = (false, false);
-        for name in names(folder)? {
-            finished |= name == INDEX;
-            begun |= is_shard(&name);
-            if settings.resume && name.starts_with(".shard.") && name.ends_with(".tmp") {
-                fs::remove_file(folder.join(&name)).map_err(|why| Failure::file(&folder.join(name), why))?;
-            }
-        }
-        match (settings.resume, finished, begun) {
-            (false, true, _) => return Err(Failure::file(folder, "holds a dataset already: expected a new folder")),
-            (false, _, true) => {
-                return Err(Failure::file(folder, "holds shards of a run that did not finish: --resume finishes it"));
-            }
-            _ => {}
-        }
+    /// Starts a dataset in a folder that is [claimed](claim).
+    pub fn new(folder: &Path, lock: File, settings: Settings) -> MdsWriter {
         let mut text = String::new();
         python_json(&Value::Object(settings.config()), &mut text);
         let (jobs, waiting) = sync_channel(if settings.holds() { 0 } else { QUEUE });
@@ -68,14 +109,15 @@ impl MdsWriter {
         let (unused, spent) = channel();
         let waiting = Arc::new(Mutex::new(waiting));
         // Writing alone is not faster with more than one.
-        let alone = settings.compression.is_none() && settings.hashes.is_empty();
+        let alone = settings.flags.compression.is_none() && settings.flags.hashes.is_empty();
         let threads = (0..if alone { 1 } else { settings.threads }).map(|_| {
             let finisher = Finisher::new(folder, &settings);
             let (waiting, finished, unused) = (waiting.clone(), finished.clone(), unused.clone());
             thread::spawn(move || finisher.work(&waiting, &finished, &unused))
         });
-        Ok(MdsWriter {
+        MdsWriter {
             folder: folder.to_path_buf(),
+            _lock: lock,
             names: settings.columns().into_iter().map(|column| column.0).collect(),
             threads: threads.collect(),
             piece: if settings.holds() { usize::MAX } else { PIECE },
@@ -88,7 +130,7 @@ impl MdsWriter {
             jobs: Some(jobs),
             done,
             spent,
-        })
+        }
     }
 
     /// Bytes of the shard so far.
@@ -103,7 +145,7 @@ impl MdsWriter {
 
     /// Where the samples of the shard begin, if all are as large as the first.
     fn start(&self) -> u64 {
-        let room = self.settings.size_limit.saturating_sub(self.head_size(0));
+        let room = self.settings.flags.size_limit.saturating_sub(self.head_size(0));
         self.head_size((room / (4 + self.ends[0])).max(1))
     }
 
@@ -114,7 +156,7 @@ impl MdsWriter {
             LENGTHS => (sequence.lengths, Dtype::I32),
             _ => (sequence.tokens, self.settings.dtype),
         };
-        match self.settings.encoding {
+        match self.settings.flags.encoding {
             Encoding::Ndarray => ndarray::write_array(numbers, dtype, &mut self.samples),
             Encoding::Pickle => pickle::write_array(numbers, dtype, &mut self.samples),
         }
@@ -160,7 +202,7 @@ impl MdsWriter {
         done.sort_by_key(|done| done.number);
         let failed = panicked || done.iter().any(|done| done.shard.is_err());
         // A run that is not the one to be resumed leaves nothing of its own.
-        if failed && self.settings.resume {
+        if failed && self.settings.flags.resume {
             done.iter().filter_map(|done| done.written.as_ref()).for_each(|path| drop(fs::remove_file(path)));
         }
         let shards: Vec<_> = done.into_iter().map(|done| done.shard.map(Value::Object)).collect::<Result<_, _>>()?;
@@ -189,7 +231,7 @@ impl Writer for MdsWriter {
         }
         self.names = names;
         self.ends.push(self.sent + self.samples.len() as u64);
-        if self.size() > self.settings.size_limit && self.ends.len() > 1 {
+        if self.size() > self.settings.flags.size_limit && self.ends.len() > 1 {
             self.close(self.ends.len() - 1)?;
         }
         if self.size() > u64::from(u32::MAX) {

@@ -1,5 +1,5 @@
-//! Arrays of one dimension as Mosaic's encoding `ndarray` has them: type, number of dimensions and width of the shape, the
-//! shape, the values.
+//! Arrays of one dimension as Mosaic's encoding `ndarray` has them: type, number of dimensions and width of the shape,
+//! the shape, the values.
 
 use pipe::tokens::Dtype;
 

@@ -1,14 +1,15 @@
 //! Passages for retrieval, as text: one JSON object a line.
 //!
-//! `id` is the label, the document's place in the input from 0 and the passage's place in the document, so that it is the same in
-//! every shard and every choice. `neighbor` is what follows the passage in its document.
+//! `id` is the label, the document's place in the input from 0 and the passage's place in the document, so that it is
+//! the same in every shard and every choice. `neighbor` is what follows the passage in its document.
 
-use super::{Writer, jsonl};
-use crate::packing::Sequence;
+use dataset::json::{write_list, write_text};
+use dataset::packing::Sequence;
+use dataset::writing::Writer;
 use model::tokens::Tokens;
 use pipe::failure::Failure;
 use pipe::output::Output;
-use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
 /// Passages that are decoded together, a share of them on each thread.
@@ -24,17 +25,16 @@ struct Passage {
 /// Writes lines.
 pub struct PassageWriter {
     output: Output,
-    tokenizer: Tokens,
+    tokenizer: Arc<Tokens>,
     ids: bool,
     threads: usize,
     waiting: Vec<Passage>,
 }
 
 impl PassageWriter {
-    /// Reads the tokenizer. `ids`: lines have the tokens, too.
-    pub fn new(output: Output, tokenizer: &Path, ids: bool, threads: usize) -> Result<PassageWriter, Failure> {
-        let tokenizer = Tokens::open(tokenizer).map_err(Failure::work)?;
-        Ok(PassageWriter { output, tokenizer, ids, threads, waiting: Vec::new() })
+    /// Nothing is written yet. `ids`: lines have the tokens, too.
+    pub fn new(output: Output, tokenizer: Arc<Tokens>, ids: bool, threads: usize) -> PassageWriter {
+        PassageWriter { output, tokenizer, ids, threads, waiting: Vec::new() }
     }
 
     fn line(&self, passage: &Passage, line: &mut Vec<u8>) -> Result<(), Failure> {
@@ -43,16 +43,16 @@ impl PassageWriter {
             text.map_err(|why| Failure::work(format!("passage {}: {why}", passage.id)))
         };
         line.push(b'{');
-        jsonl::write_text("id", &passage.id, line);
+        write_text("id", &passage.id, line);
         line.extend(b", ");
-        jsonl::write_text("contents", &text(&passage.tokens)?, line);
+        write_text("contents", &text(&passage.tokens)?, line);
         line.extend(b", ");
-        jsonl::write_text("neighbor", &text(&passage.neighbor)?, line);
+        write_text("neighbor", &text(&passage.neighbor)?, line);
         if self.ids {
             line.extend(b", ");
-            jsonl::write_list("contents_token_ids", &passage.tokens, line);
+            write_list("contents_token_ids", &passage.tokens, line);
             line.extend(b", ");
-            jsonl::write_list("neighbor_token_ids", &passage.neighbor, line);
+            write_list("neighbor_token_ids", &passage.neighbor, line);
         }
         line.extend(b"}\n");
         Ok(())

@@ -1,12 +1,17 @@
 //! Looks at every byte of a dataset.
 
-use super::{Hash, INDEX, is_shard, names, python_json, shards};
-use crate::format::{DOMAIN, LENGTHS, PREV, TOKENS, ndarray, pickle};
-use pipe::failure::{Failure, reason};
+use dataset::mds::{Hash, Part, Shard, is_shard, names, python_json, read_file, shards};
+use dataset::{DOMAIN, LENGTHS, PREV, TOKENS, ndarray, pickle};
+use pipe::failure::Failure;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
+
+/// What every shard repeats of its index.
+const CONFIG: [&str; 8] =
+    ["version", "format", "compression", "hashes", "size_limit", "column_names", "column_encodings", "column_sizes"];
 
 /// What every sample must be.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,37 +36,19 @@ struct Report {
     domains: BTreeMap<String, u64>,
 }
 
-/// Reads every byte of a dataset, and says what is in it. The error names the first thing that is wrong.
+/// Reads every byte of a dataset, and says what is in it.
+///
+/// # Errors
+/// The first thing that is wrong, with the shard and the sample.
 pub fn verify(folder: &Path, expected: Expected) -> Result<Value, Failure> {
-    let shards = shards(folder)?;
     let mut report = Report::default();
     let mut known = Vec::new();
-    for shard in &shards {
-        let raw = &shard["raw_data"];
-        let zip = Some(&shard["zip_data"]).filter(|zip| !zip.is_null());
-        let file = zip.unwrap_or(raw);
-        let name =
-            file["basename"].as_str().ok_or_else(|| Failure::file(&folder.join(INDEX), "a shard has no name"))?;
-        // What a loader has unpacked beside the compressed shard is no stranger.
-        known.extend([Some(name), raw["basename"].as_str()].into_iter().flatten().map(str::to_string));
-        let path = folder.join(name);
-        let mut look = || {
-            let found = fs::read(&path).map_err(reason)?;
-            check_file(file, &found)?;
-            report.bytes += found.len() as u64;
-            let size = raw["bytes"].as_u64().ok_or("the index has no size of it")?;
-            let whole = match (zip, shard["compression"].as_str()) {
-                (None, _) => found,
-                (Some(_), Some(kind)) if kind.split(':').next() == Some("zstd") => {
-                    zstd::bulk::decompress(&found, size as usize).map_err(|why| format!("zstd: {why}"))?
-                }
-                (Some(_), kind) => return Err(format!("expected compression by zstd, found {kind:?}")),
-            };
-            check_file(raw, &whole)?;
-            report.look(shard, &whole, expected)
-        };
-        look().map_err(|why| Failure::file(&path, why))?;
+    for shard in shards(folder)? {
+        let path = folder.join(&shard.file().name);
+        report.look(&shard, &path, expected).map_err(|why| Failure::file(&path, why))?;
         report.shards += 1;
+        // What a loader has unpacked beside the compressed shard is no stranger.
+        known.extend([shard.raw.name, shard.zip.map(|zip| zip.name).unwrap_or_default()]);
     }
     if let Some(name) = names(folder)?.iter().find(|name| is_shard(name) && !known.contains(name)) {
         return Err(Failure::file(&folder.join(name), "is not in the index"));
@@ -69,13 +56,36 @@ pub fn verify(folder: &Path, expected: Expected) -> Result<Value, Failure> {
     Ok(report.json())
 }
 
-/// Size and sums of a file.
-fn check_file(about: &Value, bytes: &[u8]) -> Result<(), String> {
-    let size = about["bytes"].as_u64();
-    if size != Some(bytes.len() as u64) {
-        return Err(format!("{} bytes: expected {}", bytes.len(), size.unwrap_or(0)));
+/// The bytes of a shard, unpacked; sizes and sums are those of the index. A size that is wrong takes no memory.
+fn unpacked(shard: &Shard, found: Vec<u8>) -> Result<Vec<u8>, String> {
+    let Some(zip) = &shard.zip else { return Ok(found) };
+    let kind = shard.entry["compression"].as_str();
+    if kind.and_then(|kind| kind.split(':').next()) != Some("zstd") {
+        return Err(format!("expected compression by zstd, found {kind:?}"));
     }
-    for (name, sum) in about["hashes"].as_object().unwrap_or(&Map::new()) {
+    check_sums(zip, &found)?;
+    let (mut whole, size) = (Vec::new(), shard.raw.bytes);
+    let unpacking = zstd::stream::read::Decoder::new(&found[..]).map(|decoder| decoder.take(size + 1));
+    unpacking.and_then(|mut unpacking| unpacking.read_to_end(&mut whole)).map_err(|why| format!("zstd: {why}"))?;
+    match whole.len() as u64 {
+        length if length > size => Err(format!("more than {size} bytes, unpacked: expected {size}")),
+        length if length < size => Err(format!("{length} bytes, unpacked: expected {size}")),
+        _ => Ok(whole),
+    }
+}
+
+/// The size of a file is looked at before it is read.
+fn check_size(path: &Path, part: &Part) -> Result<(), String> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() && found.len() != part.bytes => {
+            Err(format!("{} bytes: expected {}", found.len(), part.bytes))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_sums(part: &Part, bytes: &[u8]) -> Result<(), String> {
+    for (name, sum) in &part.hashes {
         let hash = Hash::of(name).ok_or_else(|| format!("the index has a hash that is not known here: {name}"))?;
         let found = hash.sum(bytes);
         if sum != found.as_str() {
@@ -85,6 +95,26 @@ fn check_file(about: &Value, bytes: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
+/// Name, encoding and fixed size of a column.
+type Column<'a> = (&'a str, &'a str, Option<u64>);
+
+/// The columns of a shard.
+fn columns(entry: &Value) -> Result<Vec<Column<'_>>, String> {
+    let list = |key: &str| entry[key].as_array().map(Vec::as_slice).unwrap_or_default();
+    let (names, encodings, sizes) = (list("column_names"), list("column_encodings"), list("column_sizes"));
+    if names.len() != encodings.len() || names.len() != sizes.len() {
+        let counts = format!("{} names, {} encodings and {} sizes", names.len(), encodings.len(), sizes.len());
+        return Err(format!("the index has {counts} of columns: expected as many of each"));
+    }
+    if !names.iter().chain(encodings).all(Value::is_string) {
+        return Err("the index has a column without a name or an encoding".to_string());
+    }
+    let column = |place: usize| {
+        (names[place].as_str().unwrap_or(""), encodings[place].as_str().unwrap_or(""), sizes[place].as_u64())
+    };
+    Ok((0..names.len()).map(column).collect())
+}
+
 /// A 32-bit number.
 fn number(bytes: &[u8], at: usize) -> Option<usize> {
     let word = bytes.get(at..at.checked_add(4)?)?;
@@ -92,24 +122,25 @@ fn number(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 impl Report {
-    fn look(&mut self, shard: &Value, bytes: &[u8], expected: Expected) -> Result<(), String> {
-        let config_of = |key: &str| (key.to_string(), shard[key].clone());
-        let keys = [
-            "version",
-            "format",
-            "compression",
-            "hashes",
-            "size_limit",
-            "column_names",
-            "column_encodings",
-            "column_sizes",
-        ];
-        let config: Map<_, _> = keys.into_iter().map(config_of).collect();
+    fn look(&mut self, shard: &Shard, path: &Path, expected: Expected) -> Result<(), String> {
+        check_size(path, shard.file())?;
+        let found = read_file(path)?;
+        if found.len() as u64 != shard.file().bytes {
+            return Err(format!("{} bytes: expected {}", found.len(), shard.file().bytes));
+        }
+        self.bytes += found.len() as u64;
+        let whole = unpacked(shard, found)?;
+        check_sums(&shard.raw, &whole)?;
+        self.samples(shard, &whole, expected)
+    }
+
+    fn samples(&mut self, shard: &Shard, bytes: &[u8], expected: Expected) -> Result<(), String> {
+        let config: Map<_, _> = CONFIG.into_iter().map(|key| (key.to_string(), shard.entry[key].clone())).collect();
         let mut text = String::new();
         python_json(&Value::Object(config), &mut text);
         let count = number(bytes, 0).ok_or("no number of samples")?;
-        if Some(count as u64) != shard["samples"].as_u64() {
-            return Err(format!("{count} samples: expected {}", shard["samples"]));
+        if count as u64 != shard.samples {
+            return Err(format!("{count} samples: expected {}", shard.samples));
         }
         let place = |sample: usize| number(bytes, 4 + 4 * sample).ok_or("the places of its samples are not whole");
         let start = 8 + 4 * count;
@@ -119,15 +150,7 @@ impl Report {
         if place(count)? != bytes.len() {
             return Err(format!("samples end at byte {}: expected {}", place(count)?, bytes.len()));
         }
-        let list = |key: &str| shard[key].as_array().cloned().unwrap_or_default();
-        let columns: Vec<_> =
-            list("column_names").into_iter().zip(list("column_encodings")).zip(list("column_sizes")).collect();
-        let columns: Vec<_> = columns
-            .iter()
-            .map(|((name, encoding), size)| {
-                (name.as_str().unwrap_or(""), encoding.as_str().unwrap_or(""), size.as_u64())
-            })
-            .collect();
+        let columns = columns(&shard.entry)?;
         for sample in 0..count {
             let whole = bytes.get(place(sample)?..place(sample + 1)?);
             let looked = whole.ok_or_else(|| "its place is not in the file".to_string());
@@ -139,17 +162,12 @@ impl Report {
         Ok(())
     }
 
-    fn sample(
-        &mut self,
-        columns: &[(&str, &str, Option<u64>)],
-        bytes: &[u8],
-        expected: Expected,
-    ) -> Result<(), String> {
+    fn sample(&mut self, columns: &[Column], bytes: &[u8], expected: Expected) -> Result<(), String> {
         let mut at = 0;
         let mut sizes = Vec::new();
         for &(name, _, size) in columns {
             sizes.push(match size {
-                Some(size) => size as usize,
+                Some(size) => usize::try_from(size).map_err(|_| format!("{name}: a size of {size} bytes"))?,
                 None => {
                     at += 4;
                     number(bytes, at - 4).ok_or_else(|| format!("the size of {name} is not whole"))?
@@ -158,7 +176,8 @@ impl Report {
         }
         let (mut tokens, mut in_documents) = (0, 0);
         for (&(name, encoding, _), size) in columns.iter().zip(sizes) {
-            let value = bytes.get(at..at + size).ok_or_else(|| format!("{name} is not whole"))?;
+            let end = at.checked_add(size).filter(|&end| end <= bytes.len());
+            let value = &bytes[at..end.ok_or_else(|| format!("{name} is not whole"))?];
             at += size;
             let (length, sum) = self.value(name, encoding, value, expected).map_err(|why| format!("{name}: {why}"))?;
             match name {
@@ -215,7 +234,7 @@ impl Report {
                 return Err(format!("expected {length} tokens, found {}", numbers.len()));
             }
         }
-        Ok((numbers.len(), numbers.iter().sum()))
+        Ok((numbers.len(), numbers.iter().copied().fold(0, i64::saturating_add)))
     }
 
     fn json(self) -> Value {

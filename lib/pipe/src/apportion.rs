@@ -4,23 +4,24 @@
 //!
 //! Documents are given out one by one, each to the cluster that is furthest behind its share: the one with the largest
 //! `w / (2 s + 1)`, where `w` is its share and `s` what it has; ties go to the lower id. This is the divisor method of
-//! Webster and Sainte-Laguë. A cluster that is full takes no further part, so what it cannot take goes to the others in proportion to
-//! their shares, and exactly as many are placed as were asked for, or everything there is. Since the order in which documents
-//! are given out does not depend on how many there are, more documents never make a cluster's number smaller: plans nest, as
-//! samples do. (Largest remainders would stay within one of the exact share, but do not nest: with one document more, a cluster
-//! may get one less.)
+//! Webster and Sainte-Laguë. A cluster that is full takes no further part, so what it cannot take goes to the others in
+//! proportion to their shares, and exactly as many are placed as were asked for, or everything there is. Since the
+//! order in which documents are given out does not depend on how many there are, more documents never make a cluster's
+//! number smaller: plans nest, as samples do. (Largest remainders would stay within one of the exact share, but do not
+//! nest: with one document more, a cluster may get one less.)
 //!
-//! The order is never walked: the documents with `2 s + 1 <= L w / 2^64` are the first so many for every L, the largest L that
-//! gives too few is found by bisection, and at most one more document a cluster is missing then. All comparisons are
-//! in whole numbers, so the result is exact.
+//! The order is never walked: the documents with `2 s + 1 <= L w / 2^64` are the first so many for every L, the largest
+//! L that gives too few is found by bisection, and at most one more document a cluster is missing then. All comparisons
+//! are in whole numbers, so the result is exact.
 
-use pipe::key::noise_bits;
+use crate::key::noise_bits;
 use std::cmp::Ordering;
 
 /// Shares are scaled to this many bits.
 const BITS: i32 = 62;
 
-/// Shares as whole numbers: scaled by a power of two so that the largest has 62 bits, and rounded; what is above 0 stays so.
+/// Shares as whole numbers: scaled by a power of two so that the largest has 62 bits, and rounded; what is above 0
+/// stays so.
 fn whole(shares: &[f64]) -> Vec<u64> {
     let largest = shares.iter().copied().fold(0.0, f64::max);
     let mut scale = 1.0;
@@ -68,8 +69,8 @@ fn behind(a: (u64, u64), b: (u64, u64)) -> Ordering {
     cross(b.0, a.1).cmp(&cross(a.0, b.1))
 }
 
-/// Draws a cluster `total` times, in proportion to the shares of those that are not full: the draw at `turn` (from 0) is a
-/// function of the seed, the purpose and the turn.
+/// Draws a cluster `total` times, in proportion to the shares of those that are not full: the draw at `turn` (from 0)
+/// is a function of the seed, the purpose and the turn.
 pub fn drawn(shares: &[f64], limits: &[u64], total: u64, seed: u64, purpose: &str) -> Vec<u64> {
     let mut tree = Tree::new(&whole(shares), limits);
     let mut given = vec![0; shares.len()];
@@ -86,8 +87,8 @@ pub fn drawn(shares: &[f64], limits: &[u64], total: u64, seed: u64, purpose: &st
     given
 }
 
-/// Sums of shares in a binary indexed tree: finds the one in which a number falls, and removes one, in the logarithm of how
-/// many there are.
+/// Sums of shares in a binary indexed tree: finds the one in which a number falls, and removes one, in the logarithm of
+/// how many there are.
 struct Tree {
     sums: Vec<u128>,
     shares: Vec<u64>,

@@ -2,14 +2,17 @@
 //!
 //! Notation: T tokens a sequence, P tokens before it (its context).
 //!
-//! - **Concat**: documents end to end; sequence i is tokens [iT + P, iT + P + T) of that, its context the P tokens before.
+//! - **Concat**: documents end to end; sequence i is tokens [iT + P, iT + P + T) of that, its context the P tokens
+//!   before.
 //! - **Within**: the same in every document by itself: a document of L tokens has floor((L - P) / T) windows.
-//! - **Best fit**: whole documents into as few sequences as best-fit decreasing finds: of what has come since the last time
-//!   (`window` tokens), longest first, each goes where the least room is left that it fits in. Only a document
-//!   of more than T tokens is cut: into pieces of T, and a rest. Equal lengths in input order; of equal rooms the one opened
-//!   first. Sequences leave in the order of their first documents, and documents stand in input order within them, so that the
-//!   result does not show how it was found. (Ding et al., *Fewer Truncations Improve Language Modeling*, 2024.)
-//! - **Passages**: the T-token pieces of every document by themselves, each with up to T tokens behind it (its context).
+//! - **Best fit**: whole documents into as few sequences as best-fit decreasing finds: of what has come since the last
+//!   time (`window` tokens), longest first, each goes where the least room is left that it fits in. Only a document of
+//!   more than T tokens is cut: into pieces of T, and a rest. Equal lengths in input order; of equal rooms the one
+//!   opened first. Sequences leave in the order of their first documents, and documents stand in input order within
+//!   them, so that the result does not show how it was found. (Ding et al., *Fewer Truncations Improve Language
+//!   Modeling*, 2024.)
+//! - **Passages**: the T-token pieces of every document by themselves, each with up to T tokens behind it (its
+//!   context).
 //!
 //! Memory: one document; in best fit, the window.
 
@@ -54,6 +57,13 @@ pub struct Shape {
     pub tail: Tail,
     /// Tokens that best fit looks at together.
     pub window: usize,
+}
+
+impl Shape {
+    /// Whether a sequence is of one document.
+    pub fn by_document(&self) -> bool {
+        matches!(self.mode, Mode::Within | Mode::Passages)
+    }
 }
 
 /// One sequence.
@@ -127,6 +137,9 @@ impl Packer {
     }
 
     /// Takes a document, the `number`-th of all.
+    ///
+    /// # Errors
+    /// Those of `emit`.
     pub fn add<E>(
         &mut self,
         tokens: &[u32],
@@ -164,6 +177,9 @@ impl Packer {
     }
 
     /// Ends the stream.
+    ///
+    /// # Errors
+    /// Those of `emit`.
     pub fn finish<E>(&mut self, mut emit: impl FnMut(&Sequence) -> Result<(), E>) -> Result<(), E> {
         match self.shape.mode {
             Mode::Concat if !self.stream.is_empty() => {
@@ -188,7 +204,8 @@ impl Packer {
         let sequence = |tokens, context| Sequence { tokens, context, lengths: &[], document: number, place: windows };
         match (tail, pad) {
             _ if new == 0 => Ok(()),
-            // A short document: its end is the sequence, what stands before is the context, and padding stands outside of both.
+            // A short document: its end is the sequence, what stands before is the context, and padding stands outside
+            // of both.
             (_, Some(pad)) if windows == 0 => {
                 let (before, own) = rest.split_at(rest.len().saturating_sub(length));
                 let (context, tokens) = &mut self.padded;
@@ -282,7 +299,8 @@ impl Packer {
     }
 }
 
-/// Gives all windows of a run of tokens, the first of which has this document and place; and how many tokens are behind us.
+/// Gives all windows of a run of tokens, the first of which has this document and place; and how many tokens are behind
+/// us.
 fn cut<E>(
     tokens: &[u32],
     shape: &Shape,

@@ -6,7 +6,9 @@ use pipe::lines::Tally;
 use pipe::progress::Meter;
 use pipe::settings::{Common, Shard};
 use pipe::tokens::{Dtype, TokenReader};
+use std::fs;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Files that carry one label.
@@ -54,6 +56,26 @@ pub struct Corpus<'a> {
     counts: Vec<u64>,
     /// Bytes of all files, where they are known.
     bytes_total: Option<u64>,
+    /// What each file was when the run began, since it may be read more than once; `None`: it is no regular file.
+    identities: Vec<Option<Identity>>,
+}
+
+/// What tells a file from one that was put in its place, or was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+}
+
+impl Identity {
+    fn of(path: &Path) -> Option<Identity> {
+        let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        let modified = (found.mtime(), found.mtime_nsec());
+        Some(Identity { device: found.dev(), inode: found.ino(), size: found.len(), modified })
+    }
 }
 
 /// How many documents there were.
@@ -71,6 +93,9 @@ pub struct Seen {
 
 impl<'a> Corpus<'a> {
     /// Makes sure that all files are there; counts their documents where only a shard of each is wanted.
+    ///
+    /// # Errors
+    /// A file that is not there, or of which no shard can be taken.
     pub fn open(common: &'a Common, domains: Vec<Domain>) -> Result<Corpus<'a>, Failure> {
         let mut bytes_total = Some(0);
         for file in domains.iter().flat_map(|domain| &domain.files) {
@@ -90,7 +115,9 @@ impl<'a> Corpus<'a> {
             ranges: Vec::new(),
             counts: Vec::new(),
             bytes_total,
+            identities: Vec::new(),
         };
+        corpus.identities = corpus.files().map(|(_, file)| Identity::of(file)).collect();
         if let Some(shard) = common.shard {
             let files = corpus.files().map(|(_, file)| TokenReader::count(file));
             corpus.counts = files.collect::<Result<_, _>>()?;
@@ -105,6 +132,9 @@ impl<'a> Corpus<'a> {
     }
 
     /// Refuses what cannot be read twice, for the sake of `flag`.
+    ///
+    /// # Errors
+    /// A file that is none, or standard input.
     pub fn check_rereadable(&self, flag: &str) -> Result<(), Failure> {
         for (_, file) in self.files() {
             if file == Path::new("-") || Bytes::check(file)?.is_none() {
@@ -115,8 +145,11 @@ impl<'a> Corpus<'a> {
         Ok(())
     }
 
-    /// Whether every file that can be looked into before its turn begins with an array of 16-bit integers. Gives the documents
-    /// of the first file back, since standard input cannot be opened twice.
+    /// Whether every file that can be looked into before its turn begins with an array of 16-bit integers. Gives the
+    /// documents of the first file back, since standard input cannot be opened twice.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or holds no tokens.
     pub fn first(&self) -> Result<(TokenReader, bool), Failure> {
         let mut narrow = true;
         for (_, file) in self.files().skip(1) {
@@ -134,7 +167,24 @@ impl<'a> Corpus<'a> {
         TokenReader::open_range(path, self.ranges.get(file).cloned().unwrap_or(0..u64::MAX))
     }
 
-    /// Visits the shard's documents, or those of all shards. `first`: the documents of the first file, where they are open already.
+    /// Every pass reads what the first one read: a file that has changed ends the run.
+    fn check_unchanged(&self, place: usize, path: &Path) -> Result<(), Failure> {
+        let known = self.identities[place];
+        if known.is_none() || known == Identity::of(path) {
+            return Ok(());
+        }
+        Err(Failure::file(
+            path,
+            "changed while it was read: expected the same file from the beginning to the end of the run",
+        ))
+    }
+
+    /// Visits the shard's documents, or those of all shards. `first`: the documents of the first file, where they are
+    /// open already.
+    ///
+    /// # Errors
+    /// A file that cannot be read or has changed since the run began, what is no token or too large a one, and those of
+    /// `visit`.
     pub fn each(
         &self,
         shard: bool,
@@ -170,6 +220,7 @@ impl<'a> Corpus<'a> {
                     meter.show(seen.tally.bytes + told, seen.tally.rows);
                 }
             }
+            self.check_unchanged(place, path)?;
             seen.tally.bytes += documents.bytes_read();
             before += self.counts.get(place).copied().unwrap_or(documents.number());
             if files.get(place + 1).is_none_or(|next| next.0 != domain) {
@@ -203,4 +254,44 @@ impl Domain {
 fn part(count: u64, shard: Shard) -> Range<u64> {
     let cut = |index: u64| (u128::from(count) * u128::from(index) / u128::from(shard.count)) as u64;
     cut(shard.index)..cut(shard.index + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An array of one document.
+    fn tokens(ids: &[u16]) -> Vec<u8> {
+        let numbers = [&[1, ids.len() as u16], ids].concat();
+        let mut bytes = pipe::npy::Header::write("<u2", &[numbers.len() as u64]);
+        bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        bytes
+    }
+
+    #[test]
+    fn a_file_that_changes_between_two_passes_ends_the_run() {
+        let folder = std::env::temp_dir().join(format!("corpus-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (path, other) = (folder.join("t"), folder.join("other"));
+        let common = Common::default();
+        let domains = || vec![Domain { name: String::new(), files: vec![path.clone()] }];
+        let pass = |corpus: &Corpus| corpus.each(true, None, |_| Ok(()));
+        let replace = |bytes: &[u8]| {
+            fs::write(&other, bytes).unwrap();
+            fs::rename(&other, &path).unwrap();
+        };
+        let changes: [&dyn Fn(); 3] = [&|| replace(&tokens(&[7, 8, 9])), &|| replace(&tokens(&[1, 2, 3])), &|| {
+            fs::write(&path, [tokens(&[1, 2, 3]), tokens(&[4])].concat()).unwrap()
+        }];
+        for change in changes {
+            fs::write(&path, tokens(&[1, 2, 3])).unwrap();
+            let corpus = Corpus::open(&common, domains()).unwrap();
+            assert_eq!(pass(&corpus).unwrap().tokens, 3);
+            assert_eq!(pass(&corpus).unwrap().tokens, 3);
+            change();
+            let Err(Failure::Work(message)) = pass(&corpus) else { panic!("it was not seen") };
+            assert!(message.contains("t: changed while it was read"), "{message}");
+        }
+        fs::remove_dir_all(folder).unwrap();
+    }
 }

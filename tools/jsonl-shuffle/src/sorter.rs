@@ -1,12 +1,12 @@
-//! All lines in random order, in bounded memory.
+//! Lines sorted by 64 bits that come with each, in bounded memory.
 //!
-//! Each line comes with 64 random bits, and the order is that of the bits; of equal ones the earlier comes first. Lines are dealt
-//! into 256 buckets by the highest 8 bits, in a temporary file; then each bucket is read, sorted in memory and passed on. A
-//! bucket that is too large is dealt again by the next 8 bits: 16 GB need two passes over temporary files, 4 TB three.
-//! Memory: one bucket of at most 64 MiB with a list of its lines, and 8 MiB for each deal. What fits there never gets to the disk.
+//! The order is that of the bits; of equal ones the earlier comes first. Lines are dealt into 256 buckets by the
+//! highest 8 bits, in a temporary file; then each bucket is read, sorted in memory and passed on. A bucket that is too
+//! large is dealt again by the next 8 bits: 16 GB need two passes over temporary files, 4 TB three. Memory: one bucket
+//! of at most 64 MiB with a list of its lines, and 8 MiB for each deal. What fits there never gets to the disk.
 
-use crate::temporary::Temporary;
 use pipe::failure::Failure;
+use pipe::scratch::Scratch;
 
 const BUCKETS: usize = 256;
 
@@ -19,9 +19,12 @@ const BUCKET_MAX: u64 = if cfg!(test) { 512 } else { 64 << 20 };
 /// The bits of a line and its length, before it.
 const HEAD: usize = 16;
 
+/// Who gets lines with their bits.
+type Pass<'p> = dyn FnMut(u64, &[u8]) -> Result<(), Failure> + 'p;
+
 /// Lines on their way.
-pub struct Shuffle {
-    file: Temporary,
+pub struct Sorter {
+    file: Scratch,
     buckets: Vec<Bucket>,
     /// Which 8 bits choose the bucket, from the highest.
     level: u32,
@@ -36,15 +39,15 @@ struct Bucket {
     bytes: u64,
 }
 
-impl Shuffle {
+impl Sorter {
     /// No lines.
-    pub fn new() -> Result<Shuffle, Failure> {
-        Shuffle::at(0)
+    pub fn new() -> Result<Sorter, Failure> {
+        Sorter::at(0)
     }
 
-    fn at(level: u32) -> Result<Shuffle, Failure> {
+    fn at(level: u32) -> Result<Sorter, Failure> {
         let buckets = (0..BUCKETS).map(|_| Bucket::default()).collect();
-        Ok(Shuffle { file: Temporary::new()?, buckets, level })
+        Ok(Sorter { file: Scratch::new()?, buckets, level })
     }
 
     /// Adds a line.
@@ -64,29 +67,24 @@ impl Shuffle {
         Ok(())
     }
 
-    /// Passes all lines on, in the order of their bits.
-    pub fn finish(mut self, out: &mut impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    /// Passes all lines on with their bits, in the order of these.
+    pub fn finish(mut self, out: &mut Pass) -> Result<(), Failure> {
         for bucket in std::mem::take(&mut self.buckets) {
             if bucket.bytes <= BUCKET_MAX {
                 self.sort(bucket, out)?;
             } else if self.level == 7 {
                 // All bits are equal: the order is that in which the lines came.
-                self.each(bucket, &mut |_, line| out(line))?;
+                self.each(bucket, out)?;
             } else {
-                let mut deal = Shuffle::at(self.level + 1)?;
+                let mut deal = Sorter::at(self.level + 1)?;
                 self.each(bucket, &mut |bits, line| deal.add(bits, line))?;
-                deal.finish_boxed(out)?;
+                deal.finish(out)?;
             }
         }
         Ok(())
     }
 
-    /// [`Shuffle::finish`], with a type that does not grow with each level.
-    fn finish_boxed(self, out: &mut dyn FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
-        self.finish(&mut |line: &[u8]| out(line))
-    }
-
-    fn sort(&self, bucket: Bucket, out: &mut impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    fn sort(&self, bucket: Bucket, out: &mut Pass) -> Result<(), Failure> {
         let mut bytes = vec![0; bucket.bytes as usize];
         let mut end = 0;
         for (start, length) in bucket.blocks {
@@ -102,11 +100,11 @@ impl Shuffle {
             at += HEAD + length;
         }
         lines.sort_unstable_by_key(|&(bits, at, _)| (bits, at));
-        lines.into_iter().try_for_each(|(_, at, length)| out(&bytes[at..at + length]))
+        lines.into_iter().try_for_each(|(bits, at, length)| out(bits, &bytes[at..at + length]))
     }
 
     /// Reads a bucket line by line. Lines do not span blocks.
-    fn each(&self, bucket: Bucket, then: &mut impl FnMut(u64, &[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    fn each(&self, bucket: Bucket, then: &mut Pass) -> Result<(), Failure> {
         let mut block = Vec::new();
         for (start, length) in bucket.blocks {
             block.resize(length, 0);
@@ -117,7 +115,7 @@ impl Shuffle {
     }
 }
 
-fn each_line(mut bytes: &[u8], then: &mut impl FnMut(u64, &[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+fn each_line(mut bytes: &[u8], then: &mut Pass) -> Result<(), Failure> {
     while !bytes.is_empty() {
         let (bits, length) = head(bytes);
         let (line, rest) = bytes[HEAD..].split_at(length);
@@ -143,10 +141,12 @@ mod tests {
             let bits = |at: u64| noise_bits(1, "test", at % kinds);
             let lines: Vec<_> =
                 (0..count).map(|at| (bits(at), "x".repeat(at as usize % 90) + &at.to_string())).collect();
-            let mut shuffle = Shuffle::new().unwrap();
-            lines.iter().for_each(|(bits, line)| shuffle.add(*bits, line.as_bytes()).unwrap());
-            let mut out = Vec::new();
-            let taken = shuffle.finish(&mut |line: &[u8]| {
+            let mut sorter = Sorter::new().unwrap();
+            lines.iter().for_each(|(bits, line)| sorter.add(*bits, line.as_bytes()).unwrap());
+            let (mut out, mut last) = (Vec::new(), 0);
+            let taken = sorter.finish(&mut |bits, line: &[u8]| {
+                assert!(last <= bits);
+                last = bits;
                 out.push(String::from_utf8(line.to_vec()).unwrap());
                 Ok(())
             });

@@ -1,6 +1,7 @@
 //! NumPy arrays as Python pickles them (protocol 3).
 //!
-//! `numpy.core.multiarray` is where `_reconstruct` was until NumPy 2, which still finds it there; so any NumPy reads them.
+//! `numpy.core.multiarray` is where `_reconstruct` was until NumPy 2, which still finds it there; so any NumPy reads
+//! them.
 
 use pipe::tokens::Dtype;
 

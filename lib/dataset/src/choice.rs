@@ -1,20 +1,22 @@
 //! Which documents go to which split, and which sequences are taken.
 //!
-//! There is no text here, so the key of a document is made of its tokens: XXH3-64 (seed 0) of the tokens as little-endian 32-bit
-//! integers, whatever the type they are stored in. The key of a sequence is that of its own T tokens, context left aside. The
-//! noise is that of corpus-utils(7), with the purposes `pack-split` for documents and `pack` for sequences. So documents that
-//! are equal go to one side, wherever they stand, and a sequence that was chosen stays chosen with a larger number, in another
-//! order, or beside other documents.
+//! There is no text here, so the key of a document is made of its tokens: XXH3-64 (seed 0) of the tokens as
+//! little-endian 32-bit integers, whatever the type they are stored in. The key of a sequence is that of its own T
+//! tokens, context left aside. The noise is that of corpus-utils(7), with the purposes `pack-split` for documents and
+//! `pack` for sequences. So documents that are equal go to one side, wherever they stand, and a sequence that was
+//! chosen stays chosen with a larger number, in another order, or beside other documents.
 //!
-//! What is to be taken is the front of all in the order of their noise bits, smallest first; of equal ones, the earlier. What
-//! is kept in memory is that front: 24 bytes for each sequence (each document, for `--split` by counts) of those wanted.
+//! What is to be taken is the front of all in the order of their noise bits, smallest first; of equal ones, the
+//! earlier. What is kept in memory is that front: 24 bytes for each sequence (each document, for `--split` by counts)
+//! of those wanted.
 //!
 //! # Stability
 //!
 //! The recipe of the keys and the purposes do not change between releases; tests freeze them.
 
+use crate::apportion::{apportion, largest};
 use crate::corpus::{Corpus, Document, Seen, Step};
-use crate::packing::{Mode, Packer, Sequence, Shape, Waste};
+use crate::packing::{Packer, Sequence, Shape, Waste};
 use pipe::failure::Failure;
 use pipe::key::{document_key, noise_bits, uniform};
 use pipe::tokens::{Dtype, TokenReader};
@@ -43,7 +45,9 @@ pub struct Split {
 pub struct Wanted {
     /// Parts by document; empty: everything is one part.
     pub splits: Vec<Split>,
-    /// Sequences in all.
+    /// Whether a part may have nothing.
+    pub allow_empty: bool,
+    /// Sequences in all, or of each part.
     pub count: Option<u64>,
     /// The shares of the domains, as whole numbers.
     pub mix: Option<Vec<u64>>,
@@ -62,8 +66,8 @@ struct Place {
     weight: u32,
 }
 
-/// The first of all in order that weigh as much as is wanted.
-struct Front {
+/// A bottom-k sample: the first of all in order that weigh as much as is wanted.
+struct BottomK {
     wanted: u64,
     heap: BinaryHeap<Place>,
     weight: u64,
@@ -71,9 +75,9 @@ struct Front {
     whole: u64,
 }
 
-impl Front {
-    fn new(wanted: u64) -> Front {
-        Front { wanted, heap: BinaryHeap::new(), weight: 0, whole: 0 }
+impl BottomK {
+    fn new(wanted: u64) -> BottomK {
+        BottomK { wanted, heap: BinaryHeap::new(), weight: 0, whole: 0 }
     }
 
     fn push(&mut self, place: Place) {
@@ -117,6 +121,8 @@ pub struct Choice {
     ends: Option<Vec<Vec<End>>>,
     /// `None`: no sequence is left out.
     cuts: Option<Cuts>,
+    /// How many sequences each split has in all shards together, where that is known beforehand.
+    found: Option<Vec<u64>>,
 }
 
 /// Packs what a corpus holds as a choice says.
@@ -142,24 +148,26 @@ pub struct Packed {
 
 impl Packing<'_> {
     /// Makes the choice. Reads the documents once or more where that takes a look at all of them.
-    /// Also gives a sentence wherever there was less than wanted.
+    /// Also gives a sentence where there was less than wanted; [`Packing::short_parts`] speaks of splits.
+    ///
+    /// # Errors
+    /// Documents that cannot be read; a mixture that cannot be had.
     pub fn choose(&self) -> Result<(Choice, Vec<String>), Failure> {
         let mut choice = Choice::default();
         let mut shortfalls = Vec::new();
         match self.wanted.splits.first().map(|split| split.amount) {
             Some(Amount::Share(_)) => choice.bounds = Some(self.bounds()),
             Some(Amount::Sequences(_)) => {
-                let (ends, short) = self.ends()?;
-                choice.ends = Some(ends);
-                shortfalls = short;
+                let (ends, found) = self.ends()?;
+                (choice.ends, choice.found) = (Some(ends), Some(found));
             }
             None => {}
         }
         let by_sequence = self.wanted.count.is_some() || self.wanted.mix.is_some();
         if by_sequence && choice.ends.is_none() {
-            let (cuts, short) = self.cuts(&choice)?;
-            choice.cuts = Some(cuts);
-            shortfalls.extend(short);
+            let (cuts, found, short) = self.cuts(&choice)?;
+            (choice.cuts, choice.found) = (Some(cuts), Some(found));
+            shortfalls = short;
         }
         Ok((choice, shortfalls))
     }
@@ -186,57 +194,66 @@ impl Packing<'_> {
     }
 
     /// Splits by count: the first documents in the order of their noise, until they have enough; then the next split.
-    fn ends(&self) -> Result<(Vec<Vec<End>>, Vec<String>), Failure> {
+    /// Also how many sequences each finds: exactly, where sequences are of one document.
+    fn ends(&self) -> Result<(Vec<Vec<End>>, Vec<u64>), Failure> {
         let targets = self.targets();
-        let Shape { mode, length, prev, .. } = *self.shape;
-        let by_window = matches!(mode, Mode::Within | Mode::Passages);
+        let Shape { length, prev, .. } = *self.shape;
+        let by_window = self.shape.by_document();
         // How much documents must weigh for so many sequences.
         let weight = |sequences: u64| match sequences {
             0 => 0,
             _ if by_window => sequences,
-            _ => prev as u64 + sequences * length as u64,
+            _ => (prev as u64).saturating_add(sequences.saturating_mul(length as u64)),
         };
+        let sequences_of =
+            |weight: u64| if by_window { weight } else { weight.saturating_sub(prev as u64) / length as u64 };
         let domains = targets[0].len();
         let mut slack = vec![0; domains];
         loop {
-            let wanted = |domain: usize| targets.iter().map(|t| weight(t[domain])).sum::<u64>() + slack[domain];
-            let mut fronts: Vec<_> = (0..domains).map(|domain| Front::new(wanted(domain))).collect();
+            let wanted =
+                |domain: usize| targets.iter().map(|t| weight(t[domain])).fold(slack[domain], u64::saturating_add);
+            let mut samples: Vec<_> = (0..domains).map(|domain| BottomK::new(wanted(domain))).collect();
             let mut bytes = Vec::new();
             self.corpus.each(false, None, |step| {
                 let Step::Document(document) = step else { return Ok(()) };
                 let tokens = document.tokens;
                 let weight = if by_window { Packer::windows(self.shape, tokens.len()) } else { tokens.len() as u64 };
                 let noise = noise_bits(self.wanted.seed, "pack-split", key(tokens, &mut bytes));
-                let front = &mut fronts[self.fold(document.domain)];
-                front.push(Place { noise, document: document.number, window: 0, weight: weight as u32 });
+                let sample = &mut samples[self.fold(document.domain)];
+                sample.push(Place { noise, document: document.number, window: 0, weight: weight as u32 });
                 Ok(())
             })?;
             let mut ends = vec![Vec::new(); targets.len()];
-            let (mut shortfalls, mut again) = (Vec::new(), false);
-            for (domain, front) in fronts.into_iter().enumerate() {
-                let all = front.weight == front.whole;
+            let (mut found, mut short, mut again) = (vec![0; targets.len()], None, false);
+            for (domain, sample) in samples.into_iter().enumerate() {
+                let all = sample.weight == sample.whole;
                 let of_domain = targets.iter().map(|t| (t[domain], weight(t[domain])));
-                let (of_domain, missing) = ends_of(front, by_window, of_domain);
+                let (of_domain, weights, missing) = ends_of(sample, by_window, of_domain);
                 // Documents that are equal to the last of a split are in no other: so more than was thought are needed.
                 if let Some((split, lacking)) = missing {
                     slack[domain] += lacking;
                     again |= !all;
-                    shortfalls.push((split, domain));
+                    let (wanted, found) = (targets[split][domain], sequences_of(weights[split]));
+                    short.get_or_insert_with(|| self.shortfall(Some(split), domain, wanted, found));
                 }
+                found.iter_mut().zip(weights).for_each(|(found, weight)| *found += sequences_of(weight));
                 ends.iter_mut().zip(of_domain).for_each(|(split, end)| split.push(end));
             }
             if !again {
-                let shortfalls = shortfalls.into_iter().map(|(split, domain)| self.shortfall(split, domain));
-                return self.tell(shortfalls.collect()).map(|told| (ends, told));
+                self.tell(short.into_iter().collect())?;
+                return Ok((ends, found));
             }
         }
     }
 
-    fn shortfall(&self, split: usize, domain: usize) -> String {
-        let name = &self.wanted.splits[split].name;
-        let domain =
-            if self.wanted.mix.is_some() { format!(" of {}", self.corpus.domains[domain].name) } else { String::new() };
-        format!("split {name}{domain}: fewer sequences than wanted: there are no more documents")
+    fn shortfall(&self, split: Option<usize>, domain: usize, wanted: u64, found: u64) -> String {
+        let split = split.and_then(|split| self.wanted.splits.get(split));
+        let split = split.map_or(String::new(), |split| format!("split {}: ", split.name));
+        let of = match &self.wanted.mix {
+            Some(mix) if mix.len() > 1 => format!(" of {}", self.corpus.domains[domain].name),
+            _ => String::new(),
+        };
+        format!("{split}wanted {wanted} sequences{of}, found {found}")
     }
 
     /// Without exact proportions there is no mixture; without them, less than wanted is worth a note.
@@ -247,13 +264,62 @@ impl Packing<'_> {
         }
     }
 
+    /// How many sequences a split is to have; `None`: whatever is in its share.
+    pub fn wanted_of(&self, split: usize) -> Option<u64> {
+        match self.wanted.splits[split].amount {
+            Amount::Sequences(count) => Some(count),
+            Amount::Share(_) => self.wanted.count,
+        }
+    }
+
+    /// What each split wanted and got, where one got less. `sequences`: of each, in this shard.
+    ///
+    /// # Errors
+    /// One got nothing, although it wanted something.
+    pub fn short_parts(&self, choice: &Choice, sequences: &[u64]) -> Result<Option<String>, Failure> {
+        // Of a shard, what the whole has is what counts, as far as that is known.
+        let got = if self.corpus.common.shard.is_some() { choice.found.as_deref() } else { Some(sequences) };
+        let Some(got) = got.filter(|_| !self.wanted.splits.is_empty()) else { return Ok(None) };
+        let splits = || self.wanted.splits.iter().enumerate().zip(got);
+        let short = |place: usize, got: u64| self.wanted_of(place).is_some_and(|wanted| got < wanted);
+        let empty = |place: usize, got: u64| {
+            let wants = match self.wanted.splits[place].amount {
+                Amount::Share(share) => share > 0.0 && self.wanted_of(place) != Some(0),
+                Amount::Sequences(count) => count > 0,
+            };
+            wants && got == 0
+        };
+        if !splits().any(|((place, _), &got)| short(place, got) || empty(place, got)) {
+            return Ok(None);
+        }
+        let tell = |((place, split), got): ((usize, &Split), &u64)| {
+            let of = if let Amount::Share(share) = split.amount {
+                format!("{share} of the documents")
+            } else {
+                String::new()
+            };
+            let wanted = match (self.wanted_of(place), of.is_empty()) {
+                (Some(count), true) => format!("{count} sequences"),
+                (Some(count), false) => format!("{count} sequences of {of}"),
+                (None, _) => of,
+            };
+            format!("{} wanted {wanted}, got {got} sequences", split.name)
+        };
+        let told = format!("--split: {}", splits().map(tell).collect::<Vec<_>>().join("; "));
+        match splits().any(|((place, _), &got)| empty(place, got)) && !self.wanted.allow_empty {
+            true => Err(Failure::work(format!("{told}: a part of nothing is fine with --allow-empty only"))),
+            false => Ok(Some(told)),
+        }
+    }
+
     /// Without --mix, domains are one.
     fn fold(&self, domain: usize) -> usize {
         if self.wanted.mix.is_some() { domain } else { 0 }
     }
 
     /// The last sequence of each split and domain, in the order of the noise.
-    fn cuts(&self, choice: &Choice) -> Result<(Cuts, Vec<String>), Failure> {
+    /// Also how many sequences each split has then, and a sentence where all together are too few.
+    fn cuts(&self, choice: &Choice) -> Result<(Cuts, Vec<u64>, Vec<String>), Failure> {
         let splits = self.wanted.splits.len().max(1);
         let domains = self.wanted.mix.as_ref().map_or(1, Vec::len);
         let one = vec![1];
@@ -269,28 +335,34 @@ impl Packing<'_> {
                 there.iter().map(|there| apportion(largest(there, mix), mix)).collect()
             }
         };
-        let row = |targets: &Vec<u64>| targets.iter().map(|&wanted| Front::new(wanted)).collect::<Vec<_>>();
-        let mut fronts: Vec<_> = targets.iter().map(row).collect();
+        let row = |targets: &Vec<u64>| targets.iter().map(|&wanted| BottomK::new(wanted)).collect::<Vec<_>>();
+        let mut samples: Vec<_> = targets.iter().map(row).collect();
         let mut bytes = Vec::new();
         self.pack(choice, false, None, |split, domain, sequence| {
-            fronts[split][self.fold(domain)].push(place(sequence, self.wanted.seed, &mut bytes));
+            samples[split][self.fold(domain)].push(place(sequence, self.wanted.seed, &mut bytes));
             Ok(())
         })?;
         let mut shortfalls = Vec::new();
-        for (split, fronts) in fronts.iter().enumerate() {
-            for (domain, front) in fronts.iter().enumerate().filter(|(_, front)| front.whole < front.wanted) {
-                let split =
-                    self.wanted.splits.get(split).map_or(String::new(), |split| format!("split {}: ", split.name));
-                let of = if domains > 1 { format!(" of {}", self.corpus.domains[domain].name) } else { String::new() };
-                shortfalls.push(format!("{split}wanted {} sequences{of}, found {}", front.wanted, front.whole));
-            }
+        for (split, samples) in samples.iter().enumerate() {
+            let short = samples.iter().enumerate().filter(|(_, sample)| sample.whole < sample.wanted);
+            shortfalls.extend(short.map(|(domain, s)| self.shortfall(Some(split), domain, s.wanted, s.whole)));
         }
-        let cut = |front: &Front| Some(front.heap.peek().copied().unwrap_or(NOTHING));
-        let cuts = fronts.iter().map(|fronts| fronts.iter().map(cut).collect()).collect();
-        self.tell(shortfalls).map(|told| (cuts, told))
+        let mut shortfalls = self.tell(shortfalls)?;
+        if !self.wanted.splits.is_empty() {
+            shortfalls.clear();
+        }
+        let found = |samples: &Vec<BottomK>| samples.iter().map(|sample| sample.whole.min(sample.wanted)).sum();
+        let found = samples.iter().map(found).collect();
+        let cut = |sample: &BottomK| Some(sample.heap.peek().copied().unwrap_or(NOTHING));
+        let cuts = samples.iter().map(|samples| samples.iter().map(cut).collect()).collect();
+        Ok((cuts, found, shortfalls))
     }
 
-    /// Packs the documents, and gives every sequence that is chosen with its split and domain. `shard`: of this shard only.
+    /// Packs the documents, and gives every sequence that is chosen with its split and domain. `shard`: of this shard
+    /// only.
+    ///
+    /// # Errors
+    /// Documents that cannot be read, and those of `emit`.
     pub fn pack(
         &self,
         choice: &Choice,
@@ -392,15 +464,17 @@ pub fn key(tokens: &[u32], bytes: &mut Vec<u8>) -> u64 {
     document_key(bytes)
 }
 
-/// The ends of the splits of one domain, for targets in sequences and in weight; and which split lacks how much.
+/// The ends of the splits of one domain, for targets in sequences and in weight; how much each weighs; and which lacks
+/// how much.
 fn ends_of(
-    front: Front,
+    sample: BottomK,
     by_window: bool,
     targets: impl Iterator<Item = (u64, u64)>,
-) -> (Vec<End>, Option<(usize, u64)>) {
-    let places = front.heap.into_sorted_vec();
+) -> (Vec<End>, Vec<u64>, Option<(usize, u64)>) {
+    let places = sample.heap.into_sorted_vec();
     let mut places = places.iter().peekable();
-    let (mut ends, mut missing, mut noise_before) = (Vec::new(), None, None);
+    let (mut ends, mut weights) = (Vec::new(), Vec::new());
+    let (mut missing, mut noise_before) = (None, None);
     for (split, (sequences, target)) in targets.enumerate() {
         while noise_before.is_some() && places.next_if(|place| Some(place.noise) == noise_before).is_some() {}
         let (mut sum, mut last) = (0, None);
@@ -413,6 +487,7 @@ fn ends_of(
         if sum < target && missing.is_none() {
             missing = Some((split, target - sum));
         }
+        weights.push(sum.min(target));
         let windows = last.map_or(0, |last| u64::from(last.weight) - sum.saturating_sub(target));
         let last = last.map(|last| (last.noise, last.document));
         // Where sequences go over documents, their number is the limit.
@@ -420,34 +495,5 @@ fn ends_of(
         noise_before = last.map(|last| last.0).or(noise_before);
         ends.push(End { last, windows, sequences });
     }
-    (ends, missing)
-}
-
-/// Shares of a whole number, in proportion to whole numbers.
-///
-/// Webster's method (Sainte-Laguë): one by one, to whom most is due by w / (2a + 1), of equals to the first. Where the exact shares
-/// are whole numbers it gives these; and nobody's share of a larger whole is smaller, so that larger samples contain smaller ones.
-pub fn apportion(whole: u64, weights: &[u64]) -> Vec<u64> {
-    let sum: u64 = weights.iter().sum();
-    let mut shares: Vec<u64> = weights.iter().map(|&weight| whole / sum * weight).collect();
-    for _ in 0..whole % sum {
-        let due = |&a: &usize, &b: &usize| {
-            let due = |mine: usize, other: usize| u128::from(weights[mine]) * (2 * u128::from(shares[other]) + 1);
-            due(a, b).cmp(&due(b, a)).then(b.cmp(&a))
-        };
-        let first = (0..weights.len()).max_by(due).expect("there are weights");
-        shares[first] += 1;
-    }
-    shares
-}
-
-/// The largest whole whose shares are all there.
-fn largest(there: &[u64], weights: &[u64]) -> u64 {
-    let (mut low, mut high) = (0, there.iter().sum::<u64>() + 1);
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        let fits = apportion(middle, weights).iter().zip(there).all(|(share, there)| share <= there);
-        if fits { low = middle } else { high = middle }
-    }
-    low
+    (ends, weights, missing)
 }
