@@ -12,7 +12,7 @@
 #
 # PARTS   files of vectors; with SHARDS one file, of which that many shards are the parts
 # ITERS   iterations at the most (20); those after the end of the fit cost a pass each and change nothing
-# FIT     flags of the fit: -k, --metric, --init, --seed
+# FIT     flags of the fit: -k, --metric, --init, --seed, or --centroids
 # RULE    flags of every iteration: --tol, --patience, --empty
 # DIR     where models and sums on the way are kept (kmeans.parts); remove it for another fit
 
@@ -41,12 +41,12 @@ $(DIR)/0.model: $(PARTS)
 
 define step
 $(DIR)/$(call next,$1).model: $(parts:%=$(DIR)/$1.%.sums)
-	kmeans-fit --from-sums --init $(DIR)/$1.model $(RULE) --iters $(ITERS) $$^ > $$@
+	kmeans-step --centroids $(DIR)/$1.model $(RULE) --iters $(ITERS) $$^ > $$@
 endef
 
 define sums
 $(DIR)/$1.$2.sums: $(DIR)/$1.model
-	kmeans-assign --centroids $$< --sums $$@ $(call input,$2)
+	kmeans-sum --centroids $$< $(call input,$2) > $$@
 endef
 
 $(foreach n,$(steps),$(eval $(call step,$n)))

@@ -58,7 +58,7 @@ class Ours:
         """The centroids, the metadata, the seconds."""
         if init is not None:
             np.save(self.path("init.npy"), init)
-            flags += ("--init", self.path("init.npy"))
+            flags += ("--centroids", self.path("init.npy"))
         command = [os.path.join(self.programs, "kmeans-fit"), *flags, self.vectors]
         with open(self.path("model"), "wb") as model:
             started = time.monotonic()

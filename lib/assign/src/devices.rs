@@ -28,9 +28,14 @@ impl Devices {
         Ok(Devices { gpus: common.gpus.as_ref().map(open).transpose()? })
     }
 
-    /// Whether they are GPUs, which want larger blocks than a processor.
+    /// Whether they are GPUs.
     pub fn are_gpus(&self) -> bool {
         self.gpus.is_some()
+    }
+
+    /// Values of a block of rows that is waited for: about 1 MB, and 16 MB for a GPU, which a few of them fill.
+    pub fn block_values(&self) -> usize {
+        if self.are_gpus() { 1 << 22 } else { 1 << 18 }
     }
 
     /// Bytes of the processor's memory that a pass over rows of `dim` values takes, besides sums.

@@ -72,9 +72,9 @@ impl Blocks {
         Blocks { vectors, weights, read: Vec::new(), rows_max: (values / dim).clamp(1, ROWS_MAX) }
     }
 
-    /// Rows of a block at the most.
-    pub fn rows_max(&self) -> usize {
-        self.rows_max
+    /// Half the rows of a block: of two pieces on a GPU one is copied while the other is computed.
+    pub fn piece_rows(&self) -> usize {
+        self.rows_max.div_ceil(2)
     }
 
     /// Size of everything, where it is known.

@@ -33,6 +33,18 @@ pub enum Empty {
     Keep,
 }
 
+impl Empty {
+    /// The words that flags and files use for them.
+    pub const NAMES: [(&str, Empty); 3] =
+        [("split", Empty::Split), ("farthest", Empty::Farthest), ("keep", Empty::Keep)];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        let found = Empty::NAMES.iter().find(|(_, empty)| *empty == self);
+        found.expect("every way has a name").0
+    }
+}
+
 /// What happened to empty clusters and the like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Repairs {

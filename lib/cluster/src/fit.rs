@@ -11,6 +11,8 @@ use pipe::column::write_number;
 use pipe::failure::Failure;
 use pipe::note;
 use pipe::settings::Common;
+use pipe::stats::Stats;
+use serde_json::json;
 use std::collections::BTreeMap;
 
 /// When a fit ends.
@@ -174,6 +176,37 @@ impl State {
         Model { centroids: self.centroids.clone(), metadata, sizes }
     }
 
+    /// Says where the fit stands, for `--stats`.
+    pub fn describe(&self, stats: Stats) -> Stats {
+        let list = |value: fn(&Measure) -> f64| self.history.iter().map(value).collect::<Vec<_>>();
+        let stats = stats
+            .with("k", self.centroids.k())
+            .with("dim", self.centroids.dim)
+            .with("iterations", self.iterations)
+            .with("inertia", list(|measure| measure.inertia))
+            .with("mean_distance", list(|measure| measure.mean_distance))
+            .with("empties_repaired", self.repairs.repaired)
+            .with("empties_left", self.repairs.left)
+            .with("collapsed", self.repairs.collapsed);
+        let Some(summary) = &self.summary else { return stats };
+        let Spread { min, median, max, imbalance } = Spread::of(&summary.sizes);
+        stats.with("sizes", json!({ "min": min, "median": median, "max": max, "imbalance": imbalance }))
+    }
+
+    /// Says on stderr what happened to empty clusters, if anything did.
+    pub fn note_repairs(&self, common: &Common) {
+        let Repairs { repaired, left, collapsed } = self.repairs;
+        if repaired + left > 0 {
+            let message = format!(
+                "empty clusters: {repaired} times one was filled; after the last iteration {left} stayed empty"
+            );
+            note(common, &message);
+        }
+        if collapsed > 0 {
+            note(common, &format!("clusters whose rows cancel: {collapsed} times a centroid stayed where it was"));
+        }
+    }
+
     /// The fit that a model is of. Of centroids from elsewhere, its beginning.
     pub fn of(model: Model) -> State {
         let said = |name: &str| model.metadata.get(name).map(String::as_str);
@@ -203,19 +236,6 @@ pub fn origin_of_file(centroids: &Centroids) -> BTreeMap<String, String> {
 /// What to say of fewer rows than clusters.
 pub fn too_few_rows(rows: u64, k: usize) -> Failure {
     Failure::work(format!("-k {k}: there are {rows} rows to cluster, expected at least as many as clusters"))
-}
-
-/// Says on stderr what happened to empty clusters, if anything did.
-pub fn note_repairs(common: &Common, repairs: &Repairs) {
-    let Repairs { repaired, left, collapsed } = repairs;
-    if repaired + left > 0 {
-        let message =
-            format!("empty clusters: {repaired} times one was filled; after the last iteration {left} stayed empty");
-        note(common, &message);
-    }
-    if *collapsed > 0 {
-        note(common, &format!("clusters whose rows cancel: {collapsed} times a centroid stayed where it was"));
-    }
 }
 
 /// How even clusters are.

@@ -4,6 +4,7 @@
 pub mod blocks;
 pub mod empties;
 pub mod fit;
+pub mod flags;
 mod kept;
 pub mod model;
 pub mod passes;

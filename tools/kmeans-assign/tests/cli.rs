@@ -1,13 +1,9 @@
 //! `kmeans-assign` keeps the contract of all tools that read vectors, and finds the nearest centroids.
 
-use cluster::sums::Partial;
-use compute::kmeans::Totals;
-use contract::files::killed_at_512_bytes;
 use contract::folder::Folder;
 use contract::packed;
 use contract::tool::{INPUT, Tool, lines};
 use contract::vectors::{DIM, array, half_array, header, input, records, rows};
-use pipe::output::Output;
 
 const K: usize = 5;
 
@@ -21,11 +17,9 @@ fn tool() -> Tool {
         wrong_values: &[
             ("--centroids", ""),
             ("--metric", "manhattan"),
-            ("--top", "0"),
-            ("--top", "x"),
-            ("--top", "65537"),
-            ("--sums", ""),
-            ("--weights", ""),
+            ("--nearest", "0"),
+            ("--nearest", "x"),
+            ("--nearest", "65537"),
             ("--headerless", "8"),
             ("--device", "gpu"),
         ],
@@ -91,7 +85,7 @@ fn the_nearest_centroids_are_those_of_plain_loops() {
         for metric in ["cosine", "euclidean"] {
             let run =
                 |args: &[&str]| pairs(&tool().run_on_input(&folder).args(["--metric", metric]).args(args).output());
-            let (nearest, several) = (run(&[]), run(&["--top", "4"]));
+            let (nearest, several) = (run(&[]), run(&["--nearest", "4"]));
             for ((row, found), several) in rows.iter().zip(&nearest).zip(&several) {
                 let distances = distances(row, &centroids, metric);
                 let mut order: Vec<_> = (0..k).collect();
@@ -122,7 +116,11 @@ fn a_similarity_is_one_minus_the_distance() {
         assert!((near[0].1 + alike[0].1 - 1.0).abs() < 1e-6);
     }
     let euclidean = ["--similarity", "--metric", "euclidean"];
-    tool().run_on_input(&folder).args(euclidean).outcome().expect_refusal(1, &["centroids.npy: --similarity"]);
+    let said = "--similarity does not go with --metric euclidean";
+    tool().run_on_input(&folder).args(euclidean).outcome().expect_refusal(2, &[said]);
+    folder.write("centroids.npy", safetensors(r#"{"metric":"euclidean"}"#, "F32", "[5,8]", &records(&centroids())));
+    let model = tool().run_on_input(&folder).args(["--similarity"]).outcome();
+    model.expect_refusal(1, &["centroids.npy: --similarity is the cosine's"]);
 }
 
 /// A safetensors file with a tensor of that type, written by hand.
@@ -212,9 +210,9 @@ fn a_missing_row_has_no_cluster() {
     some[1].fill(f32::NAN);
     let folder = tool().folder_of(3, &array(&some));
     assert_eq!(lines(&tool().run_on_input(&folder).output())[1], b"-1\tnan");
-    let most = tool().run_on_input(&folder).args(["--top", "65536"]).output();
+    let most = tool().run_on_input(&folder).args(["--nearest", "65536"]).output();
     assert_eq!(pairs(&most).iter().map(Vec::len).collect::<Vec<_>>(), [65536; 3]);
-    let top = tool().run_on_input(&folder).args(["--top", "2", "--stats", "stats"]).output();
+    let top = tool().run_on_input(&folder).args(["--nearest", "2", "--stats", "stats"]).output();
     assert_eq!(lines(&top)[1], b"-1\tnan\t-1\tnan");
     let stats: serde_json::Value = serde_json::from_slice(&folder.read("stats")).expect("JSON");
     assert_eq!((&stats["rows"], &stats["rows_missing"], &stats["bad_rows"]), (&3.into(), &1.into(), &0.into()));
@@ -226,160 +224,21 @@ fn statistics_tell_inertia_and_mean_distance() {
     for metric in ["cosine", "euclidean"] {
         let args = ["--metric", metric, "--stats", "stats"];
         let found = pairs(&tool().run_on_input(&folder).args(args).output());
-        let column: serde_json::Value = serde_json::from_slice(&folder.read("stats")).expect("JSON");
-        tool().run_on_input(&folder).args(args).args(["--sums", "sums"]).output();
-        let sums: serde_json::Value = serde_json::from_slice(&folder.read("stats")).expect("JSON");
+        let stats: serde_json::Value = serde_json::from_slice(&folder.read("stats")).expect("JSON");
         let power = if metric == "cosine" { 1 } else { 2 };
         let inertia: f64 = found.iter().map(|row| row[0].1.powi(power)).sum();
         let mean = found.iter().map(|row| row[0].1).sum::<f64>() / 300.0;
-        for stats in [column, sums] {
-            let close = |name: &str, to: f64| (stats[name].as_f64().expect("a number") / to - 1.0).abs() < 1e-6;
-            assert!(close("inertia", inertia) && close("mean_distance", mean), "{stats}");
-            assert_eq!((&stats["k"], &stats["dim"], &stats["metric"]), (&K.into(), &DIM.into(), &metric.into()));
-            assert!(stats["second_look_share"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)));
-        }
+        let close = |name: &str, to: f64| (stats[name].as_f64().expect("a number") / to - 1.0).abs() < 1e-6;
+        assert!(close("inertia", inertia) && close("mean_distance", mean), "{stats}");
+        assert_eq!((&stats["k"], &stats["dim"], &stats["metric"]), (&K.into(), &DIM.into(), &metric.into()));
+        assert!(stats["reranked_share"].as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)));
     }
-}
-
-/// The sums file of a run.
-fn sums(folder: &Folder, args: &[&str]) -> Vec<u8> {
-    let printed = tool().run_on_input(folder).args(["--sums", "sums"]).args(args).output();
-    assert!(printed.is_empty(), "--sums prints no column");
-    folder.read("sums")
-}
-
-/// The sums of parts, added up.
-fn added(folder: &Folder, parts: &[Vec<u8>]) -> Vec<u8> {
-    let open = |bytes: &Vec<u8>| {
-        folder.write("part", bytes);
-        Partial::open(&folder.path().join("part")).expect("it can be read")
-    };
-    let mut parts = parts.iter().map(open).rev();
-    let mut whole = parts.next().expect("there is one");
-    parts.for_each(|part| whole.merge(&part).expect("they are of one model"));
-    whole.write(Output::create(&folder.path().join("added")).expect("a file")).expect("it is written");
-    folder.read("added")
-}
-
-#[test]
-fn sums_are_the_same_for_any_threads_and_shards() {
-    let mut some = rows(3000);
-    some[5].fill(f32::NAN);
-    some[2000][1] = f32::INFINITY;
-    let folder = tool().folder_of(3000, &some.chunks(700).flat_map(array).collect::<Vec<_>>());
-    folder.write("weights", (0..3000).map(|i| format!("{}\tx\n", i % 7)).collect::<String>());
-    for metric in ["cosine", "euclidean"] {
-        for weights in [&[][..], &["--weights", "weights"]] {
-            let run = |args: &[&str]| {
-                let common = ["--metric", metric, "--on-error", "skip"];
-                let args = [&common, weights, args, &["--sums", "sums"]].concat();
-                tool().run_on_input(&folder).args(args).outcome().expect(0);
-                folder.read("sums")
-            };
-            let whole = run(&["--threads", "1"]);
-            for threads in ["2", "7"] {
-                assert!(run(&["--threads", threads]) == whole, "{threads} threads");
-            }
-            for count in [1, 3, 8] {
-                let parts: Vec<_> = (0..count).map(|i| run(&["--shard", &format!("{i}/{count}")])).collect();
-                assert!(added(&folder, &parts) == whole, "{count} shards");
-            }
-        }
-    }
-}
-
-#[test]
-fn sums_count_rows_by_cluster() {
-    let folder = tool().folder(300);
-    sums(&folder, &[]);
-    let partial = Partial::open(&folder.path().join("sums")).expect("it can be read");
-    let mut expected = [0; K];
-    pairs(&tool().output(300)).iter().for_each(|row| expected[row[0].0 as usize] += 1);
-    assert_eq!(partial.sums.totals.iter().map(|totals| totals.rows).collect::<Vec<_>>(), expected);
-    folder.write("none", input(0));
-    let outcome = tool().run(&folder).args(["--sums", "sums", "none"]).outcome();
-    outcome.expect(0);
-    assert!(Partial::open(&folder.path().join("sums")).is_ok());
-}
-
-#[test]
-fn weights_count_rows_several_times() {
-    let folder = tool().folder(60);
-    folder.write("ones", "1\n".repeat(60));
-    assert!(sums(&folder, &["--weights", "ones"]) == sums(&folder, &[]));
-    // A weight of 0 is a row that weighs nothing, `nan` is no row.
-    folder.write("some", "0.5\n2\t7\r\nnan\n".repeat(20));
-    sums(&folder, &["--weights", "some"]);
-    let partial = Partial::open(&folder.path().join("sums")).expect("it can be read");
-    let total = |of: fn(&Totals) -> u64| partial.sums.totals.iter().map(of).sum::<u64>();
-    assert_eq!((total(|t| t.rows), total(|t| t.weight), partial.rows_missing), (40, 50 << 20, 20));
-    for (column, said) in [
-        ("1\n".repeat(59), "column: 59 rows: fewer than there are vectors beside them"),
-        ("1\n".repeat(61), "column: more rows than the 60 vectors beside them"),
-        ("1\n-1\n".repeat(30), "column:2: field 1: a weight of -1: expected 0 or more"),
-        ("1\ninf\n".repeat(30), "column:2: field 1: a weight of inf"),
-        ("1\n1e13\n".repeat(30), "column:2: field 1: a weight of 10000000000000"),
-        ("1\n\n".repeat(30), "column:2: field 1: expected a number, found \"\""),
-    ] {
-        folder.write("column", column);
-        folder.write("sums", "before");
-        let run = tool().run_on_input(&folder).args(["--sums", "sums", "--weights", "column"]);
-        run.outcome().expect_refusal(1, &[said]);
-        assert_eq!(folder.text("sums"), "before");
-    }
-    tool()
-        .run_on_input(&folder)
-        .args(["--weights", "ones"])
-        .outcome()
-        .expect_refusal(2, &["--weights goes with --sums"]);
-}
-
-#[test]
-fn weights_stand_beside_the_rows_of_all_files() {
-    let folder = tool().folder(60);
-    folder.write("a", array(&rows(60)[..13]));
-    folder.write("b", array(&rows(60)[13..]));
-    folder.write("weights", (0..60).map(|i| format!("{i}\n")).collect::<String>());
-    let whole = sums(&folder, &["--weights", "weights"]);
-    let of_both = |args: &[&str]| {
-        tool().run(&folder).args(["--sums", "sums", "--weights", "weights", "a", "b"]).args(args).output();
-        folder.read("sums")
-    };
-    assert!(of_both(&[]) == whole);
-    assert!(added(&folder, &[of_both(&["--shard", "0/2"]), of_both(&["--shard", "1/2"])]) == whole);
-    let piped = tool().run(&folder).args(["--sums", "sums", "--weights", "weights", "a", "-"]);
-    piped.stdin(packed::gzip(&folder.read("b"))).output();
-    assert!(folder.read("sums") == whole);
-}
-
-#[test]
-fn rows_too_far_out_for_sums_are_bad() {
-    let mut some = rows(9);
-    some[4][2] = 1e9;
-    let folder = tool().folder_of(9, &array(&some));
-    let args = ["--metric", "euclidean"];
-    tool().run_on_input(&folder).args(args).output();
-    let refused = tool().run_on_input(&folder).args(args).args(["--sums", "sums"]).outcome();
-    refused.expect_refusal(1, &["docs.jsonl: row 4: too far out for sums"]);
-    assert!(!folder.has("sums"));
-}
-
-#[test]
-fn sums_appear_whole_or_not_at_all() {
-    let folder = tool().folder(300);
-    folder.write("sums", "before");
-    killed_at_512_bytes(&format!("kmeans-assign --centroids centroids.npy --sums sums {INPUT}"), &folder);
-    assert_eq!(folder.text("sums"), "before");
-    let full = tool().run_on_input(&folder).args(["--sums", "/dev/full"]).outcome();
-    full.expect_refusal(1, &["/dev/full: No space left on device"]);
-    let nowhere = tool().run(&folder).args(["--sums", "not/there"]).waiting().outcome();
-    nowhere.expect_refusal(1, &["not/there: No such file or directory"]);
 }
 
 #[test]
 fn a_gpu_gives_the_bytes_of_the_cpu_or_is_refused() {
     let folder = tool().folder(300);
-    for args in [&[][..], &["--metric", "euclidean"], &["--top", "3"]] {
+    for args in [&[][..], &["--metric", "euclidean"], &["--nearest", "3"]] {
         let outcome = tool().run_on_input(&folder).args(args).args(["--device", "cuda"]).outcome();
         if outcome.code == Some(0) {
             assert!(outcome.stdout == tool().run_on_input(&folder).args(args).output(), "{args:?}");
@@ -394,15 +253,9 @@ fn a_gpu_gives_the_bytes_of_the_cpu_or_is_refused() {
 #[test]
 fn what_cannot_be_asked_is_refused() {
     let folder = tool().folder(9);
-    tool().bare(&folder).waiting().outcome().expect_refusal(2, &["--centroids FILE is needed"]);
-    for (args, code, said) in [
-        (&["--sums", "s", "--top", "2"][..], 2, "--sums does not go with --top"),
-        (&["--sums", "s", "--similarity"], 2, "--sums does not go with --similarity"),
-        (&["--device", "cuda:4000000000"], 1, "--device cuda:4000000000: GPU"),
-        (&["--sums", "s", "--weights", "-"], 2, "standard input can be one thing only"),
-    ] {
-        tool().run(&folder).args(args).waiting().outcome().expect_refusal(code, &[said]);
-    }
+    tool().bare(&folder).waiting().outcome().expect_refusal(2, &["--centroids is needed"]);
+    let device = tool().run(&folder).args(["--device", "cuda:4000000000"]).waiting().outcome();
+    device.expect_refusal(1, &["--device cuda:4000000000: GPU"]);
     let twice = tool().bare(&folder).args(["--centroids", "-"]).waiting().outcome();
-    twice.expect_refusal(2, &["standard input can be one thing only"]);
+    twice.expect_refusal(2, &["standard input"]);
 }

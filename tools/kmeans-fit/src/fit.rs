@@ -6,9 +6,7 @@ use crate::flags::Args;
 use crate::memory;
 use crate::report::Report;
 use crate::seeding::{self, Draws, Seeding};
-use crate::wrong_k;
 use assign::{Devices, Previous};
-use cluster::Model;
 use cluster::fit::{State, Stopping, too_few_rows};
 use cluster::model::metric_name;
 use cluster::passes::Passes;
@@ -23,23 +21,16 @@ use xxhash_rust::xxh3::Xxh3;
 
 /// A fit of rows, begun perhaps with the centroids of a file, to its end. Fails where rows cannot be read, are bad, too
 /// few or too far out, a checkpoint cannot be read or written, or a GPU fails.
-pub fn from_rows(args: &Args, first: Option<Model>, devices: &Devices) -> Result<(State, Report), Failure> {
-    if let Some(first) = first.as_ref().filter(|first| args.k.is_some_and(|k| k != first.centroids.k())) {
-        return Err(wrong_k(args, &first.centroids));
-    }
-    let k = first.as_ref().map_or(args.k.unwrap_or_default(), |first| first.centroids.k());
+pub fn from_rows(args: &Args, first: Option<Centroids>, devices: &Devices) -> Result<(State, Report), Failure> {
+    let k = first.as_ref().map_or(args.k, Centroids::k);
     let vectors = Vectors::open(&args.common.operands, args.common.raw, None)?;
     let Some(dim) = vectors.dim() else { return Err(too_few_rows(0, k)) };
-    if let Some(first) = first.as_ref().filter(|first| first.centroids.dim != dim) {
-        let found = first.centroids.dim;
-        return Err(Failure::work(format!(
-            "the file that --init names has centroids of {found} values, the rows have {dim}"
-        )));
+    if let Some(path) = &args.centroids {
+        vectors.check_dim(first.as_ref().map_or(dim, |first| first.dim), &path.display().to_string())?;
     }
     let rows_total = vectors.rows_total();
-    let metric = first.as_ref().map_or(args.metric(), |first| first.centroids.metric);
+    let metric = first.as_ref().map_or(args.metric(), |first| first.metric);
     let rows = open_rows(args, vectors, metric, (k, dim), devices)?;
-    let first = first.map(|model| model.centroids);
     // A GPU adds all rows up as they pass.
     let previous = Previous::of(rows.labels.filter(|_| !devices.are_gpus()));
     let mut fit = Fit { args, k, metric, first, devices, rows, previous, report: Report::default() };
@@ -99,13 +90,10 @@ struct Fit<'a> {
 impl<'a> Fit<'a> {
     /// Lloyd's iterations, once or in several runs.
     fn in_iterations(&mut self, rows_total: Option<u64>) -> Result<State, Failure> {
-        let job = if self.args.checkpoint.is_some() || self.args.resume.is_some() {
-            self.name(rows_total)?
-        } else {
-            String::new()
-        };
-        let resumed = self.args.resume.as_deref().map(|path| Checkpoint::open(path, &job)).transpose()?;
-        let (mut run, mut state, mut best) = match resumed {
+        let file = self.args.checkpoint.as_deref();
+        let job = file.map(|_| self.name(rows_total)).transpose()?.unwrap_or_default();
+        let interrupted = file.filter(|path| self.args.resume && path.exists());
+        let (mut run, mut state, mut best) = match interrupted.map(|path| Checkpoint::open(path, &job)).transpose()? {
             Some(Checkpoint { run, state, best }) => (run, Some(state), best),
             None => (0, None, None),
         };
@@ -131,7 +119,7 @@ impl<'a> Fit<'a> {
 
     fn seeding(&self, run: u64) -> Seeding<'a> {
         let draws = Draws { seed: self.args.seed(), run };
-        let (devices, threads, method) = (self.devices, self.args.common.threads, self.args.method());
+        let (devices, threads, method) = (self.devices, self.args.common.threads, self.args.init);
         Seeding { devices, threads, metric: self.metric, k: self.k, method, draws }
     }
 
@@ -154,7 +142,7 @@ impl<'a> Fit<'a> {
             }
             let (sums, reranked) = self.add_up(&at.state.centroids)?;
             seeding::enough(&self.rows, self.k)?;
-            let ended = at.state.step(&sums, &self.args.stopping(), self.args.empty);
+            let ended = at.state.step(&sums, &self.args.stopping(), self.args.iterations.empty);
             self.report.iteration(sums.rows(), reranked);
             let (run, iteration, measure) = (at.run, at.state.history.len(), at.state.history.last());
             let inertia = measure.map_or(f64::NAN, |measure| measure.inertia);
@@ -189,7 +177,7 @@ impl<'a> Fit<'a> {
             };
             let mut state = self.state(first, run);
             self.report.begin();
-            let (devices, threads, empty) = (self.devices, self.args.common.threads, self.args.empty);
+            let (devices, threads, empty) = (self.devices, self.args.common.threads, self.args.iterations.empty);
             let batches = Batches { devices, threads, rows: batch, exponent, stopping: self.args.stopping(), empty };
             let reranked = batches.fit(&mut self.rows, &mut state)?;
             seeding::enough(&self.rows, self.k)?;

@@ -22,28 +22,9 @@ fn group(limit: &str, used: &str) -> Option<u64> {
     Some(number(limit)?.saturating_sub(number(used)?))
 }
 
-/// Reads `512M`, `1G`, `1.5G` or a number of bytes; K, M, G and T are powers of 1024.
-pub fn read_size(text: &str) -> Option<u64> {
-    let units = [("K", 10), ("M", 20), ("G", 30), ("T", 40)];
-    let unit = units.into_iter().find_map(|(letter, bits)| Some((text.strip_suffix(letter)?, bits)));
-    let (number, bits) = unit.unwrap_or((text, 0));
-    let number: f64 = number.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite())?;
-    Some((number * (1_u64 << bits) as f64) as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        for (text, size) in [("1", 1), ("2K", 2048), ("1.5G", 3 << 29), ("1T", 1 << 40)] {
-            assert_eq!(read_size(text), Some(size), "{text}");
-        }
-        for wrong in ["", "G", "-1G", "0", "1 G", "nan", "infG", "1g"] {
-            assert_eq!(read_size(wrong), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn something_is_free() {

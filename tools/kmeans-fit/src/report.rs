@@ -1,9 +1,8 @@
 //! What a fit has to say of itself: notes on stderr, and the statistics.
 
 use assign::Devices;
-use cluster::fit::{Measure, Spread, State, note_repairs};
+use cluster::fit::State;
 use cluster::rows::Rows;
-use cluster::sums::Partial;
 use pipe::failure::Failure;
 use pipe::lines::Tally;
 use pipe::settings::Common;
@@ -27,13 +26,6 @@ pub struct Report {
 }
 
 impl Report {
-    /// Of a step from sums.
-    pub fn of_sums(sum: &Partial) -> Report {
-        let used = sum.rows();
-        let tally = Tally { rows: used + sum.rows_missing, bad: sum.rows_bad, ..Tally::default() };
-        Report { tally, used, missing: sum.rows_missing, rows_in: "sums", ..Report::default() }
-    }
-
     /// Takes the time of the seeding.
     pub fn seeding<T>(&mut self, seed: impl FnOnce() -> T) -> T {
         let started = Instant::now();
@@ -68,31 +60,16 @@ impl Report {
     /// Says on stderr what should not go unnoticed, and writes the statistics. Fails where their file cannot be
     /// written.
     pub fn write(self, common: &Common, state: &State, devices: &Devices) -> Result<(), Failure> {
-        note_repairs(common, &state.repairs);
+        state.note_repairs(common);
         self.tally.report(common);
-        let list = |value: fn(&Measure) -> f64| state.history.iter().map(value).collect::<Vec<_>>();
-        let mut stats = Stats::new(common, &self.tally)
-            .with("rows_used", self.used)
-            .with("rows_missing", self.missing)
-            .with("k", state.centroids.k())
-            .with("dim", state.centroids.dim)
-            .with("iterations", state.iterations)
-            .with("inertia", list(|measure| measure.inertia))
-            .with("mean_distance", list(|measure| measure.mean_distance))
-            .with("empties_repaired", state.repairs.repaired)
-            .with("empties_left", state.repairs.left)
-            .with("collapsed", state.repairs.collapsed)
+        let stats = Stats::new(common, &self.tally).with("rows_used", self.used).with("rows_missing", self.missing);
+        devices
+            .report(state.describe(stats))
             .with("seed_seconds", self.seed_seconds)
             .with("iteration_seconds", self.seconds)
-            .with("second_looks", self.reranked as f64 / (self.assigned as f64).max(1.0))
+            .with("reranked_share", self.reranked as f64 / (self.assigned as f64).max(1.0))
             .with("rows_in", self.rows_in)
-            .with("passes_read", self.passes_read);
-        stats = devices.report(stats);
-        if let Some(summary) = &state.summary {
-            let Spread { min, median, max, imbalance } = Spread::of(&summary.sizes);
-            let sizes = serde_json::json!({ "min": min, "median": median, "max": max, "imbalance": imbalance });
-            stats = stats.with("sizes", sizes);
-        }
-        stats.write(common)
+            .with("passes_read", self.passes_read)
+            .write(common)
     }
 }

@@ -9,7 +9,6 @@ use contract::packed;
 use contract::run::Run;
 use contract::tool::{INPUT, Tool};
 use contract::vectors::{array, half_array, input, rows};
-use pipe::output::Output;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64;
@@ -22,10 +21,11 @@ fn tool() -> Tool {
         args: &["-k", "3"],
         side_files: &[],
         wrong_values: &[
-            ("--clusters", "0"),
-            ("--clusters", "4294967295"),
+            ("--k", "0"),
+            ("--k", "4294967295"),
             ("--metric", "manhattan"),
-            ("--init", ""),
+            ("--init", "first.npy"),
+            ("--centroids", ""),
             ("--tol", "-1"),
             ("--patience", "0"),
             ("--runs", "0"),
@@ -45,8 +45,8 @@ fn tool() -> Tool {
 /// The same with a file to begin with, which must be there before anything is read.
 fn from_file() -> Tool {
     Tool {
-        args: &["--init", "first.npy"],
-        side_files: &["--init"],
+        args: &["--centroids", "first.npy"],
+        side_files: &["--centroids"],
         prepare: |folder, _| folder.write("first.npy", array(&first(3))),
         ..tool()
     }
@@ -133,7 +133,8 @@ fn iterations_are_those_of_plain_loops() {
             all[..k].iter().map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect();
         for iters in 0..5 {
             let count = iters.to_string();
-            let args = ["--init", "first.npy", "--metric", metric, "--iters", &count, "--tol", "0", "--patience", "99"];
+            let args =
+                ["--centroids", "first.npy", "--metric", metric, "--iters", &count, "--tol", "0", "--patience", "99"];
             let model = model(&tool().bare(&folder).args(args).args([INPUT]).output());
             assert_eq!(said(&model, "iterations"), count);
             for (j, row) in expected.iter().enumerate() {
@@ -331,7 +332,7 @@ fn a_weight_is_as_many_rows() {
     folder.write("weights", weights.iter().map(|weight| format!("{weight}\tmore\n")).collect::<String>());
     for metric in ["cosine", "euclidean"] {
         let run = |args: &[&str]| {
-            model(&tool().bare(&folder).args(["--init", "first.npy", "--metric", metric]).args(args).output())
+            model(&tool().bare(&folder).args(["--centroids", "first.npy", "--metric", metric]).args(args).output())
         };
         let (weighted, expected) = (run(&["--weights", "weights", INPUT]), run(&["repeated.npy"]));
         assert_eq!(weighted.centroids, expected.centroids);
@@ -354,7 +355,7 @@ fn rows_without_a_vector_or_weight_are_left_out() {
     let mut holes = all.clone();
     holes.insert(10, vec![f32::NAN; 4]);
     holes.insert(61, vec![f32::NAN; 4]);
-    let args = ["--init", "first.npy"];
+    let args = ["--centroids", "first.npy"];
     let run = |rows: &[Vec<f32>], more: &[&str]| {
         let folder = tool().folder_of(0, &array(rows));
         folder.write("first.npy", array(&all[..3]));
@@ -386,12 +387,17 @@ fn rows_without_a_vector_or_weight_are_left_out() {
 #[test]
 fn fewer_rows_than_clusters_are_refused() {
     let all = rows(5);
-    for (count, args) in
-        [(0, &[][..]), (2, &[]), (2, &["--batch", "9"]), (2, &["--init", "random"]), (2, &["--init", "first.npy"])]
-    {
+    let first = ["--centroids", "first.npy"];
+    for (count, args) in [
+        (0, &["-k", "3"][..]),
+        (2, &["-k", "3"]),
+        (2, &["-k", "3", "--batch", "9"]),
+        (2, &["-k", "3", "--init", "random"]),
+        (2, &first),
+    ] {
         let folder = tool().folder_of(0, &array(&all[..count]));
         folder.write("first.npy", array(&all[2..]));
-        let outcome = tool().run_on_input(&folder).args(args).outcome();
+        let outcome = tool().bare(&folder).args(args).args([INPUT]).outcome();
         outcome.expect_refusal(1, &["-k 3", &format!("{count} rows"), "expected at least as many"]);
     }
     tool().run(&Folder::new()).stdin(array(&[])).outcome().expect_refusal(1, &["-k 3", "0 rows"]);
@@ -432,8 +438,18 @@ fn empty_clusters_are_filled_as_asked() {
     let folder = tool().folder_of(0, &array(&all));
     folder.write("first.npy", array(&first));
     let run = |empty: &str, iters: &str| {
-        let args =
-            ["--init", "first.npy", "--metric", "euclidean", "--empty", empty, "--iters", iters, "--patience", "9"];
+        let args = [
+            "--centroids",
+            "first.npy",
+            "--metric",
+            "euclidean",
+            "--empty",
+            empty,
+            "--iters",
+            iters,
+            "--patience",
+            "9",
+        ];
         let outcome = tool().bare(&folder).args(args).args([INPUT]).outcome();
         outcome.expect(0);
         (model(&outcome.stdout), outcome.stderr)
@@ -464,7 +480,7 @@ fn directions_that_cancel_leave_their_centroid() {
     let all = vec![vec![1.0, 0.0], vec![-1.0, 0.0], vec![0.0, -1.0]];
     let folder = tool().folder_of(0, &array(&all));
     folder.write("first.npy", array(&[vec![0.0, 1.0], vec![0.0, -1.0]]));
-    let outcome = tool().bare(&folder).args(["--init", "first.npy", "--iters", "1", INPUT]).outcome();
+    let outcome = tool().bare(&folder).args(["--centroids", "first.npy", "--iters", "1", INPUT]).outcome();
     outcome.expect(0);
     let model = model(&outcome.stdout);
     assert_eq!((model.centroids.row(0), said(&model, "collapsed")), (&[0.0, 1.0][..], "1"));
@@ -531,7 +547,7 @@ fn mini_batches_are_those_of_plain_loops() {
     let all = groups(250, 3, 4);
     let folder = tool().folder_of(0, &array(&all));
     folder.write("first.npy", array(&all[..4]));
-    let args = ["--init", "first.npy", "--metric", "euclidean", "--batch", "100"];
+    let args = ["--centroids", "first.npy", "--metric", "euclidean", "--batch", "100"];
     let model = model(&tool().bare(&folder).args(args).args([INPUT]).output());
     let mut centroids: Vec<Vec<f64>> = all[..4].iter().map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect();
     let mut sums = vec![(0.0, vec![0.0; 3]); 4];
@@ -599,10 +615,10 @@ fn a_killed_fit_goes_on_to_the_same_bytes() {
             std::thread::sleep(Duration::from_millis(wait));
             child.kill().expect("it can be killed");
             kills += u32::from(child.wait().expect("it ends").code().is_none());
-            let resume = ["--resume", "checkpoint", "--checkpoint", "checkpoint", INPUT];
+            let resume = ["--resume", "--checkpoint", "checkpoint", INPUT];
             assert!(written(tool().bare(&folder).args(args).args(resume)) == expected, "{args:?} after {wait} ms");
             // Memory and threads may differ.
-            let other = ["--resume", "checkpoint", "--memory", "1", "--threads", "1", INPUT];
+            let other = ["--resume", "--checkpoint", "checkpoint", "--memory", "1", "--threads", "1", INPUT];
             assert!(written(tool().bare(&folder).args(args).args(other)) == expected);
             std::fs::remove_file(folder.path().join("checkpoint")).expect("it is there");
         }
@@ -615,8 +631,12 @@ fn a_checkpoint_of_another_fit_is_refused() {
     let folder = tool().folder(300);
     folder.write("other.npy", array(&rows(301)));
     folder.write("changed.npy", array(&rows(300).into_iter().rev().collect::<Vec<_>>()));
-    tool().run_on_input(&folder).args(["--checkpoint", "checkpoint"]).output();
-    tool().run_on_input(&folder).args(["--resume", "checkpoint"]).output();
+    let resume = ["--checkpoint", "checkpoint", "--resume"];
+    // Where there is none yet, the fit begins.
+    let expected = tool().run_on_input(&folder).args(resume).output();
+    let checkpoint = folder.read("checkpoint");
+    assert!(tool().run_on_input(&folder).args(resume).output() == expected);
+    assert!(folder.read("checkpoint") == checkpoint);
     for args in [
         &["--seed", "1", INPUT][..],
         &["--iters", "7", INPUT],
@@ -628,63 +648,16 @@ fn a_checkpoint_of_another_fit_is_refused() {
         &["other.npy"],
         &["changed.npy"],
     ] {
-        let outcome = tool().run(&folder).args(["--resume", "checkpoint"]).args(args).outcome();
+        let outcome = tool().run(&folder).args(resume).args(args).outcome();
         outcome.expect_refusal(1, &["checkpoint: of another fit: it is of k=3"]);
     }
     folder.write("checkpoint", &folder.read("checkpoint")[..200]);
-    tool().run_on_input(&folder).args(["--resume", "checkpoint"]).outcome().expect(1);
+    tool().run_on_input(&folder).args(resume).outcome().expect(1);
     let model = tool().run_on_input(&folder).output();
     folder.write("model", model);
-    let outcome = tool().run_on_input(&folder).args(["--resume", "model"]).outcome();
+    let outcome = tool().run_on_input(&folder).args(["--checkpoint", "model", "--resume"]).outcome();
     outcome.expect_refusal(1, &["not a checkpoint of kmeans-fit"]);
-    tool()
-        .run_on_input(&folder)
-        .args(["--resume", "not-there"])
-        .outcome()
-        .expect_refusal(1, &["not-there: No such file"]);
-}
-
-/// Writes the sums of some rows with the model in a file.
-fn write_sums(folder: &Folder, model_name: &str, name: &str, rows: &[Vec<f32>]) {
-    let model = Model::open(&folder.path().join(model_name), None).expect("a model");
-    sums(&model, rows, None)
-        .write(Output::create(&folder.path().join(name)).expect("a folder"))
-        .expect("it is written");
-}
-
-#[test]
-fn sums_of_parts_in_any_order_make_the_next_model() {
-    let all = groups(400, 6, 12);
-    for (metric, empty) in [("cosine", "split"), ("euclidean", "farthest")] {
-        let folder = tool().folder_of(0, &array(&all));
-        let begin = ["-k", "15", "--init", "random", "--metric", metric, "--empty", empty];
-        let rule = ["--iters", "6", "--tol", "0.001"];
-        let expected = tool().bare(&folder).args(begin).args(rule).args([INPUT]).output();
-        let seeded = tool().bare(&folder).args(begin).args(["--iters", "0", INPUT]).outcome();
-        folder.write("model", seeded.stdout);
-        for step in 0..9 {
-            let parts = [(0, 133), (133, 134), (134, 400)];
-            for (i, (from, to)) in parts.into_iter().enumerate() {
-                write_sums(&folder, "model", &format!("sums.{i}"), &all[from..to]);
-            }
-            let orders = [["sums.0", "sums.1", "sums.2"], ["sums.2", "sums.0", "sums.1"]];
-            let args = ["--from-sums", "--init", "model", "--empty", empty];
-            let next = orders.map(|order| {
-                let outcome = tool().bare(&folder).args(args).args(rule).args(order).outcome();
-                outcome.expect(0);
-                outcome.stdout
-            });
-            assert!(next[0] == next[1], "{metric} {step}");
-            folder.write("model", &next[0]);
-        }
-        assert!(folder.read("model") == expected, "{metric}");
-        // The sums of another model are refused.
-        folder.write("first.npy", array(&all[..15]));
-        let other = ["--from-sums", "--init", "first.npy", "--metric", metric, "sums.0"];
-        tool().bare(&folder).args(other).outcome().expect_refusal(1, &["sums.0: sums made with another model"]);
-        let not_sums = ["--from-sums", "--init", "model", "model"];
-        tool().bare(&folder).args(not_sums).outcome().expect_refusal(1, &["model: not the sums of a k-means"]);
-    }
+    assert!(tool().run_on_input(&folder).args(["--checkpoint", "not/there"]).outcome().code == Some(1));
 }
 
 #[test]
@@ -709,23 +682,22 @@ fn what_does_not_go_together_is_refused() {
     folder.write("first.npy", array(&first(3)));
     folder.write("other.npy", array(&[vec![1.0; 5]]));
     for (args, code, said) in [
-        (&[][..], 2, "-k K is needed"),
-        (&["-k", "4", "--init", "first.npy"], 2, "has 3 centroids"),
-        (&["--init", "other.npy"], 1, "centroids of 5 values, the rows have 8"),
-        (&["--init", "first.npy", "--runs", "2"], 2, "--runs does not go with --init FILE"),
+        (&[][..], 2, "--k or --centroids is needed"),
+        (&["-k", "4", "--centroids", "first.npy"], 2, "--k does not go with --centroids"),
+        (&["--centroids", "other.npy"], 1, "vectors of 8 values: expected 5, as other.npy has"),
+        (&["--centroids", "first.npy", "--runs", "2"], 2, "--centroids does not go with --runs above 1"),
+        (&["--centroids", "first.npy", "--init", "random"], 2, "--centroids does not go with --init"),
         (&["-k", "3", "--batch", "9", "--checkpoint", "c"], 2, "--batch does not go with --checkpoint"),
-        (&["-k", "3", "--batch", "9", "--iters", "0"], 2, "at least one pass"),
-        (&["-k", "3", "--from-sums"], 2, "--from-sums needs --init MODEL"),
-        (&["--init", "first.npy", "--from-sums", "--seed", "1"], 2, "--from-sums does not go with --seed"),
-        (&["--init", "first.npy", "--from-sums", "--device", "cuda"], 2, "--from-sums does not go with --device cuda"),
+        (&["-k", "3", "--batch", "9", "--iters", "0"], 2, "--batch does not go with --iters 0"),
+        (&["-k", "3", "--resume"], 2, "--resume needs --checkpoint"),
         (&["-k", "3", "--device", "cuda:0,4000000000"], 1, "--device cuda:0,4000000000: GPU"),
         (&["-k", "3", "--device", "cuda:1,1"], 2, "expected each GPU once"),
     ] {
         tool().bare(&folder).args(args).args([INPUT]).outcome().expect_refusal(code, &[said]);
     }
     folder.write("model", tool().run_on_input(&folder).args(["--metric", "euclidean"]).output());
-    let outcome = tool().bare(&folder).args(["--init", "model", "--metric", "cosine", INPUT]).outcome();
+    let outcome = tool().bare(&folder).args(["--centroids", "model", "--metric", "cosine", INPUT]).outcome();
     outcome.expect_refusal(1, &["model: the model's metric is euclidean"]);
-    let model = model(&tool().bare(&folder).args(["--init", "model", INPUT]).output());
+    let model = model(&tool().bare(&folder).args(["--centroids", "model", INPUT]).output());
     assert_eq!((model.centroids.metric, said(&model, "init")), (Metric::Euclidean, "file"));
 }

@@ -2,51 +2,16 @@
 //! and what goes wrong on a GPU ends the run with the reason.
 
 use contract::corpus::Numbers;
-use contract::driver::driver;
-use contract::folder::Folder;
+use contract::driver::{OnGpus, said};
 use contract::vectors::array;
-use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
 
 const DIM: usize = 12;
 
-/// A folder with vectors, and the driver.
-struct Setup {
-    driver: Arc<Folder>,
-    folder: Folder,
-}
-
-impl Setup {
-    fn new(rows: usize) -> Option<Setup> {
-        let setup = Setup { driver: driver()?, folder: Folder::new() };
-        setup.folder.write("vectors.npy", array(&vectors(rows)));
-        Some(setup)
-    }
-
-    fn run(&self, args: &str, environment: &[(&str, &str)]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kmeans-fit"));
-        command
-            .args(args.split_whitespace())
-            .current_dir(self.folder.path())
-            .env("LD_LIBRARY_PATH", self.driver.path());
-        command.envs([("EMULATE_GPUS", "3")]).envs(environment.iter().copied()).output().unwrap()
-    }
-
-    /// GPUs write what the CPU writes, and say what it says.
-    fn agree(&self, args: &str, device: &str, environment: &[(&str, &str)]) {
-        let expected = self.run(args, &[]);
-        let found = self.run(&format!("{args} --device {device}"), environment);
-        assert_eq!((found.status.code(), said(&found)), (expected.status.code(), said(&expected)), "{args}, {device}");
-        assert!(found.stdout == expected.stdout, "{args}, {device}");
-    }
-
-    fn stats(&self) -> serde_json::Value {
-        serde_json::from_str(&self.folder.text("stats")).expect("JSON")
-    }
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+/// A folder with so many vectors.
+fn setup(rows: usize) -> Option<OnGpus> {
+    let setup = OnGpus::new(env!("CARGO_BIN_EXE_kmeans-fit"), "")?;
+    setup.folder.write("vectors.npy", array(&vectors(rows)));
+    Some(setup)
 }
 
 /// In groups, with some of each kind that is hard: equal to others, far out, missing.
@@ -76,24 +41,24 @@ const WAYS: [&str; 9] = [
     "-k 12 --batch 200 vectors.npy",
     "-k 12 --batch 333 --iters 2 --metric euclidean --weights weights vectors.npy",
     "-k 7 --sample 0.4 --seed 5 --runs 2 --iters 2 vectors.npy",
-    "--init first.npy --iters 3 --memory 1 vectors.npy",
+    "--centroids first.npy --iters 3 --memory 1 vectors.npy",
 ];
 
 #[test]
 fn gpus_give_the_bytes_of_the_cpu() {
-    let Some(setup) = Setup::new(1500) else { return };
+    let Some(setup) = setup(1500) else { return };
     setup.folder.write("first.npy", array(&vectors(3)));
     let weight = |i: u64| if i.is_multiple_of(13) { "nan\n".to_string() } else { format!("{}\n", i * 37 % 5) };
     setup.folder.write("weights", (0..1500).map(weight).collect::<String>());
     for (way, device) in WAYS.into_iter().zip(["cuda", "cuda:1,0", "cuda:2", "cuda:0,1,2"].into_iter().cycle()) {
-        setup.agree(way, device, &[]);
-        setup.agree(&format!("{way} --threads 1"), "cuda:0,2", &[]);
+        setup.agree(way, &[device]);
+        setup.agree(&format!("{way} --threads 1"), &["cuda:0,2"]);
     }
 }
 
 #[test]
 fn rows_of_any_number_go_through_little_memory() {
-    let Some(setup) = Setup::new(3000) else { return };
+    let Some(setup) = setup(3000) else { return };
     // Of 128 rows pieces take 128 * (DIM * 4 + 64 + 100) = 27,000 bytes, two for each thread; k-means++ wants 72 for
     // each of 2,700 rows at once.
     let names = setup.folder.path().join("names");
@@ -110,15 +75,13 @@ fn rows_of_any_number_go_through_little_memory() {
     }
     // They came again in each pass of k-means++.
     assert!(setup.folder.text("names").matches("kmeans_seed_norms_f64").count() > 10);
-    let found = setup.run("-k 5 --device cuda vectors.npy", &[("EMULATE_MEMORY", "30000")]);
-    assert_eq!((found.status.code(), found.stdout.len()), (Some(1), 0));
-    assert!(said(&found).contains("out of memory") && said(&found).contains("--device cpu"), "{}", said(&found));
+    setup.refuses("-k 5 --device cuda vectors.npy", &[("EMULATE_MEMORY", "30000")], &["out of memory"]);
 }
 
 /// What may be asked for and is not done on the GPU would be a quiet run on the CPU.
 #[test]
 fn every_pass_is_on_the_gpus_that_were_asked_for() {
-    let Some(setup) = Setup::new(2000) else { return };
+    let Some(setup) = setup(2000) else { return };
     for (way, kernels) in [
         ("-k 6 --iters 2", &["kmeans_propose_f16", "kmeans_sums_add_i64"][..]),
         (
@@ -127,71 +90,57 @@ fn every_pass_is_on_the_gpus_that_were_asked_for() {
         ),
         ("-k 6 --batch 300", &["kmeans_propose_f16", "kmeans_sums_add_i64"]),
     ] {
-        let names = setup.folder.path().join("names");
-        let args = format!("{way} --device cuda:0,2 --stats stats --memory 1 vectors.npy");
-        let found = setup.run(&args, &[("EMULATE_NAMES", names.to_str().unwrap())]);
-        assert_eq!(found.status.code(), Some(0), "{way}: {}", said(&found));
-        let names = setup.folder.text("names");
+        let names = setup.kernels(&format!("{way} --device cuda:0,2 --stats stats --memory 1 vectors.npy"));
         // Few rows may all go to one of the two.
         for kernel in kernels {
             assert!(names.contains(&format!("\t{kernel}\n")), "{way}: {kernel}");
         }
         assert!(!names.contains("1\tkmeans"), "{way}");
         assert_eq!(setup.stats()["device"], "Emulated GPU, Emulated GPU");
-        std::fs::remove_file(setup.folder.path().join("names")).unwrap();
     }
 }
 
 #[test]
 fn rows_too_far_out_are_named() {
-    let Some(setup) = Setup::new(0) else { return };
+    let Some(setup) = setup(0) else { return };
     let mut all = vectors(1000);
     all[990] = vec![1e30; DIM];
     setup.folder.write("vectors.npy", array(&all));
     setup.folder.write("first.npy", array(&vectors(3)));
     for way in [
-        "--init first.npy --metric euclidean vectors.npy",
-        "--init first.npy --metric euclidean --batch 200 vectors.npy",
+        "--centroids first.npy --metric euclidean vectors.npy",
+        "--centroids first.npy --metric euclidean --batch 200 vectors.npy",
     ] {
-        setup.agree(way, "cuda:0,1", &[]);
-        assert!(said(&setup.run(way, &[])).contains("row 990"), "{way}: {}", said(&setup.run(way, &[])));
+        let refused = said(&setup.agree(way, &["cuda:0,1"]));
+        assert!(refused.contains("row 990"), "{way}: {refused}");
     }
 }
 
 #[test]
 fn pipes_and_checkpoints_do_as_on_the_cpu() {
-    let Some(setup) = Setup::new(900) else { return };
+    let Some(setup) = setup(900) else { return };
     let expected = setup.run("-k 6 --iters 5 --tol 0 vectors.npy", &[]).stdout;
     for device in ["cpu", "cuda"] {
         // Interrupted on one device, and continued on another.
-        setup.run("-k 6 --iters 5 --tol 0 --checkpoint check --device cuda vectors.npy", &[]);
-        let resumed = setup.run(&format!("-k 6 --iters 5 --tol 0 --resume check --device {device} vectors.npy"), &[]);
+        let args = "-k 6 --iters 5 --tol 0 --checkpoint check vectors.npy";
+        setup.run(&format!("{args} --device cuda"), &[]);
+        let resumed = setup.run(&format!("{args} --resume --device {device}"), &[]);
         assert!(resumed.stdout == expected, "{device}: {}", said(&resumed));
     }
-    let vectors = std::fs::File::open(setup.folder.path().join("vectors.npy")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kmeans-fit"));
-    command.args("-k 6 --iters 5 --tol 0 --memory 1 --device cuda".split(' ')).stdin(Stdio::from(vectors));
-    let piped = command.env("LD_LIBRARY_PATH", setup.driver.path()).output().unwrap();
+    let piped = setup.piped("-k 6 --iters 5 --tol 0 --memory 1 --device cuda", "vectors.npy");
     assert!(piped.stdout == expected, "{}", said(&piped));
 }
 
 #[test]
 fn a_gpu_that_is_old_or_lost_or_not_there_ends_the_run() {
-    let Some(setup) = Setup::new(1500) else { return };
+    let Some(setup) = setup(1500) else { return };
     for (variable, reason) in
         [("EMULATE_OLD", "GPU 1: Emulated GPU has compute capability 7.0, expected 8.0"), ("EMULATE_LOST", "GPU 1: ")]
     {
         for way in ["--device cuda:1", "--device cuda:1 --init k-means++", "--device cuda:1 --batch 100"] {
-            let found = setup.run(&format!("-k 5 {way} vectors.npy"), &[(variable, "1")]);
-            assert_eq!((found.status.code(), found.stdout.len()), (Some(1), 0), "{way}: {}", said(&found));
-            assert!(said(&found).contains(reason) && said(&found).contains("--device cpu"), "{}", said(&found));
+            setup.refuses(&format!("-k 5 {way} vectors.npy"), &[(variable, "1")], &[reason]);
         }
     }
-    let found = setup.run("-k 5 --device cuda:7 vectors.npy", &[]);
-    assert_eq!((found.status.code(), found.stdout.len()), (Some(1), 0));
-    let said = said(&found);
-    assert!(
-        said.contains("--device cuda:7: GPU 7: there is none; the driver shows 3") && said.contains("--device cpu"),
-        "{said}"
-    );
+    let reason = "--device cuda:7: GPU 7: there is none; the driver shows 3";
+    setup.refuses("-k 5 --device cuda:7 vectors.npy", &[], &[reason]);
 }
