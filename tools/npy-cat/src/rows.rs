@@ -22,7 +22,7 @@ impl Rows {
     /// It cannot be read, is damaged, or has other rows.
     pub fn survey(&mut self, bytes: Bytes, size: u64) -> Result<(), Failure> {
         let mut reader = RowReader::new(bytes);
-        while let Some(kind) = reader.next()? {
+        while let Some(kind) = reader.next_array()? {
             self.check(&reader, kind)?;
             reader.pass_all(size)?;
         }
@@ -42,7 +42,7 @@ impl Rows {
         let (mut output, mut writer, mut joined, mut block) = (Some(output), None, Joined::default(), Vec::new());
         for bytes in inputs {
             let mut reader = RowReader::new(bytes?);
-            while let Some(kind) = reader.next()? {
+            while let Some(kind) = reader.next_array()? {
                 joined.tally.bytes += kind.header;
                 let row = kind.columns * kind.value_bytes;
                 self.check(&reader, kind)?;

@@ -53,12 +53,14 @@ impl Documents {
                 ids.extend_from_slice(&document);
                 if ids.len() + lengths.len() >= TOKENS {
                     writer.write(&lengths, &ids)?;
-                    (lengths.clear(), ids.clear());
+                    lengths.clear();
+                    ids.clear();
                     meter.show(joined.tally.bytes + reader.bytes_read(), joined.tally.rows);
                 }
             }
             writer.write(&lengths, &ids)?;
-            (lengths.clear(), ids.clear());
+            lengths.clear();
+            ids.clear();
             joined.tally.bytes += reader.bytes_read();
         }
         writer.map_or(Ok(()), TokenWriter::finish)?;

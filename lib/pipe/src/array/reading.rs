@@ -67,7 +67,7 @@ impl RowReader {
     ///
     /// # Errors
     /// Those of reading; a header that is damaged, or is none of rows; a stream that is not whole; an input without anything.
-    pub fn next(&mut self) -> Result<Option<Kind>, Failure> {
+    pub fn next_array(&mut self) -> Result<Option<Kind>, Failure> {
         assert_eq!(self.rows_left, 0, "rows are read or passed");
         if self.headerless {
             return Ok(None);

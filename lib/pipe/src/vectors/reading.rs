@@ -233,7 +233,7 @@ impl Vectors {
     /// Goes to the next array of the current source. `false`: there is none.
     fn find_array(&mut self) -> Result<bool, Failure> {
         let reader = self.current.as_mut().expect("a source was begun");
-        let Some(kind) = reader.next()? else { return Ok(false) };
+        let Some(kind) = reader.next_array()? else { return Ok(false) };
         self.bytes += kind.header;
         self.dtype = Dtype::of_descr(&kind.descr).ok_or_else(|| {
             reader.wrong(format!("type {:?}: expected little-endian floats, \"<f4\", \"<f2\" or \"<f8\"", kind.descr))
