@@ -22,7 +22,8 @@ pub mod vectors;
 /// Tests that a tool keeps groups of clauses: `holds!(tool: manual, files, documents, records, rows)`, where `tool` is a
 /// function that gives the [`tool::Tool`]. `manual` and `files` (with `descriptors`) are for every tool; `documents` for those that read one line a
 /// document; `records` for those that look into the line; `rows` for those that write one row a document. `vectors` is for those
-/// that read vectors, whose input is that of [`vectors::input`], and `vector_rows` for those that also write one row a vector.
+/// that read vectors, whose input is that of [`vectors::input`], `skipped_vectors` for those whose output does not count bad vectors apart from missing ones, and `vector_rows` for those that also
+/// write one row a vector.
 /// `streams` is for those that read vectors or tokens.
 #[macro_export]
 macro_rules! holds {
@@ -62,7 +63,7 @@ macro_rules! holds {
             arrays_and_files_are_one_stream, half_precision_is_the_same, double_precision_is_rounded,
             fortran_order_is_read_from_files, headerless_records_are_the_same,
             damaged_headers_are_named, changed_headers_are_no_crash, half_a_row_is_an_error, another_dimension_is_refused,
-            values_that_are_no_numbers_are_named, missing_vectors_are_no_error, skipped_vectors_are_missing);
+            values_that_are_no_numbers_are_named, missing_vectors_are_no_error);
         mod vector_files {
             $crate::holds!(@tests $tool documents:
                 standard_input_is_a_file, threads_change_nothing, reader_may_leave, progress_is_not_data);
@@ -74,6 +75,12 @@ macro_rules! holds {
             streams_are_read_as_arrays_are, killed_writers_are_seen, nothing_is_refused,
             streams_that_are_not_whole_are_refused, changed_streams_are_the_same_or_refused,
             shards_of_a_stream_are_those_of_its_rows);
+    };
+    (@skipped_vectors $tool:ident) => {
+        mod skipped_vectors {
+            $crate::holds!(@tests $tool vectors: skipped_vectors_are_missing);
+            use super::$tool;
+        }
     };
     (@vector_rows $tool:ident) => {
         mod vector_rows {

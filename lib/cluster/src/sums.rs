@@ -148,10 +148,12 @@ impl Partial {
         (self.sums.totals.len(), self.sums.dim, self.sums.exponent)
     }
 
-    /// Reads what [`Partial::write`] wrote (`-`: standard input). Fails where that cannot be read, or is something
+    /// Reads what [`Partial::write`] wrote (`-`: standard input), and tells how many bytes that was. Fails where that cannot be read, or is something
     /// else.
-    pub fn open(path: &Path) -> Result<Partial, Failure> {
-        Partial::of_bytes(path, read_whole(path)?)
+    pub fn open(path: &Path) -> Result<(Partial, u64), Failure> {
+        let bytes = read_whole(path)?;
+        let size = bytes.len() as u64;
+        Ok((Partial::of_bytes(path, bytes)?, size))
     }
 
     fn of_bytes(path: &Path, bytes: Vec<u8>) -> Result<Partial, Failure> {
@@ -309,7 +311,7 @@ mod tests {
             let mut partial = partial(metric, &random(5 * DIM));
             partial.sums.totals[0].distance = -1;
             partial.write(scratch.output()).unwrap();
-            assert_eq!(Partial::open(scratch.path()), Ok(partial));
+            assert_eq!(Partial::open(scratch.path()).map(|(read, _)| read), Ok(partial));
         }
         partial(Metric::Euclidean, &random(100 * DIM)).write(scratch.output()).unwrap();
         assert_eq!(format!("{:016x}", pipe::key::document_key(&scratch.read())), "ac581e35fc84698f");

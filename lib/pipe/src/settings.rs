@@ -142,15 +142,6 @@ impl Gpus {
     }
 }
 
-/// Refuses two flags that exclude each other.
-///
-/// # Errors
-/// Both are given.
-pub fn exclude(one: (&str, bool), other: (&str, bool)) -> Result<(), crate::failure::Failure> {
-    let message = || crate::failure::Failure::usage(format!("--{} does not go with --{}", one.0, other.0));
-    if one.1 && other.1 { Err(message()) } else { Ok(()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

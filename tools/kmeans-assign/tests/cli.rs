@@ -28,12 +28,7 @@ fn tool() -> Tool {
     }
 }
 
-contract::holds!(tool: manual, files, vectors, vector_rows, streams);
-
-#[test]
-fn signals_leave_nothing() {
-    contract::files::signals_leave_nothing(&tool(), &["--sums", "sums"]);
-}
+contract::holds!(tool: manual, files, vectors, skipped_vectors, vector_rows, streams);
 
 /// Some vectors that are not among the rows.
 fn centroids() -> Vec<Vec<f32>> {

@@ -52,7 +52,7 @@ fn from_file() -> Tool {
     }
 }
 
-contract::holds!(tool: manual, files, vectors, streams);
+contract::holds!(tool: manual, files, vectors, skipped_vectors, streams);
 
 #[test]
 fn the_file_of_first_centroids_is_checked_before_input_is_read() {

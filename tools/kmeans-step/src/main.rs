@@ -94,7 +94,7 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<(), Failure> {
     let model = Model::open(&args.centroids, args.metric)?;
-    let sums = sums(&args, &model.centroids)?;
+    let (sums, bytes) = sums(&args, &model.centroids)?;
     let k = model.centroids.k();
     if sums.rows() < k as u64 {
         return Err(too_few_rows(sums.rows(), k));
@@ -103,29 +103,30 @@ fn run(args: Args) -> Result<(), Failure> {
     state.origin.insert("empty".to_string(), empty.name().to_string());
     state.step(&sums, &args.iterations.stopping(Iterations::ITERS), empty);
     state.model().write(Output::stdout())?;
-    report(&args.common, &state, &sums)
+    report(&args.common, &state, &sums, bytes)
 }
 
-/// The sums of all parts.
-fn sums(args: &Args, centroids: &Centroids) -> Result<Partial, Failure> {
+/// The sums of all parts, and how many bytes the parts have.
+fn sums(args: &Args, centroids: &Centroids) -> Result<(Partial, u64), Failure> {
     let dash = [PathBuf::from("-")];
     let paths = if args.common.operands.is_empty() { &dash[..] } else { &args.common.operands };
-    let mut all = Partial::new(centroids);
+    let (mut all, mut bytes) = (Partial::new(centroids), 0);
     for path in paths {
-        let part = Partial::open(path)?;
+        let (part, size) = Partial::open(path)?;
         if part.model != all.model {
             let (theirs, ours, named) = (part.model, all.model, args.centroids.display());
             let why = format!("sums made with another model ({theirs:016x}) than {named} ({ours:016x})");
             return Err(Failure::file(path, why));
         }
         all.merge(&part).map_err(|why| Failure::file(path, why))?;
+        bytes += size;
     }
-    Ok(all)
+    Ok((all, bytes))
 }
 
-fn report(common: &Common, state: &State, sums: &Partial) -> Result<(), Failure> {
+fn report(common: &Common, state: &State, sums: &Partial, bytes: u64) -> Result<(), Failure> {
     state.note_repairs(common);
-    let tally = Tally { rows: sums.rows() + sums.rows_missing, bad: sums.rows_bad, ..Tally::default() };
+    let tally = Tally { rows: sums.rows() + sums.rows_missing, bad: sums.rows_bad, bytes, ..Tally::default() };
     let stats = Stats::new(common, &tally).with("rows_used", sums.rows()).with("rows_missing", sums.rows_missing);
     state.describe(stats).write(common)
 }

@@ -53,7 +53,10 @@ impl Done {
         if row.nearest[0].cluster == Nearest::NONE {
             self.leave_out(row.number, why_bad(row.row));
         } else if !row.summable {
-            self.refuse(row.number, "too far out for sums: more than 2^19 times as far as any centroid".to_string());
+            self.refuse(
+                row.number,
+                "too far out, or too heavy, for sums: more than 2^19 times as far as any centroid".to_string(),
+            );
         }
     }
 }
