@@ -3,7 +3,6 @@
 //! Nothing is watched until there is something to take away. The handler only passes the signal's number on to a thread, in which
 //! all that a handler must not do is allowed. That thread keeps others from making or renaming anything until the process is gone.
 
-use crate::temporary::{all, remove};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -17,20 +16,16 @@ const SIGNALS: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 /// Where the handler writes.
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 
-/// Watches for the signals from now on. Where that cannot be, they end the process at once, as before.
-pub(crate) fn watch() {
+/// Watches for the signals from now on. `take_away` is called when one has come, and what it gives is held until the process ends.
+/// Where watching cannot be, signals end the process at once, as before.
+pub(crate) fn watch<G: 'static>(take_away: fn() -> G) {
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| {
-        let _ = begin();
+        let _ = begin(move |pipe| end(pipe, take_away));
     });
 }
 
-/// Does not come back once a signal has come: the process is then about to end by it.
-pub(crate) fn settle() {
-    drop(all());
-}
-
-fn begin() -> io::Result<()> {
+fn begin(end: impl FnOnce(File) + Send + 'static) -> io::Result<()> {
     let mut ends = [-1; 2];
     // SAFETY: `ends` has room for the two descriptors that are written there.
     if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
@@ -69,17 +64,16 @@ extern "C" fn handler(signal: i32) {
 }
 
 /// Waits for the first signal, and ends the process by it.
-fn end(mut pipe: File) {
+fn end<G>(mut pipe: File, take_away: fn() -> G) {
     let mut signal = [0];
     if pipe.read_exact(&mut signal).is_err() {
         return;
     }
-    let all = all();
-    all.iter().for_each(|path| remove(path));
+    let held = take_away();
     // SAFETY: only the default action is put back, and taken.
     unsafe {
         libc::signal(i32::from(signal[0]), libc::SIG_DFL);
         libc::raise(i32::from(signal[0]));
     }
-    drop(all);
+    drop(held);
 }

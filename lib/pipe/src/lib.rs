@@ -69,7 +69,7 @@ pub fn start<A: Options>(tool: &Tool<A>, run: fn(A) -> Result<(), Failure>) -> E
         Parsed::Print(text) => output::Output::stdout().write(text.as_bytes()),
     });
     let outcome = outcome.and_then(|()| output::finish_stdout());
-    interruption::settle();
+    temporary::settle();
     match outcome {
         Ok(()) | Err(Failure::ReaderLeft) => ExitCode::SUCCESS,
         Err(Failure::Usage(message)) => {

@@ -1,6 +1,6 @@
 //! Files and folders that lie beside their place until they are complete, under hidden names that nobody else has.
 //!
-//! They are taken away when they are given up, and when a signal ends the run (see [`crate::interruption`]). A name is
+//! They are taken away when they are given up, and when a signal ends the run (see [`interruption`]). A name is
 //! `.NAME.RANDOM.tmp`, made only where nothing has it: neither a run of the same process number in another container nor a link
 //! that lies in wait gets in between.
 
@@ -21,7 +21,7 @@ const NAME_MAX: usize = 200;
 static ALL: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// All temporaries; who holds them keeps others from making, renaming and removing any.
-pub(crate) fn all() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+fn all() -> MutexGuard<'static, BTreeSet<PathBuf>> {
     ALL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -46,7 +46,7 @@ impl Temporary {
     }
 
     fn make<T>(place: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<(T, Temporary)> {
-        interruption::watch();
+        interruption::watch(take_away);
         let mut all = all();
         let (made, path) = unused(place, make)?;
         all.insert(path.clone());
@@ -80,6 +80,18 @@ impl Drop for Temporary {
             remove(&self.0);
         }
     }
+}
+
+/// Removes all temporaries, and keeps others from making any.
+fn take_away() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    let all = all();
+    all.iter().for_each(|path| remove(path));
+    all
+}
+
+/// Does not come back once a signal has come: the process is then about to end by it.
+pub(crate) fn settle() {
+    drop(all());
 }
 
 /// Removes all temporaries, where nobody is about to make or rename one.

@@ -7,10 +7,10 @@ use dataset::json::{write_list, write_text};
 use dataset::packing::Sequence;
 use dataset::writing::Writer;
 use model::tokens::Tokens;
+use pipe::crew::all_at_once;
 use pipe::failure::Failure;
 use pipe::output::Output;
 use std::sync::Arc;
-use std::thread;
 
 /// Passages that are decoded together, a share of them on each thread.
 const BATCH: usize = 4096;
@@ -67,15 +67,8 @@ impl PassageWriter {
             passages.iter().try_for_each(|passage| writer.line(passage, &mut lines))?;
             Ok::<_, Failure>(lines)
         };
-        let parts = thread::scope(|scope| {
-            let lines = &lines;
-            let threads: Vec<_> = waiting.chunks(share).map(|part| scope.spawn(move || lines(part))).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().map_err(|_| Failure::work("a thread panicked"))?)
-                .collect::<Result<Vec<_>, _>>()
-        })?;
-        parts.iter().try_for_each(|part| self.output.write(part))
+        let parts = all_at_once(waiting.chunks(share), lines);
+        parts.into_iter().try_for_each(|part| self.output.write(&part?))
     }
 }
 

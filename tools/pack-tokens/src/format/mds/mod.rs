@@ -73,7 +73,7 @@ pub fn open(opening: &Opening) -> Result<Box<dyn Writer>, Failure> {
     let settings = Settings { columns, dtype: opening.dtype, flags, threads: opening.common.threads };
     let folder = opening.named()?;
     let lock = claim(folder, settings.flags.resume, opening.common)?;
-    Ok(Box::new(MdsWriter::new(folder, lock, settings)))
+    Ok(Box::new(MdsWriter::new(folder, lock, settings)?))
 }
 
 impl Settings {

@@ -9,6 +9,7 @@ use dataset::mds::{INDEX, is_shard, names, python_json, write_index};
 use dataset::packing::Sequence;
 use dataset::writing::Writer;
 use dataset::{DOMAIN, LENGTHS, PREV, ndarray, pickle};
+use pipe::crew::start;
 use pipe::failure::{Failure, reason};
 use pipe::note;
 use pipe::settings::Common;
@@ -101,7 +102,10 @@ fn check_contents(folder: &Path, resume: bool) -> Result<(), Failure> {
 
 impl MdsWriter {
     /// Starts a dataset in a folder that is [claimed](claim).
-    pub fn new(folder: &Path, lock: File, settings: Settings) -> MdsWriter {
+    ///
+    /// # Errors
+    /// The system does not give as many threads.
+    pub fn new(folder: &Path, lock: File, settings: Settings) -> Result<MdsWriter, Failure> {
         let mut text = String::new();
         python_json(&Value::Object(settings.config()), &mut text);
         let (jobs, waiting) = sync_channel(if settings.holds() { 0 } else { QUEUE });
@@ -110,16 +114,17 @@ impl MdsWriter {
         let waiting = Arc::new(Mutex::new(waiting));
         // Writing alone is not faster with more than one.
         let alone = settings.flags.compression.is_none() && settings.flags.hashes.is_empty();
-        let threads = (0..if alone { 1 } else { settings.threads }).map(|_| {
+        let count = if alone { 1 } else { settings.threads };
+        let threads = (0..count).map(|_| {
             let finisher = Finisher::new(folder, &settings);
             let (waiting, finished, unused) = (waiting.clone(), finished.clone(), unused.clone());
-            thread::spawn(move || finisher.work(&waiting, &finished, &unused))
+            start(count, move || finisher.work(&waiting, &finished, &unused))
         });
-        MdsWriter {
+        Ok(MdsWriter {
             folder: folder.to_path_buf(),
             _lock: lock,
             names: settings.columns().into_iter().map(|column| column.0).collect(),
-            threads: threads.collect(),
+            threads: threads.collect::<Result<_, _>>()?,
             piece: if settings.holds() { usize::MAX } else { PIECE },
             settings,
             config_text: text.into_bytes(),
@@ -130,7 +135,7 @@ impl MdsWriter {
             jobs: Some(jobs),
             done,
             spent,
-        }
+        })
     }
 
     /// Bytes of the shard so far.
