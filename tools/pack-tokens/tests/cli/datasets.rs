@@ -6,6 +6,7 @@ use contract::folder::Folder;
 use contract::run::Run;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -266,6 +267,12 @@ impl Waiting {
     }
 }
 
+/// Whether some process has locked it, without a lock that would be in the way.
+fn is_locked(folder: &Path) -> bool {
+    let locks = fs::read_to_string("/proc/locks").expect("the locks of all processes");
+    fs::metadata(folder).is_ok_and(|found| locks.contains(&format!(":{} ", found.ino())))
+}
+
 #[test]
 fn two_runs_do_not_write_into_one_folder() {
     let folder = Folder::new();
@@ -276,7 +283,7 @@ fn two_runs_do_not_write_into_one_folder() {
         let out = folder.path().join("mds");
         // The reader says what it found in the first array before the folder is made, so half of an array must be
         // there.
-        let first = Waiting::new(&folder, &format!("{MDS} --out mds"), &tokens, || out.exists());
+        let first = Waiting::new(&folder, &format!("{MDS} --out mds"), &tokens, || is_locked(&out));
         let second = pack(&folder, &format!("{MDS} {more} --out mds t")).outcome();
         second.expect_refusal(1, &["mds: another run writes there: expected a new folder"]);
         assert_eq!(first.finish(), Some(0));
