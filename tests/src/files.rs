@@ -132,3 +132,22 @@ pub fn signals_leave_nothing(tool: &Tool, args: &[&str]) {
         assert_eq!(names(&folder), before, "after {name}");
     }
 }
+
+/// A command that reads documents from a pipe keeps them in TMPDIR: nothing is left there after a run, a full disk, a kill; a folder that
+/// is not there is named. Gives what a run prints.
+pub fn temporary_files_are_gone(folder: &Folder, name: &str, args: &str) -> Vec<u8> {
+    Run::shell("mkdir tmp", folder).output();
+    let run = |tmp: &str| format!("cat {INPUT} | TMPDIR=$PWD/{tmp} {name} {args}");
+    let (run, elsewhere) = (run("tmp"), run("not"));
+    let empty = "test -z \"$(ls -A tmp)\"";
+    Run::shell(&format!("{run} > out; {empty}"), folder).output();
+    // A full disk, which the shell's limit stands for: no file is larger than 100 KiB. Then a kill, by the same limit.
+    let full = Run::shell(&format!("trap '' XFSZ; ulimit -f 200; {run} > /dev/null"), folder).outcome();
+    full.expect_refusal(1, &[&format!("{name}: a temporary file in "), "/tmp (TMPDIR): File too large\n"]);
+    let killed = Run::shell(&format!("ulimit -f 200; {run}"), folder).outcome();
+    assert!(killed.code.is_none_or(|code| code > 128), "{killed:?}");
+    Run::shell(empty, folder).output();
+    let missing = Run::shell(&elsewhere, folder).outcome();
+    missing.expect_refusal(1, &["not (TMPDIR): No such file or directory"]);
+    folder.read("out")
+}

@@ -4,12 +4,11 @@
 //! depends on chance: what is made of them must not. Of several failures it is the one of the first block.
 
 use compute::kmeans::{Block, BlockView, block_rows};
-use pipe::crew::start_scoped;
+use pipe::crew::beside;
 use pipe::failure::Failure;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
-use std::thread::{self, ScopedJoinHandle};
 
 /// Rows that can be gone over.
 pub trait Passes {
@@ -70,20 +69,15 @@ pub fn share<S: Send, T: Send>(
             step(&mut state, i).map_err(|why| (i, why))?;
         }
     };
-    let work = &work;
-    let count = states.len();
-    thread::scope(|scope| {
-        let start = |state: S| start_scoped(scope, count, move || work(state));
-        together(states.into_iter().map(start).collect::<Result<_, _>>()?)
-    })
+    together(beside(states.into_iter(), work, || ())?.0)
 }
 
 /// What became of the states, or the failure of the first block that has one. Blocks are taken in order, so nobody has
 /// passed that one by.
-fn together<T>(threads: Vec<ScopedJoinHandle<Result<T, (usize, Failure)>>>) -> Result<Vec<T>, Failure> {
+fn together<T>(outcomes: Vec<Result<T, (usize, Failure)>>) -> Result<Vec<T>, Failure> {
     let (mut ended, mut failure) = (Vec::new(), None);
-    for thread in threads {
-        match thread.join().expect("a worker does not panic") {
+    for outcome in outcomes {
+        match outcome {
             Ok(state) => ended.push(state),
             Err((block, why)) if failure.as_ref().is_none_or(|&(first, _)| block < first) => {
                 failure = Some((block, why))
@@ -130,39 +124,31 @@ pub fn pass_through<S: Send, T: Send>(
             let _ = spent.send(block);
         }
     };
-    let count = states.len();
-    thread::scope(|scope| {
-        let start = |state: S| {
-            let (work, spent) = (&work, spent.clone());
-            start_scoped(scope, count, move || work(state, spent))
-        };
-        let threads = states.into_iter().map(start).collect::<Result<Vec<_>, _>>()?;
-        let (mut outcome, mut first) = (Ok(()), 0);
+    let reading = || {
+        let full = full;
+        let mut first = 0;
         while !failed.load(Relaxed) {
             let mut block = unused.try_recv().unwrap_or_default();
-            match read(&mut block) {
-                Ok(true) => {
-                    let rows = block.rows();
-                    full.send((first, block)).expect("the queue is there as long as this");
-                    first += rows;
-                }
-                Ok(false) => break,
-                Err(why) => {
-                    outcome = Err(why);
-                    break;
-                }
+            if !read(&mut block)? {
+                break;
             }
+            let rows = block.rows();
+            full.send((first, block)).expect("the queue is there as long as this");
+            first += rows;
         }
-        drop(full);
-        // What was read before it fails first.
-        let ended = together(threads)?;
-        outcome.map(|()| ended)
-    })
+        Ok(())
+    };
+    let states = states.into_iter().map(|state| (state, spent.clone()));
+    let (ended, outcome) = beside(states, |(state, spent)| work(state, spent), reading)?;
+    // What was read before it fails first.
+    let ended = together(ended)?;
+    outcome.map(|()| ended)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::thread;
     use std::time::Duration;
 
     const ROWS: usize = 40_000;

@@ -1,22 +1,12 @@
 //! Whole numbers in proportion to whole numbers.
 
-/// Shares of a whole number, in proportion to whole numbers.
-///
-/// Webster's method (Sainte-Laguë): one by one, to whom most is due by w / (2a + 1), of equals to the first. Where the
-/// exact shares are whole numbers it gives these; and nobody's share of a larger whole is smaller, so that larger
-/// samples contain smaller ones.
+use pipe::apportion::weighted;
+
+/// Shares of a whole number, in proportion to whole numbers, as [`pipe::apportion`] gives them out: where the exact shares
+/// are whole numbers it gives these; and nobody's share of a larger whole is smaller, so that larger samples contain
+/// smaller ones.
 pub fn apportion(whole: u64, weights: &[u64]) -> Vec<u64> {
-    let sum: u64 = weights.iter().sum();
-    let mut shares: Vec<u64> = weights.iter().map(|&weight| whole / sum * weight).collect();
-    for _ in 0..whole % sum {
-        let due = |&a: &usize, &b: &usize| {
-            let due = |mine: usize, other: usize| u128::from(weights[mine]) * (2 * u128::from(shares[other]) + 1);
-            due(a, b).cmp(&due(b, a)).then(b.cmp(&a))
-        };
-        let first = (0..weights.len()).max_by(due).expect("there are weights");
-        shares[first] += 1;
-    }
-    shares
+    weighted(weights, &vec![u64::MAX; weights.len()], whole)
 }
 
 /// The largest whole whose shares are all there.
@@ -44,6 +34,34 @@ mod tests {
             assert!(shares.iter().zip(&before).all(|(share, before)| share >= before), "{whole}");
             before = shares;
         }
+    }
+
+    /// One by one, to whom most is due by w / (2a + 1), of equals to the first.
+    fn one_by_one(whole: u64, weights: &[u64]) -> Vec<u64> {
+        let mut shares = vec![0_u64; weights.len()];
+        for _ in 0..whole {
+            let due = |&a: &usize, &b: &usize| {
+                let due = |mine: usize, other: usize| u128::from(weights[mine]) * (2 * u128::from(shares[other]) + 1);
+                due(a, b).cmp(&due(b, a)).then(b.cmp(&a))
+            };
+            let first = (0..weights.len()).max_by(due).expect("there are weights");
+            shares[first] += 1;
+        }
+        shares
+    }
+
+    #[test]
+    fn shares_are_those_of_one_by_one() {
+        let huge = u64::MAX / 4;
+        for weights in
+            [&[7, 5, 1][..], &[1, 1, 1, 1], &[0, 3, 0, 2], &[huge, huge - 1, 1], &[1 << 53, (1 << 53) + 1], &[9]]
+        {
+            for whole in 0..120 {
+                assert_eq!(apportion(whole, weights), one_by_one(whole, weights), "{whole} {weights:?}");
+            }
+        }
+        assert_eq!(apportion(u64::MAX, &[3]), [u64::MAX]);
+        assert_eq!(apportion(1 << 60, &[3, 1]), [3 << 58, 1 << 58]);
     }
 
     #[test]

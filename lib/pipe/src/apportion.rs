@@ -37,7 +37,11 @@ fn whole(shares: &[f64]) -> Vec<u64> {
 
 /// Gives out `total` in proportion to the shares, at most `limits` to each: see the head of this module.
 pub fn exact(shares: &[f64], limits: &[u64], total: u64) -> Vec<u64> {
-    let weights = whole(shares);
+    weighted(&whole(shares), limits, total)
+}
+
+/// The same where the shares are whole numbers.
+pub fn weighted(weights: &[u64], limits: &[u64], total: u64) -> Vec<u64> {
     let first = |threshold: u128| weights.iter().zip(limits).map(move |(&w, &limit)| taken(w, threshold).min(limit));
     let fits = |threshold: u128| first(threshold).map(u128::from).sum::<u128>() <= u128::from(total);
     if fits(u128::MAX) {

@@ -174,7 +174,7 @@ fn number(text: &str) -> Option<f64> {
 }
 
 /// Whether a name stands for standard input.
-pub fn is_stdin(path: &Path) -> bool {
+fn is_stdin(path: &Path) -> bool {
     ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].iter().any(|name| path == Path::new(name))
 }
 

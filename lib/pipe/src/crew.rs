@@ -4,12 +4,18 @@
 //! bounded, so memory does not grow with the input, and the order does not depend on how many workers there are.
 
 use crate::failure::{Failure, reason};
+use std::hint::black_box;
+use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle, Scope, ScopedJoinHandle};
+use std::thread::{self, JoinHandle, ScopedJoinHandle};
 
 /// Jobs waiting for each worker, and results waiting for the collector.
 const QUEUE: usize = 2;
+
+/// Address space that a thread must find: its stack of 2 MiB and what it allocates first. Above 32 MiB the C library maps
+/// and unmaps, and learns nothing from it for later.
+const ROOM: usize = 33 << 20;
 
 /// What is done with jobs, on one thread.
 pub trait Hand: Send + 'static {
@@ -67,7 +73,7 @@ pub fn run<H: Hand>(
     hands.map_err(|_| Failure::work("a worker thread panicked"))
 }
 
-/// Starts one of so many threads.
+/// Starts one of so many threads, and waits until it runs.
 ///
 /// # Errors
 /// Where the system does not give as many.
@@ -75,33 +81,78 @@ pub fn start<T: Send + 'static>(
     threads: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, Failure> {
-    thread::Builder::new().spawn(work).map_err(|why| refused(threads, why))
+    begun(|running| {
+        thread::Builder::new().spawn(move || {
+            drop(running);
+            work()
+        })
+    })
+    .map_err(|why| refused(threads, why))
 }
 
-/// The same where the thread borrows.
+/// What becomes of each job, in order, each on a thread of its own, and of `meanwhile`, on this one. Nobody works before
+/// all are there.
 ///
 /// # Errors
-/// Where the system does not give as many.
-pub fn start_scoped<'scope, T: Send + 'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    threads: usize,
-    work: impl FnOnce() -> T + Send + 'scope,
-) -> Result<ScopedJoinHandle<'scope, T>, Failure> {
-    thread::Builder::new().spawn_scoped(scope, work).map_err(|why| refused(threads, why))
-}
-
-/// What becomes of each job, in order, each on a thread of its own; on this one where the system gives no more.
+/// Where the system does not give as many threads: then nothing was done.
 ///
 /// # Panics
 /// Where `work` does.
-pub fn all_at_once<J: Copy + Send, T: Send>(jobs: impl Iterator<Item = J>, work: impl Fn(J) -> T + Sync) -> Vec<T> {
-    let work = &work;
+pub fn beside<J: Send, T: Send, M>(
+    jobs: impl ExactSizeIterator<Item = J>,
+    work: impl Fn(J) -> T + Sync,
+    meanwhile: impl FnOnce() -> M,
+) -> Result<(Vec<T>, M), Failure> {
+    let (work, count) = (&work, jobs.len());
     thread::scope(|scope| {
-        let start = |job| thread::Builder::new().spawn_scoped(scope, move || work(job)).map_err(|_| work(job));
-        let hands: Vec<_> = jobs.map(start).collect();
-        let join = |hand: ScopedJoinHandle<T>| hand.join().expect("the work does not panic");
-        hands.into_iter().map(|hand| hand.map_or_else(|done| done, join)).collect()
+        let (mut gates, mut hands) = (Vec::new(), Vec::new());
+        for job in jobs {
+            let (gate, opened) = sync_channel::<()>(1);
+            let hand = begun(|running| {
+                thread::Builder::new().spawn_scoped(scope, move || {
+                    drop(running);
+                    opened.recv().ok().map(|()| work(job))
+                })
+            });
+            hands.push(hand.map_err(|why| refused(count, why))?);
+            gates.push(gate);
+        }
+        gates.into_iter().for_each(|gate| gate.send(()).expect("who was started waits"));
+        let meanwhile = meanwhile();
+        let join = |hand: ScopedJoinHandle<Option<T>>| hand.join().expect("the work does not panic");
+        Ok((hands.into_iter().map(|hand| join(hand).expect("its gate was opened")).collect(), meanwhile))
     })
+}
+
+/// What becomes of each job, in order, each on a thread of its own; all on this one where the system does not give as many.
+///
+/// # Panics
+/// Where `work` does.
+pub fn all_at_once<J: Copy + Send, T: Send>(
+    jobs: impl ExactSizeIterator<Item = J> + Clone,
+    work: impl Fn(J) -> T + Sync,
+) -> Vec<T> {
+    beside(jobs.clone(), &work, || ()).map_or_else(|_| jobs.map(&work).collect(), |(done, ())| done)
+}
+
+/// Starts a thread, which drops what it is given when it runs.
+///
+/// Until then the system's libraries set it up, and end the process where there is no memory for that. So a thread is
+/// started only where there is room for it, and alone.
+fn begun<H>(spawn: impl FnOnce(SyncSender<()>) -> io::Result<H>) -> io::Result<H> {
+    room()?;
+    let (running, runs) = sync_channel(0);
+    let hand = spawn(running)?;
+    let _ = runs.recv();
+    Ok(hand)
+}
+
+/// Whether there is address space for a thread.
+fn room() -> io::Result<()> {
+    let mut room = Vec::<u8>::new();
+    let found = room.try_reserve_exact(ROOM);
+    black_box(&room);
+    found.map_err(|_| ErrorKind::OutOfMemory.into())
 }
 
 fn refused(threads: usize, why: std::io::Error) -> Failure {

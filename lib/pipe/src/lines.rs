@@ -45,6 +45,22 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Counts a block of rows, of which some are bad, the first of them as `first_bad` says.
+    ///
+    /// # Errors
+    /// What `first_bad` says, where bad rows end the run.
+    pub fn add(&mut self, rows: u64, bad: u64, first_bad: Option<String>, on_error: OnError) -> Result<(), Failure> {
+        if let Some(why) = first_bad {
+            if on_error == OnError::Fail {
+                return Err(Failure::Work(why));
+            }
+            self.first_bad.get_or_insert(why);
+        }
+        self.rows += rows;
+        self.bad += bad;
+        Ok(())
+    }
+
     /// Tells how many bad lines were skipped, if any: the last line on stderr.
     pub fn report(&self, common: &Common) {
         if let Some(first) = &self.first_bad {

@@ -1,7 +1,7 @@
 //! `clip-sample` keeps the contract of all tools.
 
 use contract::corpus::{self, Numbers};
-use contract::files::killed_at_512_bytes;
+use contract::files::{killed_at_512_bytes, temporary_files_are_gone};
 use contract::folder::Folder;
 use contract::packed;
 use contract::run::Run;
@@ -597,20 +597,9 @@ fn a_split_is_there_whole_or_not_at_all() {
 #[test]
 fn temporary_files_are_in_tmpdir_and_gone_after() {
     let folder = tool().folder(20_000);
-    Run::shell("mkdir tmp", &folder).output();
-    let run = "TMPDIR=$PWD/tmp clip-sample --clusters clusters.tsv --fraction 1";
-    let empty = "test -z \"$(ls -A tmp)\"";
-    Run::shell(&format!("cat docs.jsonl | {run} > out; {empty}"), &folder).output();
-    assert!(sorted(&folder.read("out")) == sorted(&folder.read(INPUT)));
-    // A full disk, which the shell's limit stands for: no file is larger than 100 KiB. Then a kill, by the same limit.
-    let full =
-        Run::shell(&format!("trap '' XFSZ; ulimit -f 200; cat docs.jsonl | {run} > /dev/null"), &folder).outcome();
-    full.expect_refusal(1, &["clip-sample: a temporary file in ", "/tmp (TMPDIR): File too large\n"]);
-    let killed = Run::shell(&format!("ulimit -f 200; cat docs.jsonl | {run}"), &folder).outcome();
-    assert!(killed.code.is_none_or(|code| code > 128), "{killed:?}");
-    Run::shell(empty, &folder).output();
-    let missing = Run::shell("cat docs.jsonl | TMPDIR=$PWD/not clip-sample --clusters clusters.tsv -n 1", &folder);
-    missing.outcome().expect_refusal(1, &["not (TMPDIR): No such file or directory"]);
+    let args = "--clusters clusters.tsv --fraction 1";
+    let out = temporary_files_are_gone(&folder, "clip-sample", args);
+    assert!(sorted(&out) == sorted(&folder.read(INPUT)));
 }
 
 /// A table of cluster-share is taken as it is: its numbers by --plan, its shares by --by.

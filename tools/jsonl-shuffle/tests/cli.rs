@@ -1,6 +1,7 @@
 //! `jsonl-shuffle` keeps the contract of all tools.
 
 use contract::corpus;
+use contract::files::temporary_files_are_gone;
 use contract::folder::Folder;
 use contract::run::Run;
 use contract::tool::{INPUT, Tool, lines};
@@ -124,19 +125,8 @@ fn temporary_files_are_in_tmpdir_and_gone_after() {
     let folder = tool().folder(0);
     // More than is kept in memory.
     folder.write(INPUT, corpus::documents(20_000).repeat(6));
-    Run::shell("mkdir tmp", &folder).output();
-    let run = "TMPDIR=$PWD/tmp jsonl-shuffle docs.jsonl";
-    let empty = "test -z \"$(ls -A tmp)\"";
-    Run::shell(&format!("{run} > out; {empty}"), &folder).output();
-    assert!(sorted(&folder.read("out")) == sorted(&folder.read(INPUT)));
-    // A full disk, which the shell's limit stands for: no file is larger than 100 KiB. Then a kill, by the same limit.
-    let full = Run::shell(&format!("trap '' XFSZ; ulimit -f 200; {run} > /dev/null"), &folder).outcome();
-    full.expect_refusal(1, &["jsonl-shuffle: a temporary file in ", "/tmp (TMPDIR): File too large\n"]);
-    let killed = Run::shell(&format!("ulimit -f 200; {run}"), &folder).outcome();
-    assert!(killed.code.is_none_or(|code| code > 128), "{killed:?}");
-    Run::shell(empty, &folder).output();
-    let missing = Run::shell("TMPDIR=$PWD/not jsonl-shuffle docs.jsonl", &folder);
-    missing.outcome().expect_refusal(1, &["not (TMPDIR): No such file or directory"]);
+    let out = temporary_files_are_gone(&folder, "jsonl-shuffle", "");
+    assert!(sorted(&out) == sorted(&folder.read(INPUT)));
 }
 
 /// How often each order of three lines comes, over many seeds: chi-square of six cells, 5 degrees of freedom, is below

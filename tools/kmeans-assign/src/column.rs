@@ -114,14 +114,7 @@ impl Outcome {
         if let Some(why) = done.lost {
             return Err(why);
         }
-        if let Some(why) = done.first_bad {
-            if on_error == OnError::Fail {
-                return Err(Failure::Work(why));
-            }
-            self.tally.first_bad.get_or_insert(why);
-        }
-        self.tally.rows += done.rows;
-        self.tally.bad += done.bad;
+        self.tally.add(done.rows, done.bad, done.first_bad, on_error)?;
         self.tally.bytes = done.bytes;
         self.rows_missing += done.missing;
         self.reranked += done.reranked;

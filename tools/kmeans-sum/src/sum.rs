@@ -96,15 +96,8 @@ impl Counts {
         if let Some(why) = done.lost {
             return Err(why);
         }
-        if let Some((_, why)) = done.first_bad {
-            let why = format!("{}: {why}", done.place);
-            if on_error == OnError::Fail {
-                return Err(Failure::Work(why));
-            }
-            self.tally.first_bad.get_or_insert(why);
-        }
-        self.tally.rows += done.rows;
-        self.tally.bad += done.bad;
+        let first_bad = done.first_bad.map(|(_, why)| format!("{}: {why}", done.place));
+        self.tally.add(done.rows, done.bad, first_bad, on_error)?;
         self.tally.bytes = done.bytes;
         self.missing += done.missing;
         Ok(())
