@@ -165,6 +165,17 @@ pub struct Stock {
     pub weight: u64,
 }
 
+/// The last draw of a stratum.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Last {
+    /// Up to where draws are taken; `None`: nothing is.
+    pub bound: Option<Bound>,
+    /// What they take of a budget.
+    pub weight: u64,
+    /// What the next draw would take, and the bound with it; `None`: there is none, or no budget to be met.
+    pub next: Option<(u64, Bound)>,
+}
+
 /// Where the last draw of a stratum is: all rings up to `low` fit, not all up to `high` do.
 #[derive(Clone, Copy)]
 struct Bracket {
@@ -207,15 +218,17 @@ impl Pool<'_> {
     }
 
     /// The last draw of each stratum: as many as fit into its budget, up to the first that does not fit.
-    pub fn bounds(&self, stock: &[Stock], budgets: &[u64]) -> Vec<Option<Bound>> {
+    pub fn last(&self, stock: &[Stock], budgets: &[u64]) -> Vec<Last> {
         let clip = self.draws.purposes.len() as u64;
-        let all = Some(Bound::at_least(f64::NEG_INFINITY));
-        let mut bounds = vec![None; budgets.len()];
+        let mut lasts = vec![Last::default(); budgets.len()];
         let mut brackets = vec![None; budgets.len()];
         for (stratum, (&budget, stock)) in budgets.iter().zip(stock).enumerate() {
+            let weight = stock.weight.saturating_mul(clip);
             match budget {
                 0 => {}
-                _ if budget >= stock.weight.saturating_mul(clip) => bounds[stratum] = all,
+                _ if budget >= weight => {
+                    lasts[stratum] = Last { bound: Some(Bound::at_least(f64::NEG_INFINITY)), weight, next: None }
+                }
                 _ => brackets[stratum] = Some(Bracket::new(budget, *stock, clip)),
             }
         }
@@ -226,9 +239,9 @@ impl Pool<'_> {
         }
         for rings in self.inside(&brackets).chunk_by(|a, b| a.stratum == b.stratum) {
             let bracket = brackets[rings[0].stratum].take().expect("a ring is in a bracket");
-            bounds[rings[0].stratum] = bracket.bound(rings);
+            lasts[rings[0].stratum] = bracket.last(rings);
         }
-        bounds
+        lasts
     }
 
     /// Halves the brackets, or better. Whether there was anything to narrow.
@@ -361,21 +374,25 @@ impl Bracket {
     }
 
     /// The last of the rings that fits; the last before them where none does.
-    fn bound(&self, rings: &[Ring]) -> Option<Bound> {
+    fn last(&self, rings: &[Ring]) -> Last {
         let mut left = self.budget - self.below;
         let fits = |ring: &&Ring| {
             let fits = ring.weight <= left;
             left -= if fits { ring.weight } else { 0 };
             fits
         };
-        match rings.iter().take_while(fits).count() {
+        let taken = rings.iter().take_while(fits).count();
+        let after = |taken: usize| {
+            let rest = rings[taken..].iter().map(|ring| ring.standing);
+            Bound::between(rings[taken - 1].standing, rest)
+        };
+        let bound = match taken {
             0 if self.low > 0.0 => Some(Bound::at_least(-self.low)),
             0 => None,
-            taken => {
-                let rest = rings[taken..].iter().map(|ring| ring.standing);
-                Some(Bound::between(rings[taken - 1].standing, rest))
-            }
-        }
+            taken => Some(after(taken)),
+        };
+        let next = rings.get(taken).map(|ring| (ring.weight, after(taken + 1)));
+        Last { bound, weight: self.budget - left, next }
     }
 }
 
@@ -472,10 +489,10 @@ mod tests {
                 noise_bits(case, "budget", at as u64) % (stock.weight * u64::from(clip) * 5 / 4 + 2)
             };
             let budgets: Vec<u64> = stock.iter().enumerate().map(budget).collect();
-            let bounds = pool.bounds(&stock, &budgets);
+            let lasts = pool.last(&stock, &budgets);
             let repeats = |row: usize| {
                 let found = pool.row(row)?;
-                Some(draws.repeats(bounds[found.stratum].as_ref()?, found.key, found.row, 0))
+                Some(draws.repeats(lasts[found.stratum].bound.as_ref()?, found.key, found.row, 0))
             };
             let taken: Vec<u64> = (0..rows.clusters.len()).map(|row| repeats(row).unwrap_or(0)).collect();
             assert_eq!(taken, plain(&pool, clip, &budgets), "case {case}: clip {clip}, {budgets:?} of {stock:?}");
@@ -555,9 +572,9 @@ mod tests {
         };
         let (rings, parts) = (Draws::new(seed, clip), Parts::new(vec![(String::new(), draws)], seed));
         let pool = Pool { rows, draws: &rings, parts: &parts, threads: 1 };
-        let bounds = pool.bounds(&pool.stock(), &budgets);
+        let lasts = pool.last(&pool.stock(), &budgets);
         let repeats = |row: usize| {
-            let bound = bounds[rows.clusters[row] as usize].as_ref();
+            let bound = lasts[rows.clusters[row] as usize].bound.as_ref();
             bound.map_or(0, |bound| rings.repeats(bound, rows.keys[row], row as u32, 0))
         };
         (0..rows.clusters.len()).map(repeats).collect()

@@ -4,6 +4,7 @@
 //! it is decided by keys, so it depends on the data, the flags and nothing else. Memory: 12 bytes a row (16 with a
 //! budget of tokens), and 4 with --cut; documents are streamed.
 
+mod budget;
 mod cut;
 mod draws;
 mod emission;
@@ -113,7 +114,7 @@ const FLAGS: &[Flag<Args>] = &[
         })
     },
     Flag {
-        help: "Each cluster gives as many documents as its share of N allows, up to the first that does not fit.",
+        help: "Each cluster gives as many documents as its share of N allows; what is left of N goes to others until nothing more fits. See Budgets.",
         ..shared::budget(|args: &mut Args, value| {
             args.budget = Some(value.number()?);
             Ok(())
@@ -236,6 +237,13 @@ const TOOL: Tool<Args> = Tool {
             ],
         ),
         (
+            "Budgets",
+            &[
+                "Each cluster gives documents in the order of its draws, up to the first that does not fit into its share of the --budget. What all of them leave is shared out again in the same way, on top of the budget, for as long as that brings documents and these fit. In the end each cluster, from the one that leaves most of its share, gets its next document if that fits. So no cluster is more than a document above its share, and what is left is shorter than the next document of every other. A larger budget contains a smaller one but for those documents at the end.",
+                "Lengths are a field of the column. tokens-length(1) counts tokens, and paste(1) puts its column beside that of the clusters.",
+            ],
+        ),
+        (
             "Splits",
             &[
                 "A split gives each part a share of the keys in proportion to its N: a document is in the part in whose share its noise for the purpose `clip-split` falls. From each part's documents its N are then drawn with the same shares of the clusters as everywhere. So a document is in the same part whatever else is in the corpus, however the clusters are drawn from, and for any N in the same proportions; and all its repeats are in that part.",
@@ -295,6 +303,7 @@ const TOOL: Tool<Args> = Tool {
         "cluster-share(1)",
         "jsonl-key(1)",
         "jsonl-shuffle(1)",
+        "tokens-length(1)",
         "topk-resample(1)",
         "corpus-utils(7)",
     ],
@@ -337,7 +346,12 @@ fn sample(args: &Args) -> Result<(), Failure> {
     let budgets = plan.budgets(&parts, &stock, rows.sizes.len());
     let wanted = parts.list.iter().map(|(_, count)| count).sum::<u64>();
     let missing = wanted.saturating_sub(budgets.iter().sum());
-    let cut = Cut::new(seed, clip, parts.clone(), &pool.bounds(&stock, &budgets));
+    let lasts = match args.budget {
+        Some(wanted) => budget::fill(&pool, &plan, &stock, wanted),
+        None => pool.last(&stock, &budgets),
+    };
+    let bounds: Vec<_> = lasts.iter().map(|last| last.bound).collect();
+    let cut = Cut::new(seed, clip, parts.clone(), &bounds);
     let taken = match (files.cut.take(), files.sink.take()) {
         (Some(mut file), _) => {
             file.write(&cut.text())?;

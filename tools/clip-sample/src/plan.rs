@@ -134,13 +134,8 @@ impl Plan<'_> {
         if let Some(numbers) = &self.numbers {
             return numbers.clone();
         }
-        let Rules { drawn, clip, seed, unit, .. } = self.rules;
-        let limits: Vec<u64> = room.iter().map(|room| room.saturating_mul(u64::from(clip))).collect();
-        let shares: Vec<f64> = self.clusters.iter().map(|cluster| cluster.share).collect();
-        let numbers = match drawn {
-            false => apportion::exact(&shares, &limits, total),
-            true => apportion::drawn(&shares, &limits, total, seed, purpose),
-        };
+        let Rules { clip, unit, .. } = self.rules;
+        let numbers = self.apportioned(room, total, purpose);
         let placed: u64 = numbers.iter().sum();
         if placed < total {
             let why = match clip {
@@ -150,6 +145,26 @@ impl Plan<'_> {
             note(self.common, &format!("{part}wanted: {total} {unit}; clusters give: {placed}; {why}"));
         }
         numbers
+    }
+
+    /// A total over the clusters, what there is at the most to each.
+    fn apportioned(&self, room: &[u64], total: u64, purpose: &str) -> Vec<u64> {
+        let Rules { drawn, clip, seed, .. } = self.rules;
+        let limits: Vec<u64> = room.iter().map(|room| room.saturating_mul(u64::from(clip))).collect();
+        let shares: Vec<f64> = self.clusters.iter().map(|cluster| cluster.share).collect();
+        match drawn {
+            false => apportion::exact(&shares, &limits, total),
+            true => apportion::drawn(&shares, &limits, total, seed, purpose),
+        }
+    }
+
+    /// A total of tokens over the clusters, by their ids.
+    pub fn tokens(&self, stock: &[Stock], total: u64) -> Vec<u64> {
+        let room: Vec<u64> = self.clusters.iter().map(|cluster| stock[cluster.id as usize].weight).collect();
+        let mut budgets = vec![0; stock.len()];
+        let numbers = self.apportioned(&room, total, "");
+        self.clusters.iter().zip(numbers).for_each(|(cluster, number)| budgets[cluster.id as usize] = number);
+        budgets
     }
 
     /// The budget of each stratum: of each part, those of the clusters, by the ids that are below `ids`.
