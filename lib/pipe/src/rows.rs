@@ -17,13 +17,15 @@ pub struct Rows {
     line: u64,
     /// Rows that were given out.
     pub count: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
 }
 
 impl Rows {
     /// The rows of these files (`-`: standard input; none: standard input). Fails before anything is read where one cannot be opened.
     pub fn open(paths: &[PathBuf]) -> Result<Rows, Failure> {
         let input = Input::of(paths, None)?;
-        Ok(Rows { input, batch: None, at: 0, source: None, line: 0, count: 0 })
+        Ok(Rows { input, batch: None, at: 0, source: None, line: 0, count: 0, bytes: 0 })
     }
 
     /// What `read` makes of the next row; `None` behind the last. A row that it refuses is named by file and line.
@@ -65,6 +67,7 @@ impl Rows {
         self.batch = self.input.next(buffer)?;
         self.at = 0;
         let Some(batch) = &self.batch else { return Ok(false) };
+        self.bytes += batch.bytes().len() as u64;
         if !self.source.as_ref().is_some_and(|source| Arc::ptr_eq(source, &batch.source)) {
             self.source = Some(batch.source.clone());
             self.line = 0;

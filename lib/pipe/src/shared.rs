@@ -204,6 +204,11 @@ pub const fn clusters<A>(set: Set<A>) -> Flag<A> {
     Flag::value("clusters", "FILE", "The column of clusters, a row a document", help, set).reads()
 }
 
+/// `--target FILE`, given once for each target.
+pub const fn target<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("target", "FILE", "Counts of the corpus to resemble", "", set).reads()
+}
+
 /// `--weights FILE`.
 pub const fn weights<A>(set: Set<A>) -> Flag<A> {
     Flag::value("weights", "FILE", "The column of weights, a row for each row of the input", "", set).reads()
@@ -258,9 +263,9 @@ pub const fn add<A>(set: Set<A>) -> Flag<A> {
     Flag::switch("add", "Add up what earlier runs wrote, instead of reading rows", "", set)
 }
 
-/// `--compat minicorpus`.
+/// `--compat SYSTEM`.
 pub const fn compat<A>(set: Set<A>) -> Flag<A> {
-    Flag::value("compat", "minicorpus", "Do as the scripts of MiniCorpus do", "", set)
+    Flag::value("compat", "SYSTEM", "Do as the scripts of another system do", "", set)
 }
 
 /// `-n, --count N`.

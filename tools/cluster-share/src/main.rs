@@ -100,7 +100,7 @@ const FLAGS: &[Flag<Args>] = &[
         Ok(())
     }),
     Flag {
-        help: "Each cluster's number is rounded as they do, and what it cannot fill is dropped: see Measures.",
+        help: "`minicorpus`: each cluster's number is rounded as they do, and what it cannot fill is dropped: see Measures.",
         ..shared::compat(|args: &mut Args, value| {
             args.minicorpus = value.choice(&[("minicorpus", true)])?;
             Ok(())

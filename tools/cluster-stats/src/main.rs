@@ -135,7 +135,7 @@ const FLAGS: &[Flag<Args>] = &[
         })
     },
     Flag {
-        help: "Write one object for all clusters, in the layout of its `cluster_info_for_inspection.json`, with an entry for each number from 0 to the largest. --add does not read it.",
+        help: "`minicorpus`: write one object for all clusters, in the layout of its `cluster_info_for_inspection.json`, with an entry for each number from 0 to the largest. --add does not read it.",
         ..shared::compat(|args: &mut Args, value| {
             args.minicorpus = value.choice(&[("minicorpus", true)])?;
             Ok(())

@@ -48,17 +48,13 @@ const FLAGS: &[Flag<Args>] = &[
         },
     )
     .reads(),
-    Flag::value(
-        "target",
-        "FILE",
-        "Counts of the corpus to resemble",
-        "Given again, another target with a weight column of its own.",
-        |args: &mut Args, value| {
+    Flag {
+        help: "Given again, another target with a weight column of its own.",
+        ..shared::target(|args: &mut Args, value| {
             args.targets.push(value.path()?);
             Ok(())
-        },
-    )
-    .reads(),
+        })
+    },
     Flag {
         help: "To those of the targets.",
         default: |args| args.smoothing.to_string(),

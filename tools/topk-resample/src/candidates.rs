@@ -88,6 +88,17 @@ impl Scoring {
     }
 }
 
+/// Where the documents' keys come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keys {
+    /// A field, counted from 1.
+    Field(usize),
+    /// The documents.
+    Documents,
+    /// Nowhere: all keys are the same, so that rows decide.
+    None,
+}
+
 /// In which fields, counted from 1, things are.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout {
@@ -97,8 +108,8 @@ pub struct Layout {
     pub length: usize,
     /// Whether there must be one.
     pub needs_length: bool,
-    /// The key; `None`: it comes from the documents.
-    pub key: Option<usize>,
+    /// The keys.
+    pub keys: Keys,
 }
 
 /// A weights column, to be read once for each weight.
@@ -140,7 +151,7 @@ impl Column<'_> {
         if let Some(groups) = self.groups {
             groups.check(all.rows, self.path)?;
         }
-        if self.layout.key.is_none() {
+        if self.layout.keys == Keys::Documents {
             self.add_keys(&mut all, place)?;
         }
         Ok(all)
@@ -213,23 +224,27 @@ impl RowReader {
             let length = fields(line).nth(number - 1).and_then(|text| read_integer(text, number).ok()?);
             return Ok(Some(length.and_then(|length| u32::try_from(length).ok()).unwrap_or(UNKNOWN)));
         }
-        let length = read_integer(field(line, number, "the length")?, number)?;
+        let length =
+            read_integer(field(line, number, "the length")?, number).map_err(|why| self.explained(why, line))?;
         let fits = |length| u32::try_from(length).map_err(|_| format!("a length of {length}: expected less than 2^32"));
         length.map(fits).transpose()
     }
 
     fn key(&self, line: &[u8], number: usize) -> Result<u64, String> {
         let text = field(line, number, "a key (--keys documents makes keys from the documents)")?;
-        read_key(text).ok_or_else(|| {
-            let wrong = unexpected(text, number, "a key of 16 hexadecimal digits");
-            let weights = fields(line).count().saturating_sub(1 + self.layout.weight);
-            match fields(line).next_back().and_then(read_key) {
-                Some(_) if weights > 1 => {
-                    format!("{wrong}; a column of {weights} weights takes --proportions with {weights} numbers")
-                }
-                _ => wrong,
-            }
-        })
+        let wrong = || self.explained(unexpected(text, number, "a key of 16 hexadecimal digits"), line);
+        read_key(text).ok_or_else(wrong)
+    }
+
+    /// What is wrong, and where a row has more weights than were asked for, what is missing.
+    fn explained(&self, wrong: String, line: &[u8]) -> String {
+        let weights = fields(line).count().saturating_sub(1 + self.layout.weight);
+        match fields(line).next_back().and_then(read_key) {
+            Some(_) if weights > self.scoring.weights => format!(
+                "{wrong}; a column of {weights} weights takes --proportions with {weights} numbers, or the --target of each"
+            ),
+            _ => wrong,
+        }
     }
 }
 
@@ -254,7 +269,7 @@ impl Worker for RowReader {
         }
         let mut score = self.scoring.scaled(weight);
         let mut key = 0;
-        if let Some(number) = self.layout.key {
+        if let Keys::Field(number) = self.layout.keys {
             key = self.key(line, number)?;
             score += self.scoring.noise(&self.purpose, key);
         }

@@ -51,15 +51,39 @@ pub enum Amount {
 }
 
 impl Amount {
-    /// A share of so many rows as their number, rounded up. A share that is a whole number but for the rounding of
-    /// floats is that.
-    fn rounded_up(self, rows: usize) -> Amount {
-        let Amount::Fraction(share) = self else { return self };
-        let exact = share * rows as f64;
-        let near = exact.round();
-        let whole = (exact - near).abs() <= exact * 4.0 * f64::EPSILON;
-        Amount::Rows(if whole { near } else { exact.ceil() } as u64)
+    /// A share of so many rows as their number, unless it is to be rounded to the nearest.
+    fn rounded(self, rows: usize, rounding: Rounding) -> Amount {
+        match (self, rounding) {
+            (Amount::Fraction(share), Rounding::Up) => Amount::Rows(ceiling(share * rows as f64)),
+            (Amount::Fraction(share), Rounding::Parts) => Amount::Rows(first_part(share, rows as u64)),
+            _ => self,
+        }
     }
+}
+
+/// How a share of a group becomes a number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Rounding {
+    /// To the nearest.
+    #[default]
+    Nearest,
+    /// Up.
+    Up,
+    /// As Small2Large's scripts do: see [`first_part`].
+    Parts,
+}
+
+/// Rounded up. What is a whole number but for the rounding of floats is that.
+fn ceiling(exact: f64) -> u64 {
+    let near = exact.round();
+    let whole = (exact - near).abs() <= exact * 4.0 * f64::EPSILON;
+    (if whole { near } else { exact.ceil() }) as u64
+}
+
+/// The rows of the first of several parts that are as equal as can be, larger ones first: the rule of Small2Large's
+/// scripts, `array_split(rows, round(100 / percent))[0]`, where Python rounds halves to even.
+fn first_part(share: f64, rows: u64) -> u64 {
+    if share > 0.0 { rows.div_ceil((1.0 / share).round_ties_even() as u64) } else { 0 }
 }
 
 /// How many to choose for each weight.
@@ -70,8 +94,8 @@ pub struct Wanted {
     pub proportions: Vec<f64>,
     /// Whether the amount is that of each group.
     pub per_group: bool,
-    /// Whether the share of a group is rounded up, not to the nearest.
-    pub round_up: bool,
+    /// How the share of a group becomes a number.
+    pub rounding: Rounding,
 }
 
 impl Wanted {
@@ -130,7 +154,7 @@ impl Choice {
             let mut list = self.candidates(column, place)?;
             let amount = wanted.split(self.qualified)[place];
             for part in parts(&mut list, column, wanted.per_group) {
-                let chosen = front(part, if wanted.round_up { amount.rounded_up(part.len()) } else { amount });
+                let chosen = front(part, amount.rounded(part.len(), wanted.rounding));
                 shortfalls.extend(shortfall(amount, part.len(), chosen));
                 let group = column.groups.filter(|_| wanted.per_group).zip(part.first());
                 let group = group.and_then(|(groups, first)| groups.of(first.row)).unwrap_or_default();
@@ -328,7 +352,8 @@ mod tests {
 
     #[test]
     fn proportions_are_rounded_down_and_the_last_takes_the_rest() {
-        let wanted = |amount| Wanted { amount, proportions: vec![1.0, 1.0, 1.0], per_group: false, round_up: false };
+        let wanted =
+            |amount| Wanted { amount, proportions: vec![1.0, 1.0, 1.0], per_group: false, rounding: Rounding::Nearest };
         let rows = |parts: [u64; 3]| parts.map(Amount::Rows).to_vec();
         assert_eq!(wanted(Amount::Rows(10)).split(100), rows([3, 3, 4]));
         assert_eq!(wanted(Amount::Fraction(0.29)).split(100), rows([9, 9, 11]));

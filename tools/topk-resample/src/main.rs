@@ -9,10 +9,11 @@ mod choice;
 mod cut;
 mod groups;
 
-use candidates::{Column, Layout, Method, Scoring};
-use choice::{Amount, Choice, Wanted, emit};
+use candidates::{Column, Keys, Layout, Method, Scoring};
+use choice::{Amount, Choice, Rounding, Wanted, emit};
 use cut::Cut;
 use groups::Groups;
+use ngram::counts::Counts;
 use pipe::cut::first_row;
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Rule, Tool};
@@ -37,9 +38,10 @@ struct Args {
     temperature: Option<f64>,
     length_min: Option<u64>,
     proportions: Option<Vec<f64>>,
+    targets: Vec<PathBuf>,
     group: Option<PathBuf>,
     per_group_fraction: Option<f64>,
-    round_up: bool,
+    rounding: Rounding,
     keys_from_documents: bool,
     weight_field: Option<usize>,
     length_field: Option<usize>,
@@ -94,12 +96,19 @@ const FLAGS: &[Flag<Args>] = &[
         "proportions",
         "A,B,...",
         "The share of each of several weights in the choice",
-        "The column has as many weights as there are numbers here, and for each weight, in order, its proportion of the whole is chosen. Nothing is chosen twice. DSIR's own default for several targets is their sizes.",
+        "The column has as many weights as there are numbers here, and for each weight, in order, its proportion of the whole is chosen. Nothing is chosen twice.",
         |args: &mut Args, value| {
             args.proportions = Some(proportions(value.text()?)?);
             Ok(())
         },
     ),
+    Flag {
+        help: "Once for each weight of the column, in order, as it was given to dsir-weight(1). The --proportions are then the sizes of the targets, their numbers of n-grams, which is DSIR's own default.",
+        ..shared::target(|args: &mut Args, value| {
+            args.targets.push(value.path()?);
+            Ok(())
+        })
+    },
     Flag::value(
         "group",
         "FILE",
@@ -144,14 +153,22 @@ const FLAGS: &[Flag<Args>] = &[
         "round",
         "nearest|up",
         "How the share of a group becomes a number",
-        "`up` takes the ceiling in each group, as Small2Large does.",
+        "`up` takes the ceiling in each group.",
         |args: &mut Args, value| {
-            args.round_up = value.choice(&[("nearest", false), ("up", true)])?;
+            args.rounding = value.choice(&[("nearest", Rounding::Nearest), ("up", Rounding::Up)])?;
             Ok(())
         },
     )
     .count()
     .default(|_| "nearest".to_string()),
+    Flag {
+        help: "`small2large`: of each group one of its parts, the share's reciprocal rounded to a whole number being how many parts there are, and the first ones having one row more where they are not of one size: of 100 rows 0.3 takes 34, 0.7 all. Ties go to the earlier row, and no keys are read.",
+        ..shared::compat(|args: &mut Args, value| {
+            args.rounding = value.choice(&[("small2large", Rounding::Parts)])?;
+            Ok(())
+        })
+    }
+    .count(),
     Flag::value(
         "keys",
         "column|documents",
@@ -235,16 +252,27 @@ const RULES: &[Rule] = &[
     Rule::AtMostOne(&["top", "bottom"], "they choose the two ends"),
     Rule::Excludes("temperature", &["top", "bottom"], "there is no noise that it could weaken"),
     Rule::Excludes("write-cut", &["print-score"], "no document is printed; apply the cut to print scores"),
-    Rule::Excludes("print-score", &["proportions"], "a document has a score for each of several weights"),
+    Rule::Excludes("print-score", &["proportions", "target"], "a document has a score for each of several weights"),
+    Rule::AtMostOne(
+        &["proportions", "target"],
+        "either the shares of the weights are given, or they follow from the targets",
+    ),
     Rule::Excludes(
         "cut",
-        &["write-cut", "top", "bottom", "temperature", "min-length", "proportions", "seed"],
+        &["write-cut", "top", "bottom", "temperature", "min-length", "proportions", "target", "seed"],
         "the thresholds of a cut have been chosen already; say so where it is written",
     ),
     Rule::OnlyWith(&["first-row"], &["cut"], "a whole choice begins at row 0"),
     Rule::Needs("per-group-fraction", &["group"], "a column must say which group each row is in"),
     Rule::OnlyWith(&["group"], &["per-group-fraction", "cut"], "nothing else chooses within groups"),
     Rule::OnlyWith(&["round"], &["per-group-fraction"], "nothing else is rounded in each group"),
+    Rule::Needs("compat", &["per-group-fraction"], "those scripts choose within clusters"),
+    Rule::Needs("compat", &["top", "bottom"], "those scripts know no noise"),
+    Rule::Excludes(
+        "compat",
+        &["round", "write-cut", "cut", "keys=documents", "key-field", "proportions", "target"],
+        "those scripts round in their own way, in one run, and break ties by rows",
+    ),
     Rule::NoOperands("write-cut&keys=column", "the keys are in the column, and nothing is printed"),
 ];
 
@@ -255,7 +283,7 @@ const TOOL: Tool<Args> = Tool {
     description: &[
         "Reads documents, any lines, from the FILEs or from standard input, and a column of log weights, and prints the chosen documents, in input order and byte for byte.",
         "By default the choice is a random sample without replacement in proportion to the weights: each log weight gets Gumbel noise, and the N largest sums are taken (Gumbel top-k). The noise is a function of the seed and the document's key, so the same document draws the same noise wherever it stands, a larger N contains the smaller one, and documents that are equal to the byte stand or fall together but for a tie at the cut. Ties go to the smaller key, then to the earlier row.",
-        "If fewer documents qualify than are asked for, all of them are chosen, and a note on stderr says so. Importance weights like short documents: the weight of an empty one is 0, which is high where most are below. So say --min-length (DSIR's own default is 100); where more than 5 % of a thousand or more that are chosen is shorter than 10 words, a note says that.",
+        "If fewer documents qualify than are asked for, all of them are chosen, and a note on stderr says so. Importance weights like short documents: the weight of an empty one is 0, which is high where most are below. So say --min-length (DSIR's own default is 100); where more than 5 % of a thousand or more that are chosen is shorter than 10 words, a note says that (not with --bottom, whose weights are seldom importance weights).",
     ],
     sections: &[
         (
@@ -305,7 +333,17 @@ fn proportions(text: &str) -> Result<Vec<f64>, String> {
     numbers.ok_or_else(|| "expected numbers of 0 or more, not all 0, with commas between them".to_string())
 }
 
-fn run(args: Args) -> Result<(), Failure> {
+/// The sizes of targets: how many n-grams each has.
+fn sizes(targets: &[PathBuf]) -> Result<Vec<f64>, Failure> {
+    let sizes = targets.iter().map(|path| Ok(Counts::open_sum(path)?.grams() as f64));
+    let sizes = sizes.collect::<Result<Vec<_>, Failure>>()?;
+    if sizes.iter().sum::<f64>() > 0.0 { Ok(sizes) } else { Err(Failure::work("no target has any n-grams")) }
+}
+
+fn run(mut args: Args) -> Result<(), Failure> {
+    if !args.targets.is_empty() {
+        args.proportions = Some(sizes(&args.targets)?);
+    }
     let given = args.cut.as_deref().map(Cut::open).transpose()?;
     let scoring = given.as_ref().map_or_else(|| scoring(&args), |cut| cut.scoring.clone());
     let wanted = if given.is_some() { None } else { wanted(&args) };
@@ -325,7 +363,8 @@ fn run(args: Args) -> Result<(), Failure> {
         (None, Some(wanted)) => {
             let (cut, shortfalls) = choice.make(&column, wanted)?;
             shortfalls.iter().for_each(|shortfall| note(&args.common, shortfall));
-            choice.shortness().iter().for_each(|shortness| note(&args.common, shortness));
+            let shortness = choice.shortness().filter(|_| scoring.method != Method::Bottom);
+            shortness.iter().for_each(|shortness| note(&args.common, shortness));
             if let Some(path) = &args.write_cut {
                 let mut file = Output::create(path)?;
                 file.write(&cut.text())?;
@@ -344,7 +383,7 @@ fn wanted(args: &Args) -> Option<Wanted> {
     let share = args.fraction.or(args.per_group_fraction).map(Amount::Fraction);
     let amount = args.count.map(Amount::Rows).or(args.budget.map(Amount::Words)).or(share)?;
     let proportions = args.proportions.clone().unwrap_or_else(|| vec![1.0]);
-    Some(Wanted { amount, proportions, per_group: args.per_group_fraction.is_some(), round_up: args.round_up })
+    Some(Wanted { amount, proportions, per_group: args.per_group_fraction.is_some(), rounding: args.rounding })
 }
 
 fn scoring(args: &Args) -> Scoring {
@@ -360,11 +399,16 @@ fn scoring(args: &Args) -> Scoring {
 fn layout(args: &Args, scoring: &Scoring) -> Layout {
     let weight = args.weight_field.unwrap_or(1);
     let needs_length = args.budget.is_some() || scoring.length_min > 0;
+    let field = || Keys::Field(args.key_field.unwrap_or(weight + scoring.weights + 1));
     Layout {
         weight,
         length: args.length_field.unwrap_or(weight + scoring.weights),
         needs_length,
-        key: (!args.keys_from_documents).then(|| args.key_field.unwrap_or(weight + scoring.weights + 1)),
+        keys: match args.rounding {
+            Rounding::Parts => Keys::None,
+            _ if args.keys_from_documents => Keys::Documents,
+            _ => field(),
+        },
     }
 }
 

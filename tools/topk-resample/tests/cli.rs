@@ -127,7 +127,7 @@ fn flags_that_exclude_each_other_are_refused() {
     tool().bare(&folder).args(["-n", "1", INPUT]).outcome().expect_refusal(2, &["--weights is needed"]);
 }
 
-/// As Small2Large does: of each group the ceiling.
+/// Of each group the ceiling.
 #[test]
 fn shares_of_groups_are_rounded_up_where_that_is_asked_for() {
     let folder = tool().folder(20);
@@ -147,30 +147,85 @@ fn shares_of_groups_are_rounded_up_where_that_is_asked_for() {
     assert_eq!(counts(&["--per-group-fraction", "1", "--round", "up"]), [10, 7, 3]);
 }
 
+/// Small2Large's scripts cut a group into `round(100 / percent)` parts and take the first, ties in the order of rows.
+#[test]
+fn the_shares_of_small2large_are_parts() {
+    let folder = tool().folder(107);
+    folder.write("groups", "a\n".repeat(100) + &"b\n".repeat(7));
+    folder.write("weights.tsv", (0..107).map(|row| format!("{}\n", row % 2)).collect::<String>());
+    let chosen = |share: &str, end: &str| {
+        let args = ["--group", "groups", "--compat", "small2large", "--per-group-fraction", share, end, INPUT];
+        let text = choose(&folder, &args).text();
+        let id = |line: &str| line.split([' ', ',']).nth(1).and_then(|id| id.parse().ok());
+        text.lines().filter_map(id).collect::<Vec<usize>>()
+    };
+    let counts = |share: &str| {
+        let rows = chosen(share, "--top");
+        let first = rows.iter().filter(|&&row| row < 100).count();
+        [first, rows.len() - first]
+    };
+    // 100/3 = 33.3, 100/30 = 3.3, 100/40 = 2.5 (to even: 2), 100/70 = 1.4 parts.
+    for (share, expected) in [("0.03", [4, 1]), ("0.3", [34, 3]), ("0.4", [50, 4]), ("0.7", [100, 7]), ("0", [0, 0])] {
+        assert_eq!(counts(share), expected, "{share}");
+    }
+    let (odd, even) = ((1..20).step_by(2).chain([101]), (0..20).step_by(2).chain([100]));
+    assert_eq!(chosen("0.1", "--top"), odd.collect::<Vec<_>>());
+    assert_eq!(chosen("0.1", "--bottom"), even.collect::<Vec<_>>());
+    let without = ["--group", "groups", "--compat", "small2large", "--per-group-fraction", "0.3", INPUT];
+    choose(&folder, &without).outcome().expect_refusal(2, &["--compat needs --top or --bottom"]);
+    let other = ["--group", "groups", "--compat", "minicorpus", "--per-group-fraction", "0.3", "--top", INPUT];
+    choose(&folder, &other).outcome().expect_refusal(2, &["small2large"]);
+}
+
 /// A column of two weights without --proportions: the message says what is missing.
 #[test]
 fn several_weights_without_proportions_are_explained() {
     let folder = tool().folder(2);
     folder.write("weights.tsv", "1\t2\t9\t0123456789abcdef\n1\t2\t9\t0123456789abcdef\n");
-    let said = "weights.tsv:1: field 3: expected a key of 16 hexadecimal digits, found \"9\"; a column of 2 weights takes --proportions with 2 numbers";
+    let said = "weights.tsv:1: field 3: expected a key of 16 hexadecimal digits, found \"9\"; a column of 2 weights takes --proportions with 2 numbers, or the --target of each";
     choose(&folder, &["-n", "1", INPUT]).outcome().expect_refusal(1, &[said]);
+    folder.write("weights.tsv", "1\t2.5\t9\t0123456789abcdef\n1\t2\t9\t0123456789abcdef\n");
+    let said = "weights.tsv:1: field 2: expected a whole number, found \"2.5\"; a column of 2 weights takes --proportions with 2 numbers, or the --target of each";
+    choose(&folder, &["-n", "1", "--min-length", "3", INPUT]).outcome().expect_refusal(1, &[said]);
+}
+
+/// DSIR's own default: each target has its share by the number of its n-grams.
+#[test]
+fn targets_have_proportions_by_their_sizes() {
+    let folder = tool().folder(300);
+    let row = |row: usize| format!("{}\t{}\t9\t{row:016x}\n", row * 7 % 300, row * 11 % 300);
+    folder.write("weights.tsv", (0..300).map(row).collect::<String>());
+    let counts = |grams: &str| {
+        let header = "# ngram-hash 1 ngrams=1 buckets=3 hash=xxh3 tokenizer=wordpunct documents=1";
+        format!("{header} words={grams} grams={grams}\n2\t{grams}\n")
+    };
+    folder.write("one.counts", counts("10"));
+    folder.write("two.counts", counts("37"));
+    let by_sizes = choose(&folder, &["-n", "50", "--target", "one.counts", "--target", "two.counts", INPUT]).text();
+    assert_eq!(by_sizes, choose(&folder, &["-n", "50", "--proportions", "10,37", INPUT]).text());
+    assert_ne!(by_sizes, choose(&folder, &["-n", "50", "--proportions", "1,1", INPUT]).text());
+    let both = ["-n", "5", "--target", "one.counts", "--proportions", "1,2", INPUT];
+    choose(&folder, &both).outcome().expect_refusal(2, &["--proportions does not go with --target"]);
+    choose(&folder, &["-n", "5", "--target", "none", INPUT]).outcome().expect_refusal(1, &["none"]);
 }
 
 /// Importance weights like short documents, which nobody wants in silence.
 #[test]
 fn many_short_documents_are_worth_a_note() {
     let folder = tool().folder(2000);
-    let short = |count: usize| {
+    let noted = |end: &str, count: usize| {
         let length = |row: usize| if row < count { 9 } else { 10 };
         let row = |row: usize| format!("{}\t{}\t{row:016x}\n", 2000 - row, length(row));
         folder.write("weights.tsv", (0..2000).map(row).collect::<String>());
-        let outcome = choose(&folder, &["--top", "-n", "1000", INPUT]).outcome();
+        let outcome = choose(&folder, &[end, "-n", "1000", INPUT]).outcome();
         outcome.expect(0);
         outcome.stderr
     };
+    let short = |count: usize| noted("--top", count);
     assert_eq!(short(50), "");
     let said = "topk-resample: shorter than 10 words: 51 of the 1000 chosen; --min-length L leaves such out\n";
     assert_eq!(short(51), said);
+    assert_eq!(noted("--bottom", 2000), "", "the smallest weights are seldom importance weights");
 }
 
 /// The cut for one document of a folder.
