@@ -484,3 +484,103 @@ fn a_plan_is_drawn_in_one_run_and_in_shards_and_shuffled() {
     let shuffled = sh(&folder, "jsonl-shuffle --seed 3 drawn.jsonl");
     assert!(shuffled != drawn && sh(&folder, "sort drawn.jsonl | jsonl-shuffle --seed 3") == shuffled);
 }
+
+/// What make runs, a command a line; everything is there where nothing is printed.
+fn made(folder: &Folder, line: &str) -> Vec<String> {
+    let text = sh(folder, &format!("make -j 4 -f {line}"));
+    let text = text.replace("\\\n", "");
+    let commands = text.lines().filter(|line| !line.starts_with("make: ") && !line.starts_with("mkdir "));
+    commands.map(|line| line.split(' ').next().unwrap_or_default().to_string()).collect()
+}
+
+/// Whether programs that a test needs are there; says so where they are not.
+fn there(folder: &Folder, programs: &[&str]) -> bool {
+    let missing = |program: &&&str| Run::shell(&format!("command -v {program}"), folder).outcome().code != Some(0);
+    let missing: Vec<_> = programs.iter().filter(missing).collect();
+    if !missing.is_empty() {
+        eprintln!("not there: {missing:?}: what needs them is not run");
+    }
+    missing.is_empty()
+}
+
+/// `scripts/hir.mk` over parts is the pipe over the whole; another alpha mixes and chooses anew, another number only chooses.
+#[test]
+fn hybrid_resampling_in_parts_is_that_of_the_whole() {
+    let folder = Folder::new();
+    if !there(&folder, &["make", "gmm-fit", "gmm-score"]) {
+        return;
+    }
+    folder.write("docs.jsonl", corpus::documents(ROWS));
+    folder.write("target.jsonl", corpus::target(60));
+    folder.write("hir.mk", include_str!("../scripts/hir.mk"));
+    sh(&folder, "head -n 190 docs.jsonl > a.jsonl; tail -n +191 docs.jsonl > b.jsonl");
+    let expected = |alpha: &str, choice: &str| {
+        sh(
+            &folder,
+            &format!(
+                "ngram-hash docs.jsonl > raw.counts; ngram-hash target.jsonl > target.counts
+                 dsir-weight --raw raw.counts --target target.counts docs.jsonl > ngram.tsv
+                 jsonl-embed --model hash:16 docs.jsonl > raw.npy; jsonl-embed --model hash:16 target.jsonl > target.npy
+                 gmm-fit -k 5 raw.npy > raw.gmm; gmm-fit -k 2 target.npy > target.gmm
+                 gmm-score --mixture target.gmm --against raw.gmm raw.npy > gmm.tsv
+                 weight-mix --alpha {alpha} --standardise ngram.tsv gmm.tsv > weights.tsv
+                 topk-resample {choice} --weights weights.tsv docs.jsonl"
+            ),
+        )
+    };
+    let make = |alpha: &str, choice: &str| {
+        let fits = "EMBED='--model hash:16' RAW_FIT='-k 5' TARGET_FIT='-k 2'";
+        made(&folder, &format!("hir.mk PARTS='a.jsonl b.jsonl' ALPHA={alpha} CHOICE='{choice}' {fits} chosen.jsonl"))
+    };
+    assert!(make("0.5", "-n 40").len() > 10);
+    assert_eq!(folder.text("chosen.jsonl"), expected("0.5", "-n 40"));
+    assert_eq!(make("0.5", "-n 40"), [""; 0]);
+    assert_eq!(make("0.25", "-n 40"), ["weight-mix", "topk-resample"]);
+    assert_eq!(folder.text("chosen.jsonl"), expected("0.25", "-n 40"));
+    assert_eq!(make("0.25", "-n 30 --min-length 2"), ["topk-resample"]);
+    assert_eq!(folder.text("chosen.jsonl"), expected("0.25", "-n 30 --min-length 2"));
+}
+
+/// `scripts/small2large.mk` chooses from an array and from lines alike, and another share only chooses anew.
+#[test]
+fn examples_that_are_still_being_learned_are_chosen_by_make() {
+    let folder = Folder::new();
+    if !there(&folder, &["make"]) {
+        return;
+    }
+    let lines = corpus::documents(ROWS);
+    let array = format!("\n [\n{}]", lines.trim_end().replace('\n', ",\n"));
+    folder.write("array.json", &array);
+    folder.write("small2large.mk", include_str!("../scripts/small2large.mk"));
+    let row = |row: usize| format!("{}\t{}\t2\n", 9 + row % 7, 8 - row % 5);
+    folder.write("p.tsv", (0..ROWS).map(row).collect::<String>());
+    sh(&folder, "jsonl-from-json array.json > lines.jsonl");
+    let make = |data: &str, share: &str, more: &str| {
+        let flags = "PERPLEXITIES=p.tsv EMBED='--model hash:16' FIT='-k 6'";
+        made(&folder, &format!("small2large.mk DATA={data} SHARE={share} {flags} {more} chosen.jsonl random.jsonl"))
+    };
+    let expected = |share: &str, choice: &str| {
+        sh(
+            &folder,
+            &format!(
+                "jsonl-embed --model hash:16 lines.jsonl > v.npy; kmeans-fit -k 6 v.npy > c
+                 kmeans-assign --centroids c v.npy > clusters.tsv; lp-rank p.tsv > lp.tsv
+                 topk-resample {choice} --group clusters.tsv --per-group-fraction {share} --weights lp.tsv lines.jsonl"
+            ),
+        )
+    };
+    assert!(make("array.json", "0.2", "").len() >= 7);
+    let (chosen, random) = (folder.text("chosen.jsonl"), folder.text("random.jsonl"));
+    assert_eq!(chosen, expected("0.2", "--bottom --keys documents"));
+    assert!(random.lines().count() == chosen.lines().count() && random != chosen);
+    let mut again = make("array.json", "0.3", "");
+    again.sort();
+    assert_eq!(again, ["sed", "topk-resample"]);
+    assert_eq!(folder.text("chosen.jsonl"), expected("0.3", "--bottom --keys documents"));
+    let theirs = "CHOICE='--bottom --compat small2large'";
+    assert_eq!(make("array.json", "0.3", theirs), ["topk-resample"]);
+    assert_eq!(folder.text("chosen.jsonl"), expected("0.3", "--bottom --compat small2large"));
+    sh(&folder, "rm -r small2large.parts");
+    make("lines.jsonl", "0.2", "");
+    assert_eq!((folder.text("chosen.jsonl"), folder.text("random.jsonl")), (chosen, random));
+}
