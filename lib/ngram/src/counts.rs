@@ -43,7 +43,10 @@ impl Counts {
         self.counts.iter().sum()
     }
 
-    /// Adds other counts. Fails, naming the difference, where the parameters disagree or a sum overflows.
+    /// Adds other counts.
+    ///
+    /// # Errors
+    /// Where the parameters disagree, which is named, or a sum overflows.
     pub fn add(&mut self, other: &Counts) -> Result<(), String> {
         if let Some(difference) = difference(&self.parameters, &other.parameters) {
             return Err(difference);
@@ -56,7 +59,10 @@ impl Counts {
         })
     }
 
-    /// The probability of each bucket, `(count + smoothing) / (grams + smoothing * buckets)`. Fails where nothing was counted.
+    /// The probability of each bucket, `(count + smoothing) / (grams + smoothing * buckets)`.
+    ///
+    /// # Errors
+    /// Where nothing was counted.
     pub fn probabilities(&self, smoothing: f64) -> Result<Vec<f64>, String> {
         let total = self.grams() as f64 + smoothing * self.counts.len() as f64;
         if total == 0.0 {
@@ -80,12 +86,18 @@ impl Counts {
     }
 
     /// Reads the count files at `path` (`-`: standard input): one, or several one after another.
+    ///
+    /// # Errors
+    /// Where one cannot be read, or is not of the format.
     pub fn open(path: &Path) -> Result<Vec<Counts>, Failure> {
         let text = read_whole(path)?;
         Counts::read(&text).map_err(|why| Failure::work(format!("{}:{why}", path.display())))
     }
 
     /// Reads the one set of counts at `path`; several are added.
+    ///
+    /// # Errors
+    /// Where one cannot be read, is not of the format, or they cannot be added.
     pub fn open_sum(path: &Path) -> Result<Counts, Failure> {
         let mut files = Counts::open(path)?.into_iter();
         let first = files.next().expect("a count file has a header");
@@ -95,7 +107,10 @@ impl Counts {
         })
     }
 
-    /// Reads one count file or several, one after another. The error begins with the line's number.
+    /// Reads one count file or several, one after another.
+    ///
+    /// # Errors
+    /// What is wrong, behind the line's number.
     pub fn read(text: &[u8]) -> Result<Vec<Counts>, String> {
         let mut files: Vec<Reading> = Vec::new();
         let text = text.strip_suffix(b"\n").unwrap_or(text);

@@ -16,6 +16,9 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// Reads a cut file. `read` says which line is wrong, from 1, and why.
+///
+/// # Errors
+/// Where the file cannot be read, or `read` refuses a line.
 pub fn open<T>(path: &Path, read: impl FnOnce(&[u8]) -> Result<T, (usize, String)>) -> Result<T, Failure> {
     let text = read_whole(path)?;
     read(&text).map_err(|(line, why)| Failure::work(format!("{}:{line}: {why}", path.display())))
@@ -103,6 +106,9 @@ impl Bound {
 }
 
 /// How many rows stand before this shard: what the flag says, or what `--shard` skips. Needed only where a bound names a row.
+///
+/// # Errors
+/// Where that is needed and nobody says it.
 pub fn first_row(needed: bool, given: Option<u64>, common: &Common) -> Result<u64, Failure> {
     if given.is_some() || !needed {
         return Ok(given.unwrap_or(0));

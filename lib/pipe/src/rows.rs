@@ -20,13 +20,19 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// The rows of these files (`-`: standard input; none: standard input). Fails before anything is read where one cannot be opened.
+    /// The rows of these files (`-`: standard input; none: standard input).
+    ///
+    /// # Errors
+    /// Where one cannot be opened: before anything is read.
     pub fn open(paths: &[PathBuf]) -> Result<Rows, Failure> {
         let input = Input::of(paths, None)?;
         Ok(Rows { input, batch: None, at: 0, source: None, line: 0, count: 0 })
     }
 
-    /// What `read` makes of the next row; `None` behind the last. A row that it refuses is named by file and line.
+    /// What `read` makes of the next row; `None` behind the last.
+    ///
+    /// # Errors
+    /// Where the file cannot be read; and what `read` says, behind file and line.
     pub fn next<T>(&mut self, read: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<Option<T>, Failure> {
         if !self.fill()? {
             return Ok(None);
@@ -41,7 +47,10 @@ impl Rows {
         read(&rest[..length]).map(Some).map_err(|why| Failure::work(format!("{name}:{line}: {why}")))
     }
 
-    /// Fails unless there were as many documents as there are rows.
+    /// Checks the number of rows.
+    ///
+    /// # Errors
+    /// Where there were not as many documents as rows.
     pub fn end(mut self, documents: u64) -> Result<(), Failure> {
         while self.fill()? {
             let batch = self.batch.take().expect("just filled");
