@@ -22,6 +22,7 @@ use json::Json;
 use sentencepiece::SentencePiece;
 use special::Edge;
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokenizers::Tokenizer as Reference;
@@ -62,7 +63,10 @@ impl Tokens {
         if path.is_dir() {
             return Err(Error::new(path, "is a directory"));
         }
-        let bytes = std::fs::read(path).map_err(|why| Error::io(path, &why))?;
+        let bytes = std::fs::read(path).map_err(|why| match why.kind() {
+            ErrorKind::NotFound => Error::absent(path, "No such file or directory"),
+            _ => Error::io(path, &why),
+        })?;
         let is_json = bytes.trim_ascii_start().starts_with(b"{");
         let opened = if is_json { Tokens::json(path, &bytes) } else { Tokens::sentencepiece(path, &bytes) };
         opened.map_err(|why| Error::new(path, why.0))
