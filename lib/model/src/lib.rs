@@ -7,6 +7,7 @@
 //! A crate of its own, because the tokenizer brings eighty others that no other tool should be built from.
 
 mod architecture;
+mod definition;
 mod error;
 pub mod folder;
 pub mod hash;

@@ -3,7 +3,7 @@
 //! The file's own truncation and padding are put aside (all-MiniLM-L6-v2's says 128 where the model reads 256). Special tokens
 //! are added, and special tokens written out in a text are recognised, both as the reference does.
 
-use crate::Error;
+use crate::{Error, definition};
 use std::path::{Path, PathBuf};
 use tokenizers::{Encoding, NormalizerWrapper, PostProcessor, Token, Tokenizer as Inner, normalizers};
 
@@ -61,7 +61,7 @@ impl Tokenizer {
     /// Reads a `tokenizer.json`; texts are cut to `length_max` tokens, special tokens included.
     pub fn open(path: &Path, length_max: usize) -> Result<Tokenizer, Error> {
         let text = std::fs::read(path).map_err(|why| Error::io(path, &why))?;
-        let mut inner = Inner::from_bytes(&text).map_err(|why| Error::new(path, why))?;
+        let mut inner = definition::read(&text).map_err(|why| Error::new(path, why))?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|why| Error::new(path, why))?;
         let (before, behind) = special_tokens(&inner).map_err(|why| Error::new(path, why))?;

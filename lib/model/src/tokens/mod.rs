@@ -16,8 +16,8 @@ mod surfaces;
 mod trie;
 mod unigram;
 
-use crate::Error;
 use crate::tokenizer::special_tokens;
+use crate::{Error, definition};
 use json::Json;
 use sentencepiece::SentencePiece;
 use special::Edge;
@@ -25,7 +25,6 @@ use std::fmt::Display;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokenizers::Tokenizer as Reference;
 
 /// Why a text cannot be tokenized.
 #[derive(Debug)]
@@ -73,7 +72,7 @@ impl Tokens {
     }
 
     fn json(path: &Path, bytes: &[u8]) -> Result<Tokens, Failed> {
-        let mut reference = Reference::from_bytes(bytes).map_err(Failed::new)?;
+        let mut reference = definition::read(bytes)?;
         reference.with_padding(None);
         reference.with_truncation(None).map_err(Failed::new)?;
         let (before, behind) = special_tokens(&reference)?;
