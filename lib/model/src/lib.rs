@@ -13,6 +13,7 @@ pub mod folder;
 pub mod hash;
 pub mod head;
 mod json;
+mod patterns;
 pub mod pooling;
 pub mod tokenizer;
 pub mod tokens;
