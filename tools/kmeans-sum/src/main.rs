@@ -122,6 +122,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
+    Output::stdout().refuse_terminal("sums")?;
     let devices = Devices::open(&args.common)?;
     let Model { centroids, .. } = Model::open(&args.centroids, args.metric)?;
     let weights = args.weights.as_deref().map(Weights::open).transpose()?;
