@@ -8,6 +8,7 @@ mod batches;
 mod checkpoint;
 mod fit;
 mod flags;
+mod gauge;
 mod memory;
 mod report;
 mod seeding;
