@@ -6,7 +6,6 @@
 use crate::descriptor;
 use crate::failure::{Failure, reading_reason, reason};
 use crate::format::{BOM, Packing, first_bytes, packing, without_lines};
-use crate::newlines::split;
 use crate::npy::Header;
 use crate::settings::{Common, Shard};
 use flate2::read::MultiGzDecoder;
@@ -146,16 +145,6 @@ impl Input {
                 self.current = Some(opening.open()?);
             }
         }
-    }
-
-    /// Reads to the end, and counts the lines.
-    pub fn lines_left(&mut self) -> Result<u64, Failure> {
-        let (mut lines, mut buffer) = (0, Vec::new());
-        while let Some(batch) = self.next(buffer)? {
-            lines += split(batch.bytes()).count() as u64;
-            buffer = batch.into_buffer();
-        }
-        Ok(lines)
     }
 }
 

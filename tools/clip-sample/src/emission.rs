@@ -3,7 +3,7 @@
 use crate::cut::Cut;
 use crate::draws::Draws;
 use crate::rows::{NONE, Rows};
-use pipe::column::unequal;
+use pipe::column::{more_than, unequal};
 use pipe::failure::Failure;
 use pipe::folder::Folder;
 use pipe::input::{Input, Source};
@@ -82,7 +82,7 @@ impl Emission<'_> {
             }
             sink.flush()?;
             if taken.tally.rows > rows {
-                return Err(unequal(taken.tally.rows + input.lines_left()?, "rows of clusters", rows));
+                return Err(unequal(more_than(rows), "rows of clusters", rows));
             }
             taken.tally.bytes += batch.bytes().len() as u64;
             meter.show(taken.tally.bytes, taken.tally.rows);

@@ -1,7 +1,7 @@
 //! The column of clusters, and the keys of the documents beside it.
 
 use pipe::clusters::read_cluster;
-use pipe::column::{field, read_integer, unequal, unexpected};
+use pipe::column::{field, more_than, read_integer, unequal, unexpected};
 use pipe::failure::Failure;
 use pipe::input::Input;
 use pipe::key::read_key;
@@ -92,8 +92,10 @@ impl Rows {
         let (tally, _) = Lines::new(common, documents).strict().run(
             || reader.clone(),
             |Keyed { keys, lines }| {
-                // Keys beyond the column are counted, not kept.
-                all.extend(keys.into_iter().flatten().take(rows - all.len()));
+                all.extend(keys.into_iter().flatten());
+                if all.len() > rows {
+                    return Err(unequal(more_than(rows as u64), "rows of clusters", rows));
+                }
                 if let Some(copy) = &mut copy {
                     copy.append(&lines)?;
                 }

@@ -293,8 +293,9 @@ fn documents_and_column_must_be_as_many() {
         for more in [&[][..], &["--key-field", "3"]] {
             let outcome = draw(&folder, &["-n", "1", INPUT]).args(more).outcome();
             outcome.expect(1);
+            let counted = if documents > rows { format!("more than {rows}") } else { documents.to_string() };
             let said = format!(
-                "documents: {documents}; rows of clusters: {rows}; expected as many of the one as of the other\n"
+                "documents: {counted}; rows of clusters: {rows}; expected as many of the one as of the other\n"
             );
             assert!(outcome.stderr.ends_with(&said), "{}", outcome.stderr);
         }
@@ -496,6 +497,12 @@ fn a_cut_between_equal_documents_needs_the_rows_before() {
     draw(&folder, &["--cut", "cut", "part"]).outcome().expect_refusal(2, &["--first-row R"]);
     assert_eq!(draw(&folder, &["--cut", "cut", "--first-row", "5", "part"]).text(), "same\nsame\n");
     assert_eq!(draw(&folder, &["--cut", "cut", "--shard", "0/1", "part"]).text(), "same\n".repeat(5));
+}
+
+#[test]
+fn endless_documents_are_an_error() {
+    contract::documents::endless_documents_beside_a_column_are_an_error(&tool());
+    contract::documents::endless_documents_beside_a_column_are_an_error(&without_keys());
 }
 
 #[test]

@@ -319,19 +319,19 @@ impl Work<'_> {
             || TextReader::new(reader.clone(), args.chars),
             |texts| {
                 for text in texts.iter() {
-                    let row = rows.next(|row| {
+                    let has_cluster = rows.next(|row| {
                         let Some((cluster, distance)) = layout.read(row)? else { return Ok(false) };
                         let summary = self.table.cluster(cluster);
                         summary.add(distance)?;
                         summary.show(distance, text);
                         Ok(true)
                     })?;
-                    self.missing += u64::from(row == Some(false));
+                    self.missing += u64::from(!has_cluster);
                 }
                 Ok(ControlFlow::Continue(()))
             },
         )?;
-        rows.end(tally.rows)?;
+        rows.end()?;
         Ok(tally)
     }
 

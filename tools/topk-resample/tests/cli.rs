@@ -47,6 +47,11 @@ fn weights(rows: usize) -> String {
 
 contract::holds!(tool: manual, files, documents);
 
+#[test]
+fn endless_documents_are_an_error() {
+    contract::documents::endless_documents_beside_a_column_are_an_error(&tool());
+}
+
 /// A run on the input with only these arguments and the weights.
 fn choose(folder: &Folder, args: &[&str]) -> Run {
     tool().bare(folder).args(["--weights", "weights.tsv"]).args(args)
@@ -60,9 +65,9 @@ fn documents_and_weights_must_be_as_many() {
         for more in [&["-n", "1"][..], &["-n", "1", "--keys", "documents"]] {
             let outcome = choose(&folder, more).args([INPUT]).outcome();
             outcome.expect(1);
-            let said = format!(
-                "documents: {documents}; rows of weights: {rows}; expected as many of the one as of the other\n"
-            );
+            let counted = if documents > rows { format!("more than {rows}") } else { documents.to_string() };
+            let said =
+                format!("documents: {counted}; rows of weights: {rows}; expected as many of the one as of the other\n");
             assert!(outcome.stderr.ends_with(&said), "{}", outcome.stderr);
         }
         folder.write("groups", "a\n".repeat(documents));
