@@ -467,6 +467,16 @@ fn each_centroid_has_an_object_and_its_distance_to_the_others() {
     assert!(run(&folder, &["--add"]).stdin(alone.clone()).output() == alone);
 }
 
+/// It would be 4,294,967,296 entries.
+#[test]
+fn minicorpus_has_an_end() {
+    let folder = Folder::new();
+    folder.write("clusters.tsv", "0\t0.5\n4294967295\t0.5\n");
+    let refused = run(&folder, &["--compat", "minicorpus", "clusters.tsv"]).outcome();
+    refused.expect_refusal(1, &["cluster 4294967295: --compat minicorpus has an entry for each number up to the last"]);
+    run(&folder, &["clusters.tsv"]).output();
+}
+
 #[test]
 fn minicorpus_gets_its_one_object() {
     let folder = Folder::new();
