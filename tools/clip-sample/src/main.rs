@@ -346,7 +346,7 @@ fn sample(args: &Args) -> Result<(), Failure> {
         }
         (None, Some(sink)) => {
             let emission = Emission { common, rows: &rows, cut: &cut, draws: &draws, first_row: 0 };
-            emission.run(files.documents_again(common)?, sink)?
+            emission.run(files.documents_again()?, sink)?
         }
         (None, None) => unreachable!("a cut or documents are written"),
     };
@@ -356,6 +356,8 @@ fn sample(args: &Args) -> Result<(), Failure> {
 /// What a sample reads and writes besides the column; all of it is opened before anything is read.
 struct Files {
     documents: Option<Input>,
+    /// The same once more, where they are files that are read twice.
+    again: Option<Input>,
     /// A copy of documents that come from a pipe and are read twice.
     copy: Option<Scratch>,
     sink: Option<Sink>,
@@ -374,20 +376,22 @@ fn open(args: &Args) -> Result<Files, Failure> {
         Input::of(std::slice::from_ref(path), None)?;
     }
     let documents = if keyed && cuts { None } else { Some(Input::open(common)?) };
+    let again = if from_pipe || keyed || cuts { None } else { Some(Input::open(common)?.held()) };
     let copy = if from_pipe && !keyed && !cuts { Some(Scratch::new()?) } else { None };
     let names = args.split.as_ref().map(Split::names).unwrap_or_default();
     let sink = if cuts { None } else { Some(Sink::new(args.out.as_deref(), &names)?) };
     let cut = args.write_cut.as_deref().map(Output::create).transpose()?;
-    Ok(Files { documents, copy, sink, cut })
+    Ok(Files { documents, again, copy, sink, cut })
 }
 
 impl Files {
     /// The documents from their beginning, after they were read for their keys, if they were.
-    fn documents_again(&mut self, common: &Common) -> Result<Input, Failure> {
-        match (self.documents.take(), &self.copy) {
-            (Some(unread), _) => Ok(unread),
-            (None, Some(copy)) => Input::of(&[copy.path()], None),
-            (None, None) => Input::open(common),
+    fn documents_again(&mut self) -> Result<Input, Failure> {
+        match (self.documents.take(), self.again.take(), &self.copy) {
+            (Some(unread), ..) => Ok(unread),
+            (None, Some(again), _) => Ok(again),
+            (None, None, Some(copy)) => Input::of(&[copy.path()], None),
+            (None, None, None) => unreachable!("what is read again are files, or are copied"),
         }
     }
 }

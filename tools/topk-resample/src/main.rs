@@ -313,7 +313,7 @@ fn run(args: Args) -> Result<(), Failure> {
     if given.as_ref().is_some_and(|cut| cut.per_group != args.group.is_some()) {
         return Err(Failure::usage("--group goes with a --cut that was made with it, and with no other"));
     }
-    let documents = if args.write_cut.is_some() { None } else { Some(Input::open(&args.common)?) };
+    let documents = if args.write_cut.is_some() { None } else { Some(Input::open(&args.common)?.held()) };
     let groups = args.group.as_deref().map(|path| Groups::read(&args.common, path)).transpose()?;
     let layout = layout(&args, &scoring);
     let column =
