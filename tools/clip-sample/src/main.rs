@@ -325,7 +325,7 @@ fn sample(args: &Args) -> Result<(), Failure> {
     let (seed, clip) = (rules.seed, rules.clip);
     let mut files = open(args)?;
     let mut rows = Rows::read(common, &args.clusters, layout(args))?;
-    let plan = Plan::new(common, rules, &rows.sizes, args.exclude.as_deref())?;
+    let plan = Plan::new(common, rules, (&rows.ids, &rows.sizes), args.exclude.as_deref())?;
     if args.key_field.is_none() {
         let documents = files.documents.take().expect("documents without a key field are opened");
         rows.add_keys(common, documents, files.copy.as_mut())?;
@@ -334,10 +334,10 @@ fn sample(args: &Args) -> Result<(), Failure> {
     let parts = fitted(Parts::new(totals(args, &plan), seed), &rows, &plan, clip);
     let pool = Pool { rows: &rows, draws: &draws, parts: &parts, threads: common.threads };
     let stock = pool.stock();
-    let budgets = plan.budgets(&parts, &stock, rows.sizes.len());
+    let budgets = plan.budgets(&parts, &stock);
     let wanted = parts.list.iter().map(|(_, count)| count).sum::<u64>();
     let missing = wanted.saturating_sub(budgets.iter().sum());
-    let cut = Cut::new(seed, clip, parts.clone(), &pool.bounds(&stock, &budgets));
+    let cut = Cut::new(seed, clip, parts.clone(), &rows.ids, &pool.bounds(&stock, &budgets));
     let taken = match (files.cut.take(), files.sink.take()) {
         (Some(mut file), _) => {
             file.write(&cut.text())?;
@@ -447,7 +447,7 @@ fn stats(common: &Common, taken: &Taken, rows: &Rows, plan: Option<(u64, u64)>) 
     let mut stats = Stats::new(common, &taken.tally)
         .with("rows", rows.clusters.len())
         .with("rows_missing", rows.missing)
-        .with("clusters", rows.sizes.iter().filter(|&&size| size > 0).count())
+        .with("clusters", rows.ids.len())
         .with("draws", taken.draws)
         .with("documents", taken.documents);
     if !rows.lengths.is_empty() {

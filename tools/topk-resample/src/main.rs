@@ -11,7 +11,7 @@ mod groups;
 
 use candidates::{Column, Layout, Method, Scoring};
 use choice::{Amount, Choice, Wanted, emit};
-use cut::Cut;
+use cut::{Cut, is_temperature};
 use groups::Groups;
 use pipe::cut::first_row;
 use pipe::failure::Failure;
@@ -79,7 +79,7 @@ const FLAGS: &[Flag<Args>] = &[
         "Below 1 the choice is closer to --top, above 1 closer to uniform. Without it 1.",
         |args: &mut Args, value| {
             args.temperature = Some(value.number()?);
-            let sensible = args.temperature.is_some_and(|x: f64| x > 0.0 && x.is_finite());
+            let sensible = args.temperature.is_some_and(is_temperature);
             if sensible { Ok(()) } else { Err("expected a number above zero".to_string()) }
         },
     ),

@@ -195,7 +195,31 @@ fn killed_while_writing_a_cut_leaves_what_was_there() {
     killed_at_512_bytes(command, &folder);
     assert_eq!(folder.text("cut"), "before");
     contract::run::Run::shell(command, &folder).output();
-    assert_eq!(folder.text("cut").lines().count(), 101);
+    assert_eq!(folder.text("cut").lines().count(), 102);
+}
+
+/// A cut that lost its last lines, or a digit, or names what the command line would not take, chooses nothing.
+#[test]
+fn a_cut_that_is_not_whole_is_refused() {
+    let folder = tool().folder(100);
+    choose(&folder, &["-n", "10", "--write-cut", "cut"]).output();
+    let cut = folder.text("cut");
+    let lines: Vec<_> = cut.lines().collect();
+    for (changed, said) in [
+        (lines[..2].join("\n") + "\n", "cut:3: truncated: expected a last line that begins with \"# end \""),
+        (lines[0].to_string() + "\n", "cut:2: truncated"),
+        (cut.replace("\n# end", "\n# end lines=1 # end"), "cut:3: damaged"),
+        (cut.replacen("\t", "", 1), "cut:3: damaged"),
+        (cut.replace("temperature=1 ", "temperature=nan "), "cut:1: expected the header of a cut file"),
+    ] {
+        assert!(changed != cut, "{said}");
+        folder.write("cut", changed);
+        tool()
+            .bare(&folder)
+            .args(["--weights", "weights.tsv", "--cut", "cut", INPUT])
+            .outcome()
+            .expect_refusal(1, &[said]);
+    }
 }
 
 #[test]
