@@ -512,7 +512,7 @@ fn a_cut_is_trusted_no_further_than_a_command_line() {
     };
     let lines: Vec<_> = cut.lines().collect();
     for end in [1, lines.len() - 2, lines.len() - 1] {
-        let said = format!("cut:{}: truncated: expected a last line that begins with \"# end \"", end + 1);
+        let said = format!("cut:{end}: truncated: expected a last line that begins with \"# end \"");
         apply(&(lines[..end].join("\n") + "\n")).expect_refusal(1, &[&said]);
     }
     apply(&cut.replace("train=60", "train=61")).expect_refusal(1, &["damaged"]);

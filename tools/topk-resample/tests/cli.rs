@@ -206,8 +206,8 @@ fn a_cut_that_is_not_whole_is_refused() {
     let cut = folder.text("cut");
     let lines: Vec<_> = cut.lines().collect();
     for (changed, said) in [
-        (lines[..2].join("\n") + "\n", "cut:3: truncated: expected a last line that begins with \"# end \""),
-        (lines[0].to_string() + "\n", "cut:2: truncated"),
+        (lines[..2].join("\n") + "\n", "cut:2: truncated: expected a last line that begins with \"# end \""),
+        (lines[0].to_string() + "\n", "cut:1: truncated"),
         (cut.replace("\n# end", "\n# end lines=1 # end"), "cut:3: damaged"),
         (cut.replacen("\t", "", 1), "cut:3: damaged"),
         (cut.replace("temperature=1 ", "temperature=nan "), "cut:1: expected the header of a cut file"),
