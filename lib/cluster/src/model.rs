@@ -63,6 +63,9 @@ impl Model {
 
     /// Reads a model or foreign centroids (`-`: standard input). Where the file does not say its metric, it is the
     /// given one, or cosine; a metric that is given and contradicts the file is refused.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, is no model, or is of another metric than the given one.
     pub fn open(path: &Path, metric: Option<Metric>) -> Result<Model, Failure> {
         Model::of_bytes(path, read_whole(path)?, metric)
     }
@@ -75,7 +78,10 @@ impl Model {
         }
     }
 
-    /// Writes the model and finishes the output. Fails where it cannot be written.
+    /// Writes the model and finishes the output.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
     pub fn write(&self, output: Output) -> Result<(), Failure> {
         let mut metadata = self.metadata.clone();
         metadata.insert("metric".to_string(), metric_name(self.centroids.metric).to_string());

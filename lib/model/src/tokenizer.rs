@@ -61,6 +61,9 @@ const BYTES_PER_TOKEN: usize = 6;
 
 impl Tokenizer {
     /// Reads a `tokenizer.json`; texts are cut to `length_max` tokens, special tokens included.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or has what this does not know.
     pub fn open(path: &Path, length_max: usize) -> Result<Tokenizer, Error> {
         let text = std::fs::read(path).map_err(|why| Error::io(path, &why))?;
         let mut inner = definition::read(&text).map_err(|why| Error::new(path, why))?;
@@ -76,6 +79,9 @@ impl Tokenizer {
     }
 
     /// The same with another limit, special tokens included.
+    ///
+    /// # Errors
+    /// Where the limit leaves no room for text.
     pub fn with_length_max(mut self, length_max: usize) -> Result<Tokenizer, Error> {
         let special = self.before.len() + self.behind.len();
         if length_max < special {
@@ -121,6 +127,9 @@ impl Tokenizer {
     }
 
     /// Puts the token ids of a text into `ids`, which is emptied before; true: the text was cut at the limit.
+    ///
+    /// # Errors
+    /// Where the tokenizer refuses the text.
     pub fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<bool, Error> {
         let room = self.length_max - self.special_tokens();
         let encoding = self.tokens_beyond(text, room)?;
@@ -132,6 +141,9 @@ impl Tokenizer {
 
     /// The whole text in windows, one after the other without overlap, each with its special tokens and none longer than the
     /// limit. Calls `window` at least once, for a text without tokens with the special ones alone.
+    ///
+    /// # Errors
+    /// Where the tokenizer refuses the text.
     pub fn encode_windows(&self, text: &str, ids: &mut Vec<u32>, mut window: impl FnMut(&[u32])) -> Result<(), Error> {
         let encoding = self.tokens(text)?;
         let room = (self.length_max - self.special_tokens()).max(1);

@@ -131,8 +131,11 @@ impl Features {
         }
     }
 
-    /// Calls `act` with the buckets of all n-grams of the text, 1-grams first, in runs of no particular length.
-    /// Gives the number of words. Fails on a text that is too long for [`Words::find`].
+    /// Calls `act` with the buckets of all n-grams of the text, 1-grams first, in runs of no particular length. Gives
+    /// the number of words.
+    ///
+    /// # Errors
+    /// Where the text is too long for [`Words::find`].
     pub fn each(&mut self, text: &[u8], act: impl FnMut(&[u32])) -> Result<u64, String> {
         match self.instructions {
             Instructions::Plain => self.each_with(text, marks::Plain, act),

@@ -57,7 +57,10 @@ impl Counts {
         pairs.chain(totals).try_for_each(|(sum, more)| add(sum, *more))
     }
 
-    /// The probability of each bucket, `(count + smoothing) / (grams + smoothing * buckets)`. Fails where nothing was counted.
+    /// The probability of each bucket, `(count + smoothing) / (grams + smoothing * buckets)`.
+    ///
+    /// # Errors
+    /// Where nothing was counted.
     pub fn probabilities(&self, smoothing: f64) -> Result<Vec<f64>, String> {
         let total = self.grams() as f64 + smoothing * self.counts.len() as f64;
         if total == 0.0 {

@@ -138,6 +138,9 @@ impl Bound {
 }
 
 /// How many rows stand before this shard: what the flag says, or what `--shard` skips. Needed only where a bound names a row.
+///
+/// # Errors
+/// Where that is needed and nobody says it.
 pub fn first_row(needed: bool, given: Option<u64>, common: &Common) -> Result<u64, Failure> {
     if given.is_some() || !needed {
         return Ok(given.unwrap_or(0));

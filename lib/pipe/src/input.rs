@@ -58,6 +58,9 @@ impl Source {
 }
 
 /// How many lines stand before a shard of one file. Where it is a shard of several files, that is not one number.
+///
+/// # Errors
+/// Where it is a shard of several files.
 pub fn lines_before(input: &Input) -> Result<u64, Failure> {
     let [opening] = input.waiting.as_slice() else {
         return Err(Failure::usage("--first-row R is needed: --shard of several files is not one run of rows"));
@@ -118,12 +121,18 @@ struct Reading {
 }
 
 impl Input {
-    /// The operands of the command line. Fails before anything is read where a file cannot be opened.
+    /// The operands of the command line.
+    ///
+    /// # Errors
+    /// Where a file cannot be opened: before anything is read.
     pub fn open(common: &Common) -> Result<Input, Failure> {
         Input::of(&common.operands, common.shard)
     }
 
     /// These files (`-`: standard input; none: standard input), or one shard of each.
+    ///
+    /// # Errors
+    /// Where one cannot be opened: before anything is read.
     pub fn of(paths: &[PathBuf], shard: Option<Shard>) -> Result<Input, Failure> {
         let openings: Vec<_> = Opening::all(paths, shard).collect();
         let sizes = openings.iter().map(Opening::size).collect::<Result<Vec<_>, _>>()?;
@@ -140,6 +149,9 @@ impl Input {
     }
 
     /// The next lines; `buffer` is memory to use again. `None` at the end of everything.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, or its compressed bytes are broken.
     pub fn next(&mut self, mut buffer: Vec<u8>) -> Result<Option<Batch>, Failure> {
         loop {
             if let Some(reading) = &mut self.current {
@@ -380,11 +392,17 @@ enum Unpacked {
 
 impl Bytes {
     /// Checks that a file (`-`: standard input) is there and is no folder; gives the size of a regular file.
+    ///
+    /// # Errors
+    /// Where it is not there, or is a folder.
     pub fn check(path: &Path) -> Result<Option<u64>, Failure> {
         Opening::one(path).size()
     }
 
     /// Opens a file (`-`: standard input), compressed or not.
+    ///
+    /// # Errors
+    /// Where it cannot be opened, or is not of lines.
     pub fn open(path: &Path) -> Result<Bytes, Failure> {
         let opening = Opening::one(path);
         let failed = |why| opening.failed(why);

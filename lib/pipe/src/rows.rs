@@ -20,7 +20,10 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// The rows of these files (`-`: standard input; none: standard input). Fails before anything is read where one cannot be opened.
+    /// The rows of these files (`-`: standard input; none: standard input).
+    ///
+    /// # Errors
+    /// Where one cannot be opened: before anything is read.
     pub fn open(paths: &[PathBuf]) -> Result<Rows, Failure> {
         let input = Input::of(paths, None)?;
         Ok(Rows { input, batch: None, at: 0, source: None, line: 0, count: 0 })

@@ -70,6 +70,9 @@ struct Plain {
 impl Vectors {
     /// These files (`-`: standard input; none: standard input), or one shard of the rows of each. Checks what can be checked without
     /// waiting for a pipe, then reads the first header.
+    ///
+    /// # Errors
+    /// Where a file cannot be opened, or its header is none.
     pub fn open(paths: &[PathBuf], raw: Option<Raw>, shard: Option<Shard>) -> Result<Vectors, Failure> {
         let sources = Opening::all(paths, shard);
         let sources = sources.map(|opening| Source { opening, plain: None }).collect();
@@ -105,6 +108,9 @@ impl Vectors {
     }
 
     /// Refuses vectors of another dimension than `owner` has.
+    ///
+    /// # Errors
+    /// Where they have another; the message names `owner`.
     pub fn check_dim(&self, dim: usize, owner: &str) -> Result<(), Failure> {
         match &self.dim {
             Some((found, file)) if *found != dim => {
@@ -140,6 +146,9 @@ impl Vectors {
 
     /// Goes back to the first row.
     ///
+    /// # Errors
+    /// Where a file cannot be read again.
+    ///
     /// # Panics
     /// Where the input is not [rereadable](Vectors::rereadable).
     pub fn rewind(&mut self) -> Result<(), Failure> {
@@ -155,6 +164,9 @@ impl Vectors {
 
     /// The next rows, up to so many, replace what is in `rows`; how many they are is returned, 0 at the end. Values come as they are,
     /// 16-bit floats widened. What is returned together is of one array.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, ends within a row, or is not of the same vectors.
     pub fn next(&mut self, rows: &mut Vec<f32>, rows_max: usize) -> Result<usize, Failure> {
         rows.clear();
         while self.find_rows()? {
