@@ -102,7 +102,14 @@ pub fn double_precision_is_rounded(tool: &Tool) {
     let values = all.iter().flatten().flat_map(|&value| (f64::from(value) * (1.0 + 1e-12)).to_le_bytes());
     let doubles = [header("<f8", "False", "(50, 8)"), values.collect()].concat();
     let folder = tool.folder_of(50, &doubles);
-    assert!(tool.run_on_input(&folder).output() == expected);
+    assert!(tool.run_on_input(&folder).args(["--stats", "stats"]).output() == expected);
+    let rounded = || {
+        let stats: serde_json::Value = serde_json::from_slice(&folder.read("stats")).expect("it is JSON");
+        stats["rounded"].clone()
+    };
+    assert_eq!(rounded(), true);
+    tool.run(&folder).stdin((tool.input)(50)).args(["--stats", "stats"]).output();
+    assert_eq!(rounded(), false);
     assert!(tool.run(&folder).stdin([doubles, array(&all[..0])].concat()).output() == expected, "a pipe");
 }
 

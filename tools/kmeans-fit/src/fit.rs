@@ -28,7 +28,7 @@ pub fn from_rows(args: &Args, first: Option<Centroids>, devices: &Devices) -> Re
     if let Some(path) = &args.centroids {
         vectors.check_dim(first.as_ref().map_or(dim, |first| first.dim), &path.display().to_string())?;
     }
-    let rows_total = vectors.rows_total();
+    let (rows_total, rounding) = (vectors.rows_total(), vectors.rounding());
     let metric = first.as_ref().map_or(args.metric(), |first| first.metric);
     let rows = open_rows(args, vectors, metric, (k, dim), devices)?;
     // A GPU adds all rows up as they pass.
@@ -40,6 +40,7 @@ pub fn from_rows(args: &Args, first: Option<Centroids>, devices: &Devices) -> Re
     };
     let Fit { rows, mut report, .. } = fit;
     report.rows(&rows);
+    report.rounded = rounding.happened();
     Ok((state, report))
 }
 

@@ -139,6 +139,7 @@ fn add_up(common: &Common, centroids: &Centroids, devices: &Devices, blocks: Blo
     let workers = pass.workers(common.threads, blocks.piece_rows())?;
     let adders = workers.into_iter().map(|worker| Adder { worker, dim, metric }).collect();
     let (mut meter, mut counts) = (Meter::new(common, blocks.bytes_total()), Counts::default());
+    let rounding = blocks.rounding();
     let adders = crew::run(adders, blocks.dealt(), |done| {
         counts.add(done, common.on_error)?;
         meter.show(counts.tally.bytes, counts.tally.rows);
@@ -158,5 +159,6 @@ fn add_up(common: &Common, centroids: &Centroids, devices: &Devices, blocks: Blo
         .with("inertia", partial.sums.inertia())
         .with("mean_distance", partial.sums.distance() / partial.weight())
         .with("reranked_share", reranked as f64 / counts.tally.rows as f64)
+        .with("rounded", rounding.happened())
         .write(common)
 }
