@@ -63,6 +63,10 @@ impl Report {
     /// written.
     pub fn write(self, common: &Common, state: &State, devices: &Devices) -> Result<(), Failure> {
         state.note_repairs(common);
+        let missing = self.missing - self.tally.bad;
+        if missing > 0 {
+            pipe::note(common, &format!("left out {missing} of {} rows: they are missing", self.tally.rows));
+        }
         self.tally.report(common);
         let stats = Stats::new(common, &self.tally).with("rows_used", self.used).with("rows_missing", self.missing);
         devices
