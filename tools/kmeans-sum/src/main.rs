@@ -147,10 +147,10 @@ fn add_up(common: &Common, centroids: &Centroids, devices: &Devices, blocks: Blo
     })?;
     meter.end();
     let (mut partial, reranked) = pass.sums(adders.into_iter().map(|adder| adder.worker).collect())?;
-    (partial.rows_missing, partial.rows_bad) = (counts.missing, counts.tally.bad);
+    (partial.rows_missing, partial.rows_bad) = (counts.missing + counts.tally.bad, counts.tally.bad);
     partial.write(Output::stdout())?;
     counts.tally.report(common);
-    let stats = Stats::new(common, &counts.tally).with("rows_missing", counts.missing);
+    let stats = Stats::new(common, &counts.tally).with("rows_missing", partial.rows_missing);
     devices
         .report(stats)
         .with("k", centroids.k())
