@@ -33,7 +33,7 @@ pub struct Partial {
     pub sums: Sums,
     /// Candidates to start an empty cluster anew.
     pub farthest: Farthest,
-    /// Rows that were missing.
+    /// Rows that were missing, skipped ones included.
     pub rows_missing: u64,
     /// Bad rows that were skipped.
     pub rows_bad: u64,

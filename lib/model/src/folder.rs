@@ -40,7 +40,7 @@ impl Model {
     pub fn open(folder: &Path) -> Result<Model, Error> {
         if !folder.is_dir() {
             let why = if folder.exists() { "expected the folder of a model, found a file" } else { "no such folder" };
-            return Err(Error::new(folder, why));
+            return Err(Error::absent(folder, why));
         }
         let modules = Modules::read(folder)?;
         let config_path = modules.transformer.join("config.json");

@@ -3,7 +3,8 @@
 //! The file's own truncation and padding are put aside (all-MiniLM-L6-v2's says 128 where the model reads 256). Special tokens
 //! are added, and special tokens written out in a text are recognised, both as the reference does.
 
-use crate::Error;
+use crate::patterns::Patterns;
+use crate::{Error, definition};
 use std::path::{Path, PathBuf};
 use tokenizers::{Encoding, NormalizerWrapper, PostProcessor, Token, Tokenizer as Inner, normalizers};
 
@@ -14,6 +15,7 @@ const PLACE: u32 = u32::MAX;
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: Inner,
+    patterns: Patterns,
     path: PathBuf,
     /// Special tokens before and behind every text.
     before: Vec<u32>,
@@ -64,7 +66,7 @@ impl Tokenizer {
     /// Where the file cannot be read, or has what this does not know.
     pub fn open(path: &Path, length_max: usize) -> Result<Tokenizer, Error> {
         let text = std::fs::read(path).map_err(|why| Error::io(path, &why))?;
-        let mut inner = Inner::from_bytes(&text).map_err(|why| Error::new(path, why))?;
+        let mut inner = definition::read(&text).map_err(|why| Error::new(path, why))?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|why| Error::new(path, why))?;
         let (before, behind) = special_tokens(&inner).map_err(|why| Error::new(path, why))?;
@@ -72,7 +74,8 @@ impl Tokenizer {
         let ids = most.map_or(0, |id| id as usize + 1);
         let seam = seam(&text);
         let path = path.to_path_buf();
-        Tokenizer { inner, path, before, behind, length_max: 0, ids, seam }.with_length_max(length_max)
+        let patterns = Patterns::of(&inner);
+        Tokenizer { inner, patterns, path, before, behind, length_max: 0, ids, seam }.with_length_max(length_max)
     }
 
     /// The same with another limit, special tokens included.
@@ -162,6 +165,7 @@ impl Tokenizer {
             let why = format!("a text of {} bytes: expected {TEXT_MAX} at the most to be tokenized whole", text.len());
             return Err(Error::new(&self.path, why));
         }
+        self.patterns.check(&self.inner, text).map_err(|why| Error::new(&self.path, why))?;
         self.inner.encode_fast(text, false).map_err(|why| Error::new(&self.path, why))
     }
 
@@ -298,6 +302,14 @@ mod tests {
         let spaced = "word ".repeat(TEXT_MAX / 4);
         assert_eq!(tokenizer("bert", 8).encode(&spaced, &mut Vec::new()), Ok(true));
         assert!(tokenizer("bert", 8).encode_windows(&spaced, &mut Vec::new(), |_| ()).is_err());
+    }
+
+    #[test]
+    fn a_text_that_the_pattern_gives_up_on_is_refused() {
+        let text = format!("a {}b", " ".repeat(1_500_000));
+        let refused = tokenizer("roberta", 8).encode(&text, &mut Vec::new()).unwrap_err().to_string();
+        assert!(refused.contains("a pattern of the tokenizer gives up on the text: "), "{refused}");
+        assert_eq!(tokenizer("bert", 8).encode(&text, &mut Vec::new()), Ok(false));
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub enum Hash {
 /// The most buckets: their counts take 2 GiB.
 pub const BUCKETS_MAX: u32 = 1 << 28;
 
+/// Longer n-grams are a slip of the pen: each of them takes its time at each word.
+pub const NGRAMS_MAX: usize = 1000;
+
 /// What decides which bucket a piece of text falls into. Counts made with different parameters do not mix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameters {

@@ -1,6 +1,7 @@
 //! Columns: TAB-separated text, one line a row, no header, `nan` for a missing value.
 
 use crate::failure::Failure;
+use std::fmt::Display;
 use std::io::Write;
 
 /// Appends a number: shortest decimals that read back as the same number, no exponent, `nan`, `inf` or `-inf`.
@@ -53,9 +54,15 @@ pub fn unexpected(text: &[u8], field: usize, expected: &str) -> String {
     format!("field {field}: expected {expected}, found {shown:?}")
 }
 
-/// What to say when documents and a column do not end together.
-pub fn unequal(documents: u64, column: &str, rows: u64) -> Failure {
+/// What to say when documents and a column do not end together. How many the one are that go on is not waited for: they may have no
+/// end, so that it is said to be [`more_than`] the other.
+pub fn unequal(documents: impl Display, column: &str, rows: impl Display) -> Failure {
     Failure::work(format!("documents: {documents}; {column}: {rows}; expected as many of the one as of the other"))
+}
+
+/// A number that is not known but for this.
+pub fn more_than(number: u64) -> String {
+    format!("more than {number}")
 }
 
 /// The fields of a row.

@@ -6,7 +6,7 @@
 use crate::descriptor;
 use crate::failure::{Failure, reading_reason, reason};
 use crate::format::{BOM, Packing, first_bytes, packing, without_lines};
-use crate::newlines::split;
+use crate::identity::{Identity, changed};
 use crate::npy::Header;
 use crate::settings::{Common, Shard};
 use flate2::read::MultiGzDecoder;
@@ -110,6 +110,8 @@ pub struct Input {
 pub(crate) struct Opening {
     path: Option<PathBuf>,
     shard: Option<Shard>,
+    /// What it must still be when it is opened.
+    identity: Option<Identity>,
 }
 
 struct Reading {
@@ -138,6 +140,14 @@ impl Input {
         Ok(Input { waiting: openings.into_iter(), current: None, bytes_total, read_size: READ })
     }
 
+    /// The same, where each regular file must be what it is now when it is its turn: for what is read once more.
+    pub fn held(mut self) -> Input {
+        for opening in self.waiting.as_mut_slice() {
+            opening.identity = opening.path.as_deref().and_then(Identity::of);
+        }
+        self
+    }
+
     /// The next lines; `buffer` is memory to use again. `None` at the end of everything.
     ///
     /// # Errors
@@ -159,31 +169,22 @@ impl Input {
             }
         }
     }
-
-    /// Reads to the end, and counts the lines.
-    ///
-    /// # Errors
-    /// Where a file cannot be read, or its compressed bytes are broken.
-    pub fn lines_left(&mut self) -> Result<u64, Failure> {
-        let (mut lines, mut buffer) = (0, Vec::new());
-        while let Some(batch) = self.next(buffer)? {
-            lines += split(batch.bytes()).count() as u64;
-            buffer = batch.into_buffer();
-        }
-        Ok(lines)
-    }
 }
 
 impl Opening {
     /// Those of some operands (`-`: standard input; none: standard input).
     pub(crate) fn all(paths: &[PathBuf], shard: Option<Shard>) -> impl Iterator<Item = Opening> {
         let paths = if paths.is_empty() { vec![PathBuf::from("-")] } else { paths.to_vec() };
-        paths.into_iter().map(move |path| Opening { path: (path != Path::new("-")).then_some(path), shard })
+        paths.into_iter().map(move |path| Opening {
+            path: (path != Path::new("-")).then_some(path),
+            shard,
+            identity: None,
+        })
     }
 
     /// That of one file (`-`: standard input).
     fn one(path: &Path) -> Opening {
-        Opening { path: (path != Path::new("-")).then(|| path.to_path_buf()), shard: None }
+        Opening { path: (path != Path::new("-")).then(|| path.to_path_buf()), shard: None, identity: None }
     }
 
     pub(crate) fn name(&self) -> String {
@@ -291,6 +292,7 @@ impl Opening {
     fn reader(&self) -> Result<(Box<dyn Read + Send>, u64), Failure> {
         let failed = |why| self.unread(why);
         let mut file = self.file().map_err(failed)?;
+        self.check_identity(&file)?;
         let first = first_bytes(&mut file).map_err(failed)?;
         let Some(shard) = self.shard else {
             return self.text(first, file).map(|text| (text, 0));
@@ -323,6 +325,13 @@ impl Opening {
         let first = first_bytes(&mut text).map_err(|why| self.unread(why))?;
         self.check_text(&first)?;
         Ok(without_mark(first, text))
+    }
+
+    fn check_identity(&self, file: &File) -> Result<(), Failure> {
+        match (&self.path, self.identity) {
+            (Some(path), Some(known)) if Identity::of_file(file) != Some(known) => Err(changed(path)),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses what has no lines.
@@ -561,6 +570,29 @@ mod tests {
                 all.extend(part);
             }
             assert_eq!(all, text, "{count} shards");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_held_must_not_change() {
+        let path = file("held", b"a\nb\n");
+        let held = || Input::of(std::slice::from_ref(&path), None).unwrap().held();
+        let read = |mut input: Input| input.next(Vec::new()).map(|batch| batch.map(Batch::into_buffer).is_some());
+        assert_eq!(read(held()), Ok(true));
+        let changes: [&dyn Fn(); 3] = [
+            &|| std::fs::write(&path, b"a\nb\nc\n").unwrap(),
+            &|| File::options().write(true).open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap(),
+            &|| {
+                let other = file("held-other", b"x\ny\nz\n");
+                File::options().write(true).open(&other).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+                std::fs::rename(other, &path).unwrap();
+            },
+        ];
+        for change in changes {
+            let input = held();
+            change();
+            assert_eq!(read(input), Err(changed(&path)));
         }
         std::fs::remove_file(path).unwrap();
     }

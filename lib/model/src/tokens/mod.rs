@@ -16,15 +16,15 @@ mod surfaces;
 mod trie;
 mod unigram;
 
-use crate::Error;
 use crate::tokenizer::special_tokens;
+use crate::{Error, definition};
 use json::Json;
 use sentencepiece::SentencePiece;
 use special::Edge;
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokenizers::Tokenizer as Reference;
 
 /// Why a text cannot be tokenized.
 #[derive(Debug)]
@@ -65,14 +65,17 @@ impl Tokens {
         if path.is_dir() {
             return Err(Error::new(path, "is a directory"));
         }
-        let bytes = std::fs::read(path).map_err(|why| Error::io(path, &why))?;
+        let bytes = std::fs::read(path).map_err(|why| match why.kind() {
+            ErrorKind::NotFound => Error::absent(path, "No such file or directory"),
+            _ => Error::io(path, &why),
+        })?;
         let is_json = bytes.trim_ascii_start().starts_with(b"{");
         let opened = if is_json { Tokens::json(path, &bytes) } else { Tokens::sentencepiece(path, &bytes) };
         opened.map_err(|why| Error::new(path, why.0))
     }
 
     fn json(path: &Path, bytes: &[u8]) -> Result<Tokens, Failed> {
-        let mut reference = Reference::from_bytes(bytes).map_err(Failed::new)?;
+        let mut reference = definition::read(bytes)?;
         reference.with_padding(None);
         reference.with_truncation(None).map_err(Failed::new)?;
         let (before, behind) = special_tokens(&reference)?;

@@ -12,6 +12,7 @@ use crate::settings::Shard;
 use crate::stream::EMPTY;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Where rows stand, for messages and for columns beside them.
 #[derive(Debug, Clone)]
@@ -30,6 +31,18 @@ impl Place {
     }
 }
 
+/// Whether 64-bit floats have come, which are rounded to the nearest of 32 bits; also known where the vectors are read
+/// elsewhere.
+#[derive(Debug, Clone, Default)]
+pub struct Rounding(Arc<AtomicBool>);
+
+impl Rounding {
+    /// Whether they have, so far.
+    pub fn happened(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The vectors of all input, or one shard of each file, in order; all of one dimension.
 pub struct Vectors {
     sources: Vec<Source>,
@@ -41,7 +54,7 @@ pub struct Vectors {
     current: Option<RowReader>,
     /// How the values of the current array are stored, and whether those of any are rounded.
     dtype: Dtype,
-    rounds: bool,
+    rounding: Rounding,
     /// Rows of the sources before the current one.
     rows_before: u64,
     bytes: u64,
@@ -84,7 +97,7 @@ impl Vectors {
             raw,
             dim,
             dtype,
-            rounds: false,
+            rounding: Rounding::default(),
             begun: 0,
             current: None,
             rows_before: 0,
@@ -120,9 +133,9 @@ impl Vectors {
         }
     }
 
-    /// Whether 64-bit floats have come, which are rounded to the nearest of 32 bits.
-    pub fn rounds(&self) -> bool {
-        self.rounds
+    /// What is known of rounding, now and later.
+    pub fn rounding(&self) -> Rounding {
+        self.rounding.clone()
     }
 
     /// How many vectors there are, or are in the shard; known of plain files.
@@ -250,7 +263,9 @@ impl Vectors {
         self.dtype = Dtype::of_descr(&kind.descr).ok_or_else(|| {
             reader.wrong(format!("type {:?}: expected little-endian floats, \"<f4\", \"<f2\" or \"<f8\"", kind.descr))
         })?;
-        self.rounds |= self.dtype == Dtype::F64;
+        if self.dtype == Dtype::F64 {
+            self.rounding.0.store(true, Ordering::Relaxed);
+        }
         match &self.dim {
             Some((known, place)) if *known != kind.columns => {
                 let dim = kind.columns;
