@@ -3,11 +3,11 @@
 use crate::batches::{self, Batches};
 use crate::checkpoint::Checkpoint;
 use crate::flags::Args;
-use crate::memory;
 use crate::report::Report;
-use crate::seeding::{self, Draws, Seeding};
+use assign::seeding::{self, Draws, Seeding};
 use assign::{Devices, Previous};
 use cluster::fit::{State, Stopping, too_few_rows};
+use cluster::memory;
 use cluster::model::metric_name;
 use cluster::passes::Passes;
 use cluster::reader::{Filter, Reader};

@@ -8,9 +8,7 @@ mod batches;
 mod checkpoint;
 mod fit;
 mod flags;
-mod memory;
 mod report;
-mod seeding;
 
 use assign::Devices;
 use cluster::Model;
