@@ -18,6 +18,8 @@ use pipe::progress::Meter;
 use pipe::settings::Common;
 use pipe::stats::Stats;
 use pipe::vectors::Vectors;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -96,7 +98,7 @@ impl Fit<'_> {
         Ok(State::new(mixture, origin))
     }
 
-    fn origin(&self) -> std::collections::BTreeMap<String, String> {
+    fn origin(&self) -> BTreeMap<String, String> {
         let mut origin = self.begin.origin(self.args.seed());
         origin.insert("reg_covar".to_string(), self.args.rule.reg_covar.to_string());
         origin
@@ -124,8 +126,8 @@ impl Fit<'_> {
 
     /// What all rows come to with this mixture.
     fn add_up(&mut self, mixture: &Mixture) -> Result<Partial, Failure> {
-        let (cpu, origin) = (Cpu::new(mixture), Origin::of_mixture(mixture));
-        let states = (0..self.args.common.threads).map(|_| (Scratch::default(), Adder::new(&origin))).collect();
+        let (cpu, origin) = (Cpu::new(mixture), Arc::new(Origin::of_mixture(mixture)));
+        let states = (0..self.args.common.threads).map(|_| (Scratch::default(), Adder::new(origin.clone()))).collect();
         let step = |(scratch, adder): &mut (Scratch, Adder), block: BlockView| {
             let add = |i: usize, row: &[f32], found: &_| adder.add(row, found).map_err(|_| outlier(block.numbers[i]));
             cpu.posteriors(block.values, scratch, add).map(drop)

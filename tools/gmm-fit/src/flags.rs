@@ -106,7 +106,6 @@ const FLAGS: &[Flag<Args>] = &[
         args.memory = Some(value.bytes()?);
         Ok(())
     }),
-    shared::device(),
     shared::threads(),
     shared::progress(),
 ];

@@ -15,6 +15,7 @@ use mixture::model::fingerprint;
 use mixture::sums::TOO_MANY;
 use pipe::failure::Failure;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What a fit begins with.
 pub enum Begin {
@@ -99,13 +100,13 @@ fn kmeans(rows: &mut Rows, args: &Args, k: usize, run: u64) -> Result<Centroids,
 
 /// The mixture of rows that are each in the cluster of the nearest centroid.
 fn of_clusters(rows: &mut Rows, args: &Args, centroids: &Centroids) -> Result<Mixture, Failure> {
-    let (devices, origin) = (Devices::open(&args.common)?, Origin::of_centroids(centroids));
+    let (devices, origin) = (Devices::open(&args.common)?, Arc::new(Origin::of_centroids(centroids)));
     let pass = devices.pass(centroids, 1)?;
     let add = |adder: &mut Adder, row: &Assigned| {
         let found = Posterior { log_likelihood: 0.0, parts: vec![(row.nearest[0].cluster, 1.0)] };
         adder.add(row.row, &found).map_err(|_| outlier(row.number))
     };
-    let (adders, workers) = pass.run(rows, args.common.threads, || Adder::new(&origin), add)?;
+    let (adders, workers) = pass.run(rows, args.common.threads, || Adder::new(origin.clone()), add)?;
     pass.end(workers);
     enough(rows, centroids.k())?;
     first(&all(adders, &origin)?, &origin, &args.rule)

@@ -18,6 +18,7 @@
 
 use super::{Mixture, Posterior};
 use crate::kmeans::{Centroids, power_of_two};
+use std::sync::Arc;
 
 /// Bits behind the point of masses and moments.
 const FRACTION: i32 = 80;
@@ -154,8 +155,8 @@ fn add_all(sums: &mut [i128], others: &[i128]) -> Result<(), TooMany> {
 /// Moments are gathered as two 64-bit numbers, an upper half of 36 bits behind the point and a lower one of 44 more, and
 /// go into the 128 bits every so many rows.
 #[derive(Debug)]
-pub struct Adder<'a> {
-    origin: &'a Origin,
+pub struct Adder {
+    origin: Arc<Origin>,
     moments: Moments,
     /// `2^(36 - E_i)` of each coordinate.
     scales: Vec<f64>,
@@ -175,12 +176,12 @@ const NEAR: f64 = 128.0;
 /// From this `x_i / U_i` on a row is an outlier, as its `t_i` may have a square of 2^38 or more.
 const FAR: f64 = (1 << 18) as f64;
 
-impl<'a> Adder<'a> {
+impl Adder {
     /// No rows yet.
-    pub fn new(origin: &'a Origin) -> Adder<'a> {
+    pub fn new(origin: Arc<Origin>) -> Adder {
         let scales = origin.exponents.iter().map(|&exponent| power_of_two(UPPER - exponent)).collect();
         let (halves, gathered) = (vec![0; 4 * origin.means.len()], vec![0; origin.k()]);
-        Adder { origin, moments: Moments::new(origin), scales, halves, gathered, too_many: false }
+        Adder { moments: Moments::new(&origin), origin, scales, halves, gathered, too_many: false }
     }
 
     /// Adds a row. Where the rows come to more than 128 bits, [`Adder::end`] says so.
