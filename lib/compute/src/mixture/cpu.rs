@@ -6,6 +6,7 @@
 use super::exact::{Densities, settle};
 use super::tile::{ROWS, Table, Tile};
 use super::{Mixture, Posterior};
+use crate::cpu::Machine;
 
 /// A mixture, prepared for this processor.
 #[derive(Debug)]
@@ -25,8 +26,13 @@ pub struct Scratch {
 impl Cpu {
     /// Prepares a mixture for the best instructions of this processor.
     pub fn new(mixture: &Mixture) -> Cpu {
+        Cpu::on(mixture, Machine::exact()[0])
+    }
+
+    /// The same for a machine that runs here.
+    pub(super) fn on(mixture: &Mixture, machine: Machine) -> Cpu {
         let densities = Densities::new(mixture);
-        Cpu { table: Table::new(&densities), densities }
+        Cpu { table: Table::on(&densities, machine), densities }
     }
 
     /// Values of a row.
@@ -39,8 +45,9 @@ impl Cpu {
         self.densities.k()
     }
 
-    /// Shows what the mixture says of each row (row-major, `dim` finite values each), in order, with the number of the
-    /// row: bit for bit what [`Densities::posterior`] says. Returns how many densities were computed in 64 bits.
+    /// Shows what the mixture says of each row (row-major, `dim` values each), in order, with the number of the
+    /// row: bit for bit what [`Densities::posterior`] says. A row with a
+    /// value that is not finite has no density. Returns how many densities were computed in 64 bits.
     ///
     /// # Errors
     /// That of `each`, which ends it.

@@ -12,6 +12,8 @@
 mod cpu;
 pub mod exact;
 mod moments;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 pub use cpu::{Cpu, Scratch};

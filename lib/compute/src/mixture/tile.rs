@@ -55,11 +55,6 @@ pub(super) struct Tile {
 }
 
 impl Table {
-    /// For the best machine.
-    pub(super) fn new(densities: &Densities) -> Table {
-        Table::on(densities, Machine::exact()[0])
-    }
-
     /// For a machine that runs here.
     pub(super) fn on(densities: &Densities, machine: Machine) -> Table {
         let (dim, k) = (densities.dim(), densities.k());
