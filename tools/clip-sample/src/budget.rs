@@ -10,7 +10,7 @@ use crate::draws::{Last, Pool, Stock};
 use crate::plan::Plan;
 use std::cmp::Reverse;
 
-/// The last draw of each cluster, by its id, of so many tokens in all.
+/// The last draw of each cluster, of so many tokens in all.
 pub fn fill(pool: &Pool, plan: &Plan, stock: &[Stock], wanted: u64) -> Vec<Last> {
     let (mut total, mut shares) = (wanted, plan.tokens(stock, wanted));
     let mut lasts = pool.last(stock, &shares);
@@ -34,11 +34,11 @@ fn weight(lasts: &[Last]) -> u64 {
 /// Gives each cluster its next document if it fits, those first that leave most of their share.
 fn add_next(lasts: &mut [Last], shares: &[u64], wanted: u64) {
     let mut left = wanted - weight(lasts);
-    let mut order: Vec<usize> = (0..lasts.len()).filter(|&id| lasts[id].next.is_some()).collect();
-    order.sort_by_key(|&id| Reverse(shares[id] - lasts[id].weight));
-    for id in order {
-        let Some((weight, bound)) = lasts[id].next.filter(|(weight, _)| *weight <= left) else { continue };
+    let mut order: Vec<usize> = (0..lasts.len()).filter(|&place| lasts[place].next.is_some()).collect();
+    order.sort_by_key(|&place| Reverse(shares[place] - lasts[place].weight));
+    for place in order {
+        let Some((weight, bound)) = lasts[place].next.filter(|(weight, _)| *weight <= left) else { continue };
         left -= weight;
-        lasts[id] = Last { bound: Some(bound), weight: lasts[id].weight + weight, next: None };
+        lasts[place] = Last { bound: Some(bound), weight: lasts[place].weight + weight, next: None };
     }
 }

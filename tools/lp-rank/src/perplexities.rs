@@ -99,7 +99,7 @@ impl Column {
     fn append(&mut self, row: &mut Vec<f64>, width: Option<&usize>) -> Result<bool, Failure> {
         match self {
             Column::List { rest, .. } => Ok(rest.next().map(|perplexity| row.push(perplexity)).is_some()),
-            Column::Lines(rows) => Ok(rows.next(|line| numbers(line, row, width))?.is_some()),
+            Column::Lines(rows) => Ok(rows.next_or_end(|line| numbers(line, row, width))?.is_some()),
         }
     }
 }

@@ -50,7 +50,7 @@ impl Columns {
                 weights.push(read_number(fields(row).next().unwrap_or_default(), 1)?);
                 if place == 0 { Ok(keep(row, rest)) } else { same_key(row, rest) }
             };
-            match rows.next(read)? {
+            match rows.next_or_end(read)? {
                 Some(()) => going = going.or(Some(&*name)),
                 None => ended = ended.or(Some((&*name, rows.count))),
             }
