@@ -10,6 +10,7 @@
 mod devices;
 mod distances;
 mod pass;
+pub mod seeding;
 #[cfg(test)]
 mod tests;
 mod worker;

@@ -56,20 +56,66 @@ pub const fn metric_of_file<A>(set: Set<A>) -> Flag<A> {
 
 /// `--iters N`.
 pub const fn iters<A: Iterates>() -> Flag<A> {
-    Flag::value("iters", "N", "Iterations at the most", "", |args: &mut A, value| {
+    iters_of(|args: &mut A, value| {
         args.iterations().iters = Some(value.number()?);
         Ok(())
     })
 }
 
+/// `--iters N` of any fit.
+pub const fn iters_of<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("iters", "N", "Iterations at the most", "", set)
+}
+
+/// `--tol X` of any fit; the tool says of what.
+pub const fn tol_of<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("tol", "X", "How small a change no longer counts", "", set)
+}
+
+/// `-k, --k K`.
+pub const fn k<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("k", "K", "How many clusters", "", set).short('k')
+}
+
+/// The value of `-k`. The error says what was expected.
+pub fn number_of_clusters(value: &Value) -> Result<usize, String> {
+    let k: u32 = value.positive()?;
+    if k < u32::MAX { Ok(k as usize) } else { Err("expected less than 2^32 - 1".to_string()) }
+}
+
+/// `--runs R`; the tool says what is best.
+pub const fn runs<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("runs", "R", "Fit R times, and write the best fit", "", set)
+}
+
+/// `--checkpoint FILE`.
+pub const fn checkpoint<A>(set: Set<A>) -> Flag<A> {
+    let help = "After each iteration: whole, or as it was.";
+    Flag::value("checkpoint", "FILE", "Write into FILE where the work stands, again and again", help, set).output()
+}
+
+/// `--resume`, beside [`checkpoint`].
+pub const fn resume<A>(set: Set<A>) -> Flag<A> {
+    let help = "From the file of --checkpoint, which is of the same rows and flags; the output is that of a fit that \
+                was not interrupted. Where there is no such file yet, the fit begins.";
+    Flag::switch("resume", "Go on where an interrupted run stopped", help, set).common()
+}
+
+/// `--memory BYTES`.
+pub const fn memory<A>(set: Set<A>) -> Flag<A> {
+    let help = "What does not fit is read again in every pass; a pipe goes into a temporary file. Without it half of \
+                what is free. The output does not depend on it.";
+    Flag::value("memory", "BYTES", "Memory to use, such as 512M or 4G", help, set).common()
+}
+
 /// `--tol X`.
 pub const fn tol<A: Iterates>() -> Flag<A> {
-    let summary = "A decrease of the inertia by a share of X or less is none";
-    Flag::value("tol", "X", summary, "", |args: &mut A, value| {
+    let flag: Flag<A> = tol_of(|args: &mut A, value| {
         args.iterations().tol = value.not_negative()?;
         Ok(())
-    })
-    .default(|_| Iterations::default().tol.to_string())
+    });
+    Flag { help: "A decrease of the inertia by a share of X or less is none.", ..flag }
+        .default(|_| Iterations::default().tol.to_string())
 }
 
 /// `--patience N`.

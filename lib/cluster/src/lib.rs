@@ -6,6 +6,7 @@ pub mod empties;
 pub mod fit;
 pub mod flags;
 mod kept;
+pub mod memory;
 pub mod model;
 pub mod passes;
 pub mod reader;

@@ -9,7 +9,9 @@ pub mod encoder;
 pub mod kmeans;
 mod lanes;
 mod matmul;
+pub mod mixture;
 mod norm;
+mod partial;
 pub mod transformer;
 
 #[cfg(test)]

@@ -130,17 +130,13 @@ const FLAGS: &[Flag<Args>] = &[
         },
     )
     .count(),
-    Flag::value(
-        "plan",
-        "FILE",
-        "How many documents each cluster gives, by cluster-share(1)",
-        "It must be a plan for these clusters: as many documents in each.",
-        |args: &mut Args, value| {
+    Flag {
+        help: "It must be a plan for these clusters: as many documents in each.",
+        ..shared::plan(|args: &mut Args, value| {
             args.by = By::Plan(value.path()?);
             Ok(())
-        },
-    )
-    .reads()
+        })
+    }
     .count(),
     Flag {
         help: "The folder for the files of a split, `PATH/NAME.jsonl`. It must not be there, or be empty; it appears when all is written.",

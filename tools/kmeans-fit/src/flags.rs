@@ -1,8 +1,11 @@
 //! The command line.
 
-use crate::seeding::Method;
+use assign::seeding::Method;
 use cluster::fit::{Stopping, origin_of_file};
-use cluster::flags::{Iterates, Iterations, WEIGHTS, empty, iters, metric, patience, tol};
+use cluster::flags::{
+    Iterates, Iterations, WEIGHTS, checkpoint, empty, iters, k, memory, metric, number_of_clusters, patience, resume,
+    runs, tol,
+};
 use cluster::model::METRICS;
 use compute::kmeans::{Centroids, Metric};
 use pipe::flags::{Example, Flag, Options, Rule, Tool};
@@ -85,12 +88,10 @@ const FLAGS: &[Flag<Args>] = &[
     )
     .input(),
     shared::on_error(),
-    Flag::value("k", "K", "How many clusters", "", |args: &mut Args, value| {
-        let k: u32 = value.positive()?;
-        args.k = k as usize;
-        if k < u32::MAX { Ok(()) } else { Err("expected less than 2^32 - 1".to_string()) }
-    })
-    .short('k'),
+    k(|args: &mut Args, value| {
+        args.k = number_of_clusters(&value)?;
+        Ok(())
+    }),
     Flag {
         help: "With `cosine` this is spherical k-means: rows count as unit vectors, and centroids have length 1 after \
                every iteration. What --centroids names may say it.",
@@ -123,16 +124,13 @@ const FLAGS: &[Flag<Args>] = &[
     Flag { help: "With --batch, passes. Without it 100; with --batch 1.", ..iters() },
     tol(),
     patience(),
-    Flag::value(
-        "runs",
-        "R",
-        "Fit R times, and write the fit with the smallest inertia",
-        "Each begins with other first centroids; of equals it is the first.",
-        |args: &mut Args, value| {
+    Flag {
+        help: "That with the smallest inertia. Each begins with other first centroids; of equals it is the first.",
+        ..runs(|args: &mut Args, value| {
             args.runs = value.positive()?;
             Ok(())
-        },
-    )
+        })
+    }
     .default(|args| args.runs.to_string()),
     Flag::value(
         "batch",
@@ -146,41 +144,19 @@ const FLAGS: &[Flag<Args>] = &[
     ),
     empty(),
     shared::seed(),
-    Flag::value(
-        "checkpoint",
-        "FILE",
-        "Write into FILE where the work stands, again and again",
-        "After each iteration: whole, or as it was.",
-        |args: &mut Args, value| {
-            args.checkpoint = Some(value.path()?);
-            Ok(())
-        },
-    )
-    .output(),
+    checkpoint(|args: &mut Args, value| {
+        args.checkpoint = Some(value.path()?);
+        Ok(())
+    }),
     shared::stats(),
-    Flag::switch(
-        "resume",
-        "Go on where an interrupted run stopped",
-        "From the file of --checkpoint, which is of the same rows and flags; the output is that of a fit that was not \
-         interrupted. Where there is no such file yet, the fit begins.",
-        |args: &mut Args, _| {
-            args.resume = true;
-            Ok(())
-        },
-    )
-    .common(),
-    Flag::value(
-        "memory",
-        "BYTES",
-        "Memory to use, such as 512M or 4G",
-        "What does not fit is read again in every pass; a pipe goes into a temporary file. Without it half of what is \
-         free. The output does not depend on it.",
-        |args: &mut Args, value| {
-            args.memory = Some(value.bytes()?);
-            Ok(())
-        },
-    )
-    .common(),
+    resume(|args: &mut Args, _| {
+        args.resume = true;
+        Ok(())
+    }),
+    memory(|args: &mut Args, value| {
+        args.memory = Some(value.bytes()?);
+        Ok(())
+    }),
     shared::device_or_gpu(),
     shared::threads(),
     shared::progress(),

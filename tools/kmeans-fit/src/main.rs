@@ -9,9 +9,7 @@ mod checkpoint;
 mod fit;
 mod flags;
 mod gauge;
-mod memory;
 mod report;
-mod seeding;
 
 use assign::Devices;
 use cluster::Model;

@@ -15,8 +15,8 @@
 //!
 //! Of equal scores the centroid with the lowest number is nearest.
 
-use super::partial::{self, PARTIAL, Partial};
 use super::{Centroids, Metric, Nearest};
+use crate::partial::{self, PARTIAL, Partial};
 
 /// Calls a sum compiled for the instructions of this processor, with the same bits. (Without a fused multiply-add of
 /// the processor's own, each one is a call of a library.)

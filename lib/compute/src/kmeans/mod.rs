@@ -13,7 +13,6 @@ mod block;
 mod candidates;
 mod cpu;
 pub mod exact;
-mod partial;
 mod sums;
 mod table;
 #[doc(hidden)]

@@ -15,8 +15,8 @@
 //! - A new centroid is `sum_i / (W total) 2^(E - 12)` in 64-bit floats, rounded to 32 bits; under cosine
 //!   `sum_i / norm(sum)`, the norm by the order of [`exact`](super::exact) over 64-bit floats.
 
-use super::partial::PARTIAL;
 use super::{Centroids, Metric, Nearest};
+use crate::partial::PARTIAL;
 
 /// A weight of 1.
 pub const WEIGHT_ONE: u64 = 1 << 20;

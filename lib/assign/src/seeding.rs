@@ -27,7 +27,7 @@
 //! floats, and masses are added up in order of the rows in 64-bit floats. Elsewhere sums of masses are whole numbers of
 //! 2^-52 of a power of two above the largest mass, rounded to the nearest, halves to even.
 
-use assign::{Devices, Distances};
+use crate::{Devices, Distances};
 use cluster::fit::too_few_rows;
 use cluster::passes::{Passes, share};
 use compute::kmeans::exact::{Seeds, squared};

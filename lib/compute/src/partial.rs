@@ -1,17 +1,20 @@
-//! The sixteen partial sums of `exact` in registers.
+//! The sixteen partial sums of sums that decide, in registers.
 
 /// Partial sums of a sum.
-pub(super) const PARTIAL: usize = 16;
+pub(crate) const PARTIAL: usize = 16;
 
 /// Sixteen 64-bit floats. As with [`Lanes`](crate::lanes::Lanes), a value exists only where the processor has the
 /// instructions of its type, and everything is inlined into a function that is compiled for them.
-pub(super) trait Partial: Copy {
+pub(crate) trait Partial: Copy {
     /// # Safety
     /// The processor has the instructions.
     unsafe fn zero() -> Self;
     /// # Safety
     /// The processor has the instructions.
     unsafe fn widen(values: &[f32; PARTIAL]) -> Self;
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn load(values: &[f64; PARTIAL]) -> Self;
     fn sub(self, other: Self) -> Self;
     /// `self * factor + term`, rounded once.
     fn mul_add(self, factor: Self, term: Self) -> Self;
@@ -21,7 +24,7 @@ pub(super) trait Partial: Copy {
 
 /// For any processor.
 #[derive(Clone, Copy)]
-pub(super) struct Plain([f64; PARTIAL]);
+pub(crate) struct Plain([f64; PARTIAL]);
 
 impl Partial for Plain {
     #[inline(always)]
@@ -32,6 +35,11 @@ impl Partial for Plain {
     #[inline(always)]
     unsafe fn widen(values: &[f32; PARTIAL]) -> Self {
         Plain(values.map(f64::from))
+    }
+
+    #[inline(always)]
+    unsafe fn load(values: &[f64; PARTIAL]) -> Self {
+        Plain(*values)
     }
 
     #[inline(always)]
@@ -57,7 +65,7 @@ impl Partial for Plain {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::{Avx2, Avx512};
+pub(crate) use x86::{Avx2, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -66,7 +74,7 @@ mod x86 {
 
     /// With AVX2 and FMA.
     #[derive(Clone, Copy)]
-    pub(in super::super) struct Avx2(__m256d, __m256d, __m256d, __m256d);
+    pub(crate) struct Avx2(__m256d, __m256d, __m256d, __m256d);
 
     impl Partial for Avx2 {
         #[inline(always)]
@@ -86,6 +94,20 @@ mod x86 {
                     _mm256_cvtps_pd(_mm_loadu_ps(from.add(4))),
                     _mm256_cvtps_pd(_mm_loadu_ps(from.add(8))),
                     _mm256_cvtps_pd(_mm_loadu_ps(from.add(12))),
+                )
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn load(values: &[f64; PARTIAL]) -> Self {
+            let from = values.as_ptr();
+            // SAFETY: the caller's promise, and sixteen values are there.
+            unsafe {
+                Avx2(
+                    _mm256_loadu_pd(from),
+                    _mm256_loadu_pd(from.add(4)),
+                    _mm256_loadu_pd(from.add(8)),
+                    _mm256_loadu_pd(from.add(12)),
                 )
             }
         }
@@ -125,7 +147,7 @@ mod x86 {
 
     /// With AVX-512.
     #[derive(Clone, Copy)]
-    pub(in super::super) struct Avx512(__m512d, __m512d);
+    pub(crate) struct Avx512(__m512d, __m512d);
 
     impl Partial for Avx512 {
         #[inline(always)]
@@ -140,6 +162,13 @@ mod x86 {
             let from = values.as_ptr();
             // SAFETY: the caller's promise, and sixteen values are there.
             unsafe { Avx512(_mm512_cvtps_pd(_mm256_loadu_ps(from)), _mm512_cvtps_pd(_mm256_loadu_ps(from.add(8)))) }
+        }
+
+        #[inline(always)]
+        unsafe fn load(values: &[f64; PARTIAL]) -> Self {
+            let from = values.as_ptr();
+            // SAFETY: the caller's promise, and sixteen values are there.
+            unsafe { Avx512(_mm512_loadu_pd(from), _mm512_loadu_pd(from.add(8))) }
         }
 
         #[inline(always)]

@@ -1,0 +1,343 @@
+//! Sums of rows by component, in whole numbers of a stated unit.
+//!
+//! # Stability
+//!
+//! What mixtures come out follows from these roundings, which never change between releases; all are to the nearest,
+//! halves to even, and every product is one rounded multiplication in 64-bit floats.
+//!
+//! - Rows are centred about the [origin](Origin): the means of the mixture that they were held against, or the centroids
+//!   of the clusters that they are in.
+//! - The unit of coordinate i is `U_i = 2^(E_i)`, where `2^(E_i)` is the smallest power of two above every absolute value
+//!   of the origins' coordinate i, and above the standard deviations there; of centroids, which have none, but no less
+//!   than a 2^10-th of the largest such power of all coordinates. `E_i` is -500 at the least.
+//! - A row x of the responsibility r adds `round(r 2^80)` to the mass of a component of the origin c, and with `t_i = (x_i
+//!   - c_i) / U_i` it adds `round(r t_i 2^80)` to the first moments, and `round((r t_i) t_i 2^80)` to the second.
+//! - Its log-likelihood adds `round(l 2^32)`.
+//!
+//! All are 128-bit numbers.
+
+use super::{Mixture, Posterior};
+use crate::kmeans::{Centroids, power_of_two};
+use std::sync::Arc;
+
+/// Bits behind the point of masses and moments.
+const FRACTION: i32 = 80;
+
+/// Bits behind the point of the upper half of a moment, on its way.
+const UPPER: i32 = 36;
+
+/// Bits between the halves.
+const LOWER: i32 = FRACTION - UPPER;
+
+/// Bits behind the point of log-likelihoods.
+const LIKELIHOOD: i32 = 32;
+
+/// A row that moments cannot take: in some coordinate 2^18 times as far from 0 as any component reaches, or of a density
+/// below exp(-2^60).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outlier;
+
+/// More rows than 128 bits can add up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooMany;
+
+/// What rows are centred about, and in which units they are added up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Origin {
+    /// Values of a row.
+    pub dim: usize,
+    /// `k` rows of `dim` values.
+    pub means: Vec<f64>,
+    /// `E` of each coordinate.
+    pub exponents: Vec<i32>,
+}
+
+impl Origin {
+    /// The means of a mixture.
+    pub fn of_mixture(mixture: &Mixture) -> Origin {
+        let reach =
+            mixture.means.iter().zip(&mixture.variances).map(|(mean, variance)| mean.abs().max(variance.sqrt()));
+        let exponents = exponents(mixture.dim, reach);
+        Origin { dim: mixture.dim, means: mixture.means.clone(), exponents }
+    }
+
+    /// Centroids.
+    pub fn of_centroids(centroids: &Centroids) -> Origin {
+        let means: Vec<f64> = centroids.values.iter().map(|&value| f64::from(value)).collect();
+        let mut exponents = exponents(centroids.dim, means.iter().map(|mean| mean.abs()));
+        let floor = exponents.iter().max().expect("a row has values") - 10;
+        exponents.iter_mut().for_each(|exponent| *exponent = floor.max(*exponent));
+        Origin { dim: centroids.dim, means, exponents }
+    }
+
+    /// How many components there are.
+    pub fn k(&self) -> usize {
+        self.means.len() / self.dim
+    }
+}
+
+/// Of each coordinate, the exponent of the smallest power of two above all its values.
+fn exponents(dim: usize, values: impl Iterator<Item = f64>) -> Vec<i32> {
+    let mut largest = vec![power_of_two(-501); dim];
+    for (i, value) in values.enumerate() {
+        let place = &mut largest[i % dim];
+        *place = place.max(value);
+    }
+    // Of a positive normal number with biased exponent b, 2^(b - 1022) is the smallest power of two above.
+    largest.into_iter().map(|value| (value.to_bits() >> 52) as i32 - 1022).collect()
+}
+
+/// What rows come to, by component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moments {
+    /// Rows.
+    pub rows: u64,
+    /// Their log-likelihoods, in units of 2^-32.
+    pub log_likelihood: i128,
+    /// Of each component the sum of the responsibilities, in units of 2^-80.
+    pub masses: Vec<i128>,
+    /// `k` rows of `dim` sums, row-major, in units of `2^(E_i - 80)`.
+    pub first: Vec<i128>,
+    /// The same of squares, in units of `2^(2 E_i - 80)`.
+    pub second: Vec<i128>,
+}
+
+impl Moments {
+    /// Those of no rows.
+    pub fn new(origin: &Origin) -> Moments {
+        let (k, values) = (origin.k(), origin.means.len());
+        Moments { rows: 0, log_likelihood: 0, masses: vec![0; k], first: vec![0; values], second: vec![0; values] }
+    }
+
+    /// Adds what other rows came to about the same origin.
+    ///
+    /// # Errors
+    /// More rows than 128 bits hold; then nothing is promised of what is here.
+    ///
+    /// # Panics
+    /// Where the moments are of another shape.
+    pub fn merge(&mut self, other: &Moments) -> Result<(), TooMany> {
+        assert!(self.masses.len() == other.masses.len() && self.first.len() == other.first.len(), "of one origin");
+        self.rows = self.rows.checked_add(other.rows).ok_or(TooMany)?;
+        self.log_likelihood = self.log_likelihood.checked_add(other.log_likelihood).ok_or(TooMany)?;
+        add_all(&mut self.masses, &other.masses)?;
+        add_all(&mut self.first, &other.first)?;
+        add_all(&mut self.second, &other.second)
+    }
+
+    /// The mean log-likelihood of a row.
+    pub fn lower_bound(&self) -> f64 {
+        self.log_likelihood as f64 * power_of_two(-LIKELIHOOD) / self.rows as f64
+    }
+
+    /// Of component `k` the mass, and in coordinate `i` the sums of `r (x_i - c_i)` and `r (x_i - c_i)^2`.
+    pub fn of(&self, origin: &Origin, k: usize, i: usize) -> [f64; 3] {
+        let (place, exponent) = (k * origin.dim + i, origin.exponents[i]);
+        let unit = power_of_two(-FRACTION);
+        let scale = power_of_two(exponent);
+        [
+            self.masses[k] as f64 * unit,
+            self.first[place] as f64 * unit * scale,
+            self.second[place] as f64 * unit * scale * scale,
+        ]
+    }
+}
+
+fn add_all(sums: &mut [i128], others: &[i128]) -> Result<(), TooMany> {
+    for (sum, &other) in sums.iter_mut().zip(others) {
+        *sum = sum.checked_add(other).ok_or(TooMany)?;
+    }
+    Ok(())
+}
+
+/// Adds rows up, on one thread.
+///
+/// Moments are gathered as two 64-bit numbers, an upper half of 36 bits behind the point and a lower one of 44 more, and
+/// go into the 128 bits every so many rows.
+#[derive(Debug)]
+pub struct Adder {
+    origin: Arc<Origin>,
+    moments: Moments,
+    /// `2^(36 - E_i)` of each coordinate.
+    scales: Vec<f64>,
+    /// Of each component `dim` upper halves of the first moments, as many lower ones, and the same of the second.
+    halves: Vec<i64>,
+    /// Rows of each component in the halves.
+    gathered: Vec<u32>,
+    too_many: bool,
+}
+
+/// Rows that the halves of a component take: each adds up to 2^51, in absolute value.
+const GATHERED_MAX: u32 = 1 << 11;
+
+/// Up to this `|t|`, the upper half of no square is above 2^51.
+const NEAR: f64 = 128.0;
+
+/// From this `x_i / U_i` on a row is an outlier, as its `t_i` may have a square of 2^38 or more.
+const FAR: f64 = (1 << 18) as f64;
+
+impl Adder {
+    /// No rows yet.
+    pub fn new(origin: Arc<Origin>) -> Adder {
+        let scales = origin.exponents.iter().map(|&exponent| power_of_two(UPPER - exponent)).collect();
+        let (halves, gathered) = (vec![0; 4 * origin.means.len()], vec![0; origin.k()]);
+        Adder { moments: Moments::new(&origin), origin, scales, halves, gathered, too_many: false }
+    }
+
+    /// Adds a row. Where the rows come to more than 128 bits, [`Adder::end`] says so.
+    ///
+    /// # Errors
+    /// The row is an outlier: nothing was added.
+    ///
+    /// # Panics
+    /// Where the row has another length.
+    pub fn add(&mut self, row: &[f32], found: &Posterior) -> Result<(), Outlier> {
+        assert_eq!(row.len(), self.origin.dim, "values of a row");
+        let far = farthest(row, &self.scales) * power_of_two(-UPPER);
+        if !(far < FAR && found.log_likelihood.abs() < power_of_two(60)) {
+            return Err(Outlier);
+        }
+        self.moments.rows += 1;
+        self.add_to(|m| &mut m.log_likelihood, whole(found.log_likelihood * power_of_two(LIKELIHOOD)));
+        for &(k, share) in &found.parts {
+            self.add_to(|m| &mut m.masses[k as usize], whole(share * power_of_two(FRACTION)));
+            // The origin is within 1 of 0.
+            if far + 1.0 <= NEAR { self.add_near(row, k as usize, share) } else { self.add_far(row, k as usize, share) }
+        }
+        Ok(())
+    }
+
+    fn add_to(&mut self, sum: impl Fn(&mut Moments) -> &mut i128, more: i128) {
+        let sum = sum(&mut self.moments);
+        let (after, overflow) = sum.overflowing_add(more);
+        *sum = after;
+        self.too_many |= overflow;
+    }
+
+    fn add_near(&mut self, row: &[f32], k: usize, share: f64) {
+        let dim = self.origin.dim;
+        let origin = &self.origin.means[k * dim..][..dim];
+        add_halves(row, origin, &self.scales, share, &mut self.halves[4 * k * dim..][..4 * dim]);
+        self.gathered[k] += 1;
+        if self.gathered[k] == GATHERED_MAX {
+            self.flush(k);
+        }
+    }
+
+    /// The same sums without halves.
+    #[cold]
+    fn add_far(&mut self, row: &[f32], k: usize, share: f64) {
+        let (dim, one) = (self.origin.dim, power_of_two(LOWER));
+        for (i, &value) in row.iter().enumerate() {
+            let place = k * dim + i;
+            let t = (f64::from(value) - self.origin.means[place]) * self.scales[i];
+            let first = share * t;
+            self.add_to(|m| &mut m.first[place], whole(first * one));
+            self.add_to(|m| &mut m.second[place], whole(first * (t * power_of_two(-UPPER)) * one));
+        }
+    }
+
+    fn flush(&mut self, k: usize) {
+        let dim = self.origin.dim;
+        let whole = |upper: i64, lower: i64| (i128::from(upper) << LOWER) + i128::from(lower);
+        for i in 0..dim {
+            let at = |part: usize| self.halves[(4 * k + part) * dim + i];
+            let (first, second) = (whole(at(0), at(1)), whole(at(2), at(3)));
+            self.add_to(|m| &mut m.first[k * dim + i], first);
+            self.add_to(|m| &mut m.second[k * dim + i], second);
+        }
+        self.halves[4 * k * dim..][..4 * dim].fill(0);
+        self.gathered[k] = 0;
+    }
+
+    /// What the rows came to.
+    ///
+    /// # Errors
+    /// More rows than 128 bits hold. (Which squares and masses do not hold depends on no order; and where they hold, so
+    /// do the first moments.)
+    pub fn end(mut self) -> Result<Moments, TooMany> {
+        for k in 0..self.gathered.len() {
+            if self.gathered[k] > 0 {
+                self.flush(k);
+            }
+        }
+        if self.too_many { Err(TooMany) } else { Ok(self.moments) }
+    }
+}
+
+/// The nearest whole number, of two the even one.
+fn whole(value: f64) -> i128 {
+    value.round_ties_even() as i128
+}
+
+/// Calls a loop compiled for the instructions of this processor: it has the same bits with any, as nothing in it is a
+/// fused multiply-add.
+macro_rules! by_machine {
+    ($each:ident($($name:ident: $type:ty),*) $(-> $total:ty)?) => {{
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx2,avx512f,avx512dq,avx512vl")]
+            fn on_avx512($($name: $type),*) $(-> $total)? {
+                $each($($name),*)
+            }
+            #[target_feature(enable = "avx2")]
+            fn on_avx2($($name: $type),*) $(-> $total)? {
+                $each($($name),*)
+            }
+            if crate::cpu::has_avx512() {
+                // SAFETY: the processor was asked.
+                return unsafe { on_avx512($($name),*) };
+            }
+            if crate::cpu::has_avx2() {
+                // SAFETY: the processor was asked.
+                return unsafe { on_avx2($($name),*) };
+            }
+        }
+        $each($($name),*)
+    }};
+}
+
+/// The largest `|x_i| s_i`.
+fn farthest(row: &[f32], scales: &[f64]) -> f64 {
+    by_machine!(farthest_of(row: &[f32], scales: &[f64]) -> f64)
+}
+
+#[inline(always)]
+fn farthest_of(row: &[f32], scales: &[f64]) -> f64 {
+    // Numbers that are not negative are in the order of their bits.
+    let bits = |(&value, scale): (&f32, &f64)| (f64::from(value.abs()) * scale).to_bits();
+    f64::from_bits(row.iter().zip(scales).map(bits).fold(0, u64::max))
+}
+
+/// Adds what a row near its origin comes to, to upper and lower halves of the first moments and of the second.
+fn add_halves(row: &[f32], origin: &[f64], scales: &[f64], share: f64, halves: &mut [i64]) {
+    by_machine!(add_each(row: &[f32], origin: &[f64], scales: &[f64], share: f64, halves: &mut [i64]))
+}
+
+#[inline(always)]
+fn add_each(row: &[f32], origin: &[f64], scales: &[f64], share: f64, halves: &mut [i64]) {
+    let dim = row.len();
+    let (first, second) = halves.split_at_mut(2 * dim);
+    let ((upper_1, lower_1), (upper_2, lower_2)) = (first.split_at_mut(dim), second.split_at_mut(dim));
+    let (origin, scales, lower_1) = (&origin[..dim], &scales[..dim], &mut lower_1[..dim]);
+    let (upper_2, lower_2) = (&mut upper_2[..dim], &mut lower_2[..dim]);
+    let (down, up) = (power_of_two(-UPPER), power_of_two(LOWER));
+    for i in 0..dim {
+        let t = (f64::from(row[i]) - origin[i]) * scales[i];
+        let first = share * t;
+        let second = first * (t * down);
+        add_split(first, up, &mut upper_1[i], &mut lower_1[i]);
+        add_split(second, up, &mut upper_2[i], &mut lower_2[i]);
+    }
+}
+
+/// Adds the nearest whole number to `upper`, and what is left, times `up`, to `lower`: next to 1.5 * 2^52 floats are
+/// whole numbers, one apart.
+#[inline(always)]
+fn add_split(value: f64, up: f64, upper: &mut i64, lower: &mut i64) {
+    const WHOLE: f64 = 6_755_399_441_055_744.0;
+    let whole = value + WHOLE;
+    let rest = (value - (whole - WHOLE)) * up + WHOLE;
+    *upper = upper.wrapping_add(whole.to_bits().wrapping_sub(WHOLE.to_bits()) as i64);
+    *lower = lower.wrapping_add(rest.to_bits().wrapping_sub(WHOLE.to_bits()) as i64);
+}
