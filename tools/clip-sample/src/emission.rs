@@ -3,7 +3,7 @@
 use crate::cut::Cut;
 use crate::draws::Draws;
 use crate::rows::{NONE, Rows};
-use pipe::column::{more_than, unequal};
+use pipe::column::{more_than, unequal, unlike};
 use pipe::cut::Bound;
 use pipe::failure::Failure;
 use pipe::folder::Folder;
@@ -135,14 +135,6 @@ impl Emission<'_> {
         let key = document_key(reader.document(line)?.1);
         known.filter(|&known| known != key).map_or(Ok(key), |known| Err(unlike(known, key)))
     }
-}
-
-/// What to say where a column and the documents beside it have other keys.
-fn unlike(column: u64, document: u64) -> String {
-    format!(
-        "key {document:016x}: the column has {column:016x}; expected documents in the order of its rows, and their \
-         keys by the same --id-field"
-    )
 }
 
 /// Why a line ends the run.

@@ -22,7 +22,7 @@
 
 use crate::candidates::{Candidate, Column, unequal};
 use crate::cut::{Cut, between};
-use pipe::column::more_than;
+use pipe::column::{more_than, unlike};
 use pipe::failure::Failure;
 use pipe::input::Input;
 use pipe::key::document_key;
@@ -266,14 +266,6 @@ fn shortfall(amount: Amount, qualified: usize, chosen: usize) -> Option<String> 
         )),
         _ => None,
     }
-}
-
-/// What to say where a column and the documents beside it have other keys.
-fn unlike(column: u64, document: u64) -> String {
-    format!(
-        "key {document:016x}: the column has {column:016x}; expected documents in the order of its rows, and their \
-         keys by the same --id-field"
-    )
 }
 
 /// Lets the chosen documents through.
