@@ -1,7 +1,7 @@
 //! The tensors of a model folder, by name and expected shape.
 
 use crate::Error;
-use compute::transformer::{Linear, Matrix, Norm};
+use compute::transformer::{Linear, Matrix, Norm, NormKind};
 use pipe::safetensors::File;
 use serde::de::{Deserialize, Deserializer};
 use std::collections::HashMap;
@@ -133,7 +133,7 @@ impl Weights {
         let (weight, bias) = if old { ("gamma", "beta") } else { ("weight", "bias") };
         let weight = self.values(&format!("{name}.{weight}"), &[size])?;
         let bias = if has_bias { self.values(&format!("{name}.{bias}"), &[size])? } else { Vec::new() };
-        Ok(Norm { weight, bias, epsilon })
+        Ok(Norm { kind: NormKind::Layer, weight, bias, epsilon })
     }
 }
 
