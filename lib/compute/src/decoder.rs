@@ -27,6 +27,11 @@ impl Decoder {
         Decoder { encoder, vocabulary: head.linear.weight.rows }
     }
 
+    /// The instructions that make the bits.
+    pub fn instructions(&self) -> &'static str {
+        self.encoder.instructions()
+    }
+
     /// The negative log-likelihood, in nats, of the token that `next` says comes behind each token of the sequences which stand
     /// back to back in `ids`; where it says none, nothing is computed and no number comes out. One number a token asked for, in order.
     ///

@@ -153,6 +153,11 @@ impl Encoder {
         }
     }
 
+    /// The instructions that make the bits.
+    pub(crate) fn instructions(&self) -> &'static str {
+        self.machine.name()
+    }
+
     /// Final hidden states, `hidden` values for each token, of sequences that stand back to back in `ids`.
     ///
     /// # Panics

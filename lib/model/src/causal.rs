@@ -35,10 +35,11 @@ pub struct CausalModel {
     pub length_max: usize,
 }
 
-/// The class in `architectures`, the `model_type`, and what reads it.
-type Family = (&'static str, &'static str, fn(&Settings, &mut Weights) -> Result<(Transformer, Head), Error>);
+/// What reads an architecture.
+type Read = fn(&Settings, &mut Weights) -> Result<(Transformer, Head), Error>;
 
-const KNOWN: [Family; 8] = [
+/// The class in `architectures`, the `model_type`, and what reads it.
+const KNOWN: [(&str, &str, Read); 8] = [
     ("GPT2LMHeadModel", "gpt2", gpt2::read),
     ("GPTNeoXForCausalLM", "gpt_neox", gpt_neox::read),
     ("OPTForCausalLM", "opt", opt::read),
@@ -81,7 +82,7 @@ impl CausalModel {
     }
 }
 
-fn family(config: &Settings) -> Result<fn(&Settings, &mut Weights) -> Result<(Transformer, Head), Error>, Error> {
+fn family(config: &Settings) -> Result<Read, Error> {
     let class = config.get(&["architectures"]).and_then(|list| list.get(0)).and_then(Value::as_str);
     let model_type = config.text(&["model_type"])?;
     let found = match class {
