@@ -1,5 +1,6 @@
 //! The examples of every manual page, run in order as they stand there, in a folder with `docs.jsonl`, `target.jsonl`,
-//! `tokenizer.json`, `tokens.npy`, instructions in `alpaca.jsonl`, and a tiny model that goes by the name of `pythia-70m`.
+//! `tokenizer.json`, `tokens.npy`, instructions in `alpaca.jsonl`, and a tiny model that goes by the name of
+//! `pythia-70m`.
 
 use contract::corpus;
 use contract::folder::Folder;

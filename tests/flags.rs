@@ -12,8 +12,8 @@ struct Shown {
     summary: String,
 }
 
-/// Flags whose alternatives are those of the data or of what is done with it: what can be stored, which kinds of models there are, what
-/// a long text can be made into.
+/// Flags whose alternatives are those of the data or of what is done with it: what can be stored, which kinds of models
+/// there are, what a long text can be made into.
 const ALTERNATIVES_DIFFER: &[&str] = &["dtype", "long", "model"];
 
 /// The longest summary.

@@ -4,14 +4,15 @@
 //! `score(i, j) = q(i)·k(j) / sqrt e + bias(j - i)`, `p(i, ·) = softmax`, `context(i) = Σ p(i, j) v(j)`.
 //! A key that a query must not see has a `p` of exactly zero.
 //!
-//! Keys and values are packed as right-hand matrices once for the heads of queries that share them; then some queries at a time (a block of the kernel) have
-//! all their scores computed, turned into exponentials (of the score less the largest one, 1 at most), multiplied with the values, and
-//! divided by their sum at last. Memory: the scores of a block of queries, `t` each; of a window only its keys and those that fill up
-//! panels. Positions enter as one number for a distance, looked up in a line of `2 t - 1` of them made for the head.
+//! Keys and values are packed as right-hand matrices once for the heads of queries that share them; then some queries
+//! at a time (a block of the kernel) have all their scores computed, turned into exponentials (of the score less the
+//! largest one, 1 at most), multiplied with the values, and divided by their sum at last. Memory: the scores of a block
+//! of queries, `t` each; of a window only its keys and those that fill up panels. Positions enter as one number for a
+//! distance, looked up in a line of `2 t - 1` of them made for the head.
 //!
-//! A query's sums run over its sequence's keys in ascending order from a start that its place in the sequence gives, so the
-//! result does not know where in a batch the sequence stands. Where tokens see no later ones, what follows a query adds exact zeros
-//! behind its sums: a prefix has the bits that it has alone.
+//! A query's sums run over its sequence's keys in ascending order from a start that its place in the sequence gives, so
+//! the result does not know where in a batch the sequence stands. Where tokens see no later ones, what follows a query
+//! adds exact zeros behind its sums: a prefix has the bits that it has alone.
 
 use crate::activation::{exp2, soft_cap};
 use crate::buffer::{Buffer, round_up, stride};
@@ -191,7 +192,8 @@ impl Attention {
         let mut first = 0;
         for &t in lengths {
             let all = self.heads.columns();
-            // SAFETY: rows of this sequence and columns of its heads; keys and values have room for the longest sequence.
+            // SAFETY: rows of this sequence and columns of its heads; keys and values have room for the longest
+            // sequence.
             unsafe {
                 self.prepare::<K>(qkv.from(first, 0), t, scratch);
                 for head in 0..count {

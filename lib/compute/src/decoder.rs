@@ -32,15 +32,16 @@ impl Decoder {
         self.encoder.instructions()
     }
 
-    /// The negative log-likelihood, in nats, of the token that `next` says comes behind each token of the sequences which stand
-    /// back to back in `ids`; where it says none, nothing is computed and no number comes out. One number a token asked for, in order.
+    /// The negative log-likelihood, in nats, of the token that `next` says comes behind each token of the sequences
+    /// which stand back to back in `ids`; where it says none, nothing is computed and no number comes out. One number a
+    /// token asked for, in order.
     ///
     /// A number's bits depend on the tokens of its own sequence up to its place alone: not on what follows, on other
     /// sequences, the thread or the scratch.
     ///
     /// # Panics
-    /// Where `lengths` do not sum up to the number of `ids` and of `next`, an id is beyond the vocabulary, or a sequence beyond the
-    /// position embedding.
+    /// Where `lengths` do not sum up to the number of `ids` and of `next`, an id is beyond the vocabulary, or a
+    /// sequence beyond the position embedding.
     pub fn score<'a>(
         &self,
         ids: &[u32],

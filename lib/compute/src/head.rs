@@ -1,9 +1,9 @@
 //! The head of a decoder: how likely a token is, without ever holding a logit for every token of the vocabulary.
 //!
-//! For a final state `x`: `logit(v) = x · weight(v) + bias(v)`, `score = ln Σ exp logit(v) - logit(next)`, the negative log-likelihood of
-//! the token that comes next in nats. The vocabulary goes by in panels of 32, in one order; a row keeps the largest logit so far,
-//! the sum of the exponentials of all logits less that one, and the logit of its next token. Within a panel sums are
-//! 32-bit floats, from panel to panel 64-bit.
+//! For a final state `x`: `logit(v) = x · weight(v) + bias(v)`, `score = ln Σ exp logit(v) - logit(next)`, the negative
+//! log-likelihood of the token that comes next in nats. The vocabulary goes by in panels of 32, in one order; a row
+//! keeps the largest logit so far, the sum of the exponentials of all logits less that one, and the logit of its next
+//! token. Within a panel sums are 32-bit floats, from panel to panel 64-bit.
 
 use crate::activation::{exp2, soft_cap};
 use crate::lanes::Lanes;
@@ -88,7 +88,8 @@ impl<E: Element> Head<E> {
     /// Takes a row of `states` for each of `running` past the vocabulary.
     ///
     /// # Safety
-    /// The kernel's instructions are there; `states` has so many rows in whole blocks, `blocks` is writable for as many rows of 32.
+    /// The kernel's instructions are there; `states` has so many rows in whole blocks, `blocks` is writable for as many
+    /// rows of 32.
     #[inline(always)]
     pub(crate) unsafe fn run<K: Kernel<Element = E>>(
         &self,

@@ -35,8 +35,8 @@ impl Norm {
         }
     }
 
-    /// Normalises `row` into `to`, which may be `row` itself: mean (where the kind has one), then variance of what is left, each in one
-    /// order.
+    /// Normalises `row` into `to`, which may be `row` itself: mean (where the kind has one), then variance of what is
+    /// left, each in one order.
     ///
     /// # Safety
     /// The instructions of the lanes are there; both are rows of the padded width.

@@ -1,10 +1,10 @@
 //! A transformer as data: what a model folder is read into, and what an encoder or a decoder is made from.
 //!
-//! The description is neutral: each architecture that is read (BERT, JinaBERT v2, RoBERTa, XLM-RoBERTa, MPNet, NomicBERT, ModernBERT;
-//! the causal ones) becomes one [`Transformer`], and what computes it knows none of their names.
+//! The description is neutral: each architecture that is read (BERT, JinaBERT v2, RoBERTa, XLM-RoBERTa, MPNet,
+//! NomicBERT, ModernBERT; the causal ones) becomes one [`Transformer`], and what computes it knows none of their names.
 //!
-//! Notation: `d` hidden size, `h` heads, `g` heads of keys and values, `e` size of one head (of encoders `d / h`), `f` inner size of the
-//! feed-forward part, `t` tokens of a sequence.
+//! Notation: `d` hidden size, `h` heads, `g` heads of keys and values, `e` size of one head (of encoders `d / h`), `f`
+//! inner size of the feed-forward part, `t` tokens of a sequence.
 
 /// A row-major matrix in 32-bit floats.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -104,7 +104,8 @@ pub enum Positions {
 }
 
 /// Rotary embedding: value `p` of a head and value `n + p` are turned against each other (halves, not interleaved) by
-/// the angle `i · frequencies[p]` at position `i`, for the `n` frequencies; what lies behind the first `2 n` values of a head stays.
+/// the angle `i · frequencies[p]` at position `i`, for the `n` frequencies; what lies behind the first `2 n` values of
+/// a head stays.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rotary {
     /// Radians a position, `e / 2` of them at most.
@@ -131,7 +132,8 @@ pub enum NormPlace {
     Before,
 }
 
-/// One block: attention, then the feed-forward part, each with its residual connection. The default is an encoder's, without weights.
+/// One block: attention, then the feed-forward part, each with its residual connection. The default is an encoder's,
+/// without weights.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Block {
     /// `(h e, d)`.
@@ -168,7 +170,8 @@ pub struct Block {
     pub attention_end_norm: Option<Norm>,
     /// Normalises what the feed-forward part adds to the stream.
     pub feed_forward_end_norm: Option<Norm>,
-    /// Both parts see the same stream (GPT-NeoX): `x + attention(norm(x)) + feed_forward(other norm(x))`. Only with norms before the parts.
+    /// Both parts see the same stream (GPT-NeoX): `x + attention(norm(x)) + feed_forward(other norm(x))`. Only with
+    /// norms before the parts.
     pub is_parallel: bool,
     /// The non-linearity.
     pub activation: Activation,
@@ -191,7 +194,8 @@ pub struct Transformer {
     pub is_causal: bool,
     /// `(vocabulary, d)`, with the constant token-type row already added to every row where the architecture has one.
     pub tokens: Matrix,
-    /// `(positions, d)`, row 0 for the first token of a sequence (RoBERTa's, MPNet's and OPT's offset already cut off); no rows: none.
+    /// `(positions, d)`, row 0 for the first token of a sequence (RoBERTa's, MPNet's and OPT's offset already cut off);
+    /// no rows: none.
     pub positions: Matrix,
     /// After the sum of the embeddings.
     pub embedding_norm: Option<Norm>,

@@ -1,7 +1,8 @@
 //! The folder of a causal language model, as Hugging Face writes it.
 //!
-//! Sources: the modules `gpt2`, `gpt_neox`, `opt`, `llama`, `mistral`, `qwen2`, `qwen3` and `gemma2` of transformers 5.23, and
-//! `modeling_rope_utils.py`. A setting that changes the computation and is not understood is refused by name, never passed over.
+//! Sources: the modules `gpt2`, `gpt_neox`, `opt`, `llama`, `mistral`, `qwen2`, `qwen3` and `gemma2` of transformers
+//! 5.23, and `modeling_rope_utils.py`. A setting that changes the computation and is not understood is refused by name,
+//! never passed over.
 
 mod gpt2;
 mod gpt_neox;
@@ -97,7 +98,8 @@ fn family(config: &Settings) -> Result<Read, Error> {
     Ok(*read)
 }
 
-/// The id of a special token: by its name in `tokenizer_config.json`, else the one in `config.json`, of several the first.
+/// The id of a special token: by its name in `tokenizer_config.json`, else the one in `config.json`, of several the
+/// first.
 fn special(
     names: &Settings,
     config: &Settings,
@@ -120,7 +122,8 @@ fn special(
     }
 }
 
-/// The head: the token embedding again, or a matrix of its own outside the body's prefix. To be called before a prefix is settled.
+/// The head: the token embedding again, or a matrix of its own outside the body's prefix. To be called before a prefix
+/// is settled.
 fn head(config: &Settings, weights: &Weights, name: &str, sizes: &Sizes, tied: bool) -> Result<Option<Matrix>, Error> {
     match config.flag_or(&["tie_word_embeddings"], tied)? {
         true => Ok(None),

@@ -133,8 +133,8 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
-    /// Puts the token ids of a text into `ids`, which is emptied before, without special ones around it: the first `room` of
-    /// them. True: there are more.
+    /// Puts the token ids of a text into `ids`, which is emptied before, without special ones around it: the first
+    /// `room` of them. True: there are more.
     ///
     /// # Errors
     /// Where the tokenizer refuses the text.

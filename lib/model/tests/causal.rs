@@ -1,4 +1,5 @@
-//! Folders of causal models against what transformers computed with them in 32-bit floats. `scripts/model-fixtures` writes them.
+//! Folders of causal models against what transformers computed with them in 32-bit floats. `scripts/model-fixtures`
+//! writes them.
 
 use compute::decoder::Decoder;
 use compute::encoder::{Precision, Scratch, available};

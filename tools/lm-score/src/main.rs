@@ -1,7 +1,8 @@
 //! `lm-score`: documents in, a column of what a language model thinks of them out.
 //!
 //! One output line per input line, in the same order. A row's numbers depend on its own text and the flags: not on its
-//! neighbours, on threads or on batches. Memory: the model, and a few batches of lines a thread; it does not grow with the input.
+//! neighbours, on threads or on batches. Memory: the model, and a few batches of lines a thread; it does not grow with
+//! the input.
 
 mod passage;
 mod rows;

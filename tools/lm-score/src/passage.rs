@@ -23,11 +23,12 @@ pub struct Window {
     pub scored: Range<usize>,
 }
 
-/// The windows over `length` tokens of which those from `first` on (1 at the least: nothing stands before the first token) are
-/// scored, where the model sees `most` at a time.
+/// The windows over `length` tokens of which those from `first` on (1 at the least: nothing stands before the first
+/// token) are scored, where the model sees `most` at a time.
 ///
-/// The first window scores as many as the model can see. Each later one scores the `step` tokens that come next and sees the `most`
-/// before the last of them. With a step of `most` that is lm-evaluation-harness' rolling log-likelihood.
+/// The first window scores as many as the model can see. Each later one scores the `step` tokens that come next and
+/// sees the `most` before the last of them. With a step of `most` that is lm-evaluation-harness' rolling
+/// log-likelihood.
 pub fn windows(length: usize, first: usize, most: usize, long: Long) -> impl Iterator<Item = Window> {
     let step = match long {
         Long::Cut | Long::Windows => most,
@@ -35,7 +36,7 @@ pub fn windows(length: usize, first: usize, most: usize, long: Long) -> impl Ite
     };
     let length = if long == Long::Cut { length.min(most) } else { length };
     let mut from = 1;
-    let mut next = move || {
+    let next = move || {
         let to = (from + if from == 1 { most } else { step }).min(length);
         let scored = std::mem::replace(&mut from, to)..to;
         (!scored.is_empty()).then_some(scored)
@@ -44,7 +45,7 @@ pub fn windows(length: usize, first: usize, most: usize, long: Long) -> impl Ite
         seen: (scored.end - 1).saturating_sub(most)..scored.end - 1,
         scored: scored.start.max(first)..scored.end,
     };
-    std::iter::from_fn(move || next()).map(wanted).filter(|window| !window.scored.is_empty())
+    std::iter::from_fn(next).map(wanted).filter(|window| !window.scored.is_empty())
 }
 
 #[cfg(test)]
@@ -74,7 +75,8 @@ mod tests {
 
     #[test]
     fn windows_are_those_of_the_harness() {
-        // lm_eval.utils.get_rolling_token_windows(range(1, 11), prefix_token=0, max_seq_len=4, context_len=1), version 0.4.9.
+        // lm_eval.utils.get_rolling_token_windows(range(1, 11), prefix_token=0, max_seq_len=4, context_len=1), version
+        // 0.4.9.
         assert_eq!(all(11, 1, 4, Long::Windows), [(0..4, 1..5), (4..8, 5..9), (6..10, 9..11)]);
     }
 

@@ -53,7 +53,8 @@ pub struct Scores {
     pub texts: Vec<Score>,
     /// The negative log-likelihood of each scored token, text after text.
     pub tokens: Vec<f32>,
-    /// Windows that wait: tokens, what comes behind each where it is scored, lengths, and for each the text that it is of.
+    /// Windows that wait: tokens, what comes behind each where it is scored, lengths, and for each the text that it is
+    /// of.
     ids: Vec<u32>,
     next: Vec<Option<u32>>,
     lengths: Vec<usize>,

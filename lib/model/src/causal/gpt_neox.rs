@@ -1,5 +1,5 @@
-//! GPT-NeoX (Pythia): rotary positions on a part of a head, attention and feed-forward part side by side, queries, keys and values
-//! in one tensor head by head.
+//! GPT-NeoX (Pythia): rotary positions on a part of a head, attention and feed-forward part side by side, queries, keys
+//! and values in one tensor head by head.
 
 use super::rotary::rotary;
 use super::{Sizes, head, of_matrix};
@@ -69,7 +69,8 @@ fn block(w: &Weights, i: usize, sizes: &Sizes, shape: &Shape) -> Result<Block, E
     })
 }
 
-/// Queries, keys and values out of a map whose outputs are those three of the first head, then of the second, and so on.
+/// Queries, keys and values out of a map whose outputs are those three of the first head, then of the second, and so
+/// on.
 fn heads_apart(whole: &Linear, sizes: &Sizes) -> [Linear; 3] {
     let (d, e) = (sizes.hidden, sizes.head_size);
     let rows = |part: usize| (0..d).map(move |o| o / e * 3 * e + part * e + o % e);

@@ -1,4 +1,5 @@
-//! Llama and its kin (Mistral, Qwen 2 and 3, Gemma 2): RMS norms, rotary positions, grouped queries, gated feed-forward parts.
+//! Llama and its kin (Mistral, Qwen 2 and 3, Gemma 2): RMS norms, rotary positions, grouped queries, gated feed-forward
+//! parts.
 
 use super::rotary::rotary;
 use super::{Sizes, head, of_matrix};

@@ -1,8 +1,8 @@
 //! The frequencies of rotary embeddings, with the rules that stretch them for longer texts.
 //!
-//! Both ways to write them are read: `rope_parameters` of transformers 5, and `rope_theta`, `rope_scaling`, `rotary_pct` before it.
-//! Rules that depend on the length of the text (dynamic NTK, LongRoPE) would give a prefix other numbers than the whole, and are
-//! refused.
+//! Both ways to write them are read: `rope_parameters` of transformers 5, and `rope_theta`, `rope_scaling`,
+//! `rotary_pct` before it. Rules that depend on the length of the text (dynamic NTK, LongRoPE) would give a prefix
+//! other numbers than the whole, and are refused.
 
 use crate::Error;
 use crate::json::Settings;
@@ -39,7 +39,8 @@ impl Rope<'_> {
     }
 }
 
-/// The rotary embedding that the configuration describes, for heads of `size`; `share` of a head is turned where nothing is said.
+/// The rotary embedding that the configuration describes, for heads of `size`; `share` of a head is turned where
+/// nothing is said.
 pub(super) fn rotary(config: &Settings, size: usize, share: f64) -> Result<Rotary, Error> {
     let rope = Rope(config);
     for kind in ["full_attention", "sliding_attention"] {
@@ -86,8 +87,8 @@ fn llama3(rope: &Rope, plain: Rotary) -> Result<Rotary, Error> {
     Ok(Rotary { frequencies: plain.frequencies.iter().map(stretched).collect(), ..plain })
 }
 
-/// YaRN (Peng et al. 2023): a ramp over the pairs from those that turn often within the first length to those that turn seldom; and
-/// scores are sharpened.
+/// YaRN (Peng et al. 2023): a ramp over the pairs from those that turn often within the first length to those that turn
+/// seldom; and scores are sharpened.
 fn yarn(rope: &Rope, plain: Rotary, theta: f64) -> Result<Rotary, Error> {
     let pairs = plain.frequencies.len();
     let (turned, length) = (2.0 * pairs as f64, rope.original_length()?);
