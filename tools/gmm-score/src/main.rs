@@ -160,7 +160,7 @@ fn write_column(args: &Args, mixture: &Mixture, against: Option<&Mixture>, block
     let densities = ours.k() + other.as_ref().map_or(0, |other| other.k());
     let writers = (0..common.threads).map(|_| Writer::new(ours.clone(), other.clone(), column)).collect();
     let mut meter = Meter::new(common, blocks.bytes_total());
-    let (mut output, mut outcome) = (Output::stdout(), Outcome::default());
+    let (mut output, mut outcome, rounding) = (Output::stdout(), Outcome::default(), blocks.rounding());
     crew::run(writers, blocks.dealt(), |done| {
         output.write(&done.text)?;
         outcome.add(done, common.on_error)?;
@@ -176,5 +176,6 @@ fn write_column(args: &Args, mixture: &Mixture, against: Option<&Mixture>, block
         .with("dim", mixture.dim)
         .with("mean", outcome.mean())
         .with("decided_share", outcome.decided as f64 / densities as f64 / outcome.tally.rows as f64)
+        .with("rounded", rounding.happened())
         .write(common)
 }

@@ -124,6 +124,7 @@ fn add_up(common: &Common, path: &Path, mut partial: Partial, summers: Vec<Summe
     vectors.check_dim(dim, &path.display().to_string())?;
     let blocks = Blocks::new(vectors, None, dim, BLOCK);
     let (mut meter, mut counts) = (Meter::new(common, blocks.bytes_total()), Counts::default());
+    let rounding = blocks.rounding();
     let summers = crew::run(summers, blocks.dealt(), |done| {
         counts.add(done, common.on_error)?;
         meter.show(counts.tally.bytes, counts.tally.rows);
@@ -141,5 +142,6 @@ fn add_up(common: &Common, path: &Path, mut partial: Partial, summers: Vec<Summe
         .with("k", partial.moments.masses.len())
         .with("dim", dim)
         .with("lower_bound", partial.moments.lower_bound())
+        .with("rounded", rounding.happened())
         .write(common)
 }
