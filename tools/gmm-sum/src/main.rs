@@ -79,11 +79,9 @@ const TOOL: Tool<Args> = Tool {
     ],
     sections: &[(
         "Exactness",
-        &[
-            "Sums are of what is left of vectors when the mean of the component is taken away, and whole numbers of \
+        &["Sums are of what is left of vectors when the mean of the component is taken away, and whole numbers of \
              128 bits in a unit that follows from the mixture: those of parts add up to those of the whole, to the \
-             byte, in any order, and neither threads nor shards change one.",
-        ],
+             byte, in any order, and neither threads nor shards change one."],
     )],
     flags: FLAGS,
     rules: RULES,
