@@ -110,3 +110,13 @@ pub fn named_pipes_are_read_whole(tool: &Tool) {
         assert!(outcome.stdout == expected);
     }
 }
+
+/// What is not text is not written to a terminal, and it is said what to do.
+pub fn terminals_get_no_binary_output(tool: &Tool) {
+    let folder = tool.folder(20);
+    folder.write("run", format!("{} {INPUT}", tool.command()));
+    let outcome = Run::shell("script --quiet --return --command 'sh run' /dev/null", &folder).outcome();
+    outcome.expect(2);
+    let said = "cannot be shown on a terminal: send them into a file (> FILE) or a program (|)";
+    assert!(outcome.text().contains(said), "{}", outcome.text());
+}

@@ -147,3 +147,12 @@ pub fn formats_without_lines_are_named(tool: &Tool) {
         piped.expect_refusal(1, &["<stdin>: is "]);
     }
 }
+
+/// Documents without an end beside a column that has one: the first document too many ends the run.
+pub fn endless_documents_beside_a_column_are_an_error(tool: &Tool) {
+    let folder = tool.folder(20);
+    let outcome =
+        Run::shell(&format!("cat {INPUT} {INPUT} > twice; (cat twice; yes) | {}", tool.command()), &folder).outcome();
+    outcome.expect(1);
+    assert!(outcome.stderr.contains("documents: more than 20; rows of "), "{}", outcome.stderr);
+}

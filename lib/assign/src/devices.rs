@@ -19,7 +19,10 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// Opens what was asked for. Fails where a GPU is not there, or too old.
+    /// Opens what was asked for.
+    ///
+    /// # Errors
+    /// Where a GPU is not there, or too old.
     pub fn open(common: &Common) -> Result<Devices, Failure> {
         let open = |gpus: &pipe::settings::Gpus| {
             let failed = |why: GpuFailure| Failure::work(format!("--device {}: {why}", gpus.name));

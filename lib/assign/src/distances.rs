@@ -34,8 +34,10 @@ enum Storage {
 }
 
 impl Distances {
-    /// Infinitely far from any centroid. `trials` rows at a time are to be tried as the next one. Fails where rows
-    /// cannot be read, or a GPU does.
+    /// Infinitely far from any centroid. `trials` rows at a time are to be tried as the next one.
+    ///
+    /// # Errors
+    /// Where rows cannot be read, or a GPU fails.
     pub fn new(
         devices: &Devices,
         rows: &mut impl Passes,
@@ -58,7 +60,10 @@ impl Distances {
     }
 
     /// Takes one more centroid in, and shows each row with its squared distance now to states that `start` makes, one a
-    /// thread; gives the states. Fails where rows cannot be read, or a GPU does.
+    /// thread; gives the states.
+    ///
+    /// # Errors
+    /// Where rows cannot be read, or a GPU fails.
     pub fn nearer<S: Send>(
         &mut self,
         rows: &mut impl Passes,
@@ -92,8 +97,10 @@ impl Distances {
     }
 
     /// The sum of the masses that each candidate would leave as a centroid, times `scale`, each rounded to a whole
-    /// number, halves to even; a row's mass is its weight times its squared distance to the nearest. Fails where rows
-    /// cannot be read, or a GPU does.
+    /// number, halves to even; a row's mass is its weight times its squared distance to the nearest.
+    ///
+    /// # Errors
+    /// Where rows cannot be read, or a GPU fails.
     pub fn masses(&mut self, rows: &mut impl Passes, candidates: &Seeds, scale: f64) -> Result<Vec<u128>, Failure> {
         let count = candidates.centroids().k();
         let states = vec![vec![0_u128; count]; self.threads];
@@ -122,7 +129,10 @@ impl Distances {
         Ok((0..count).map(|j| parts.iter().map(|sums| sums[j]).sum()).collect())
     }
 
-    /// The values of a row that stays on a GPU; `None`: this one does not. Fails where the GPU does.
+    /// The values of a row that stays on a GPU; `None`: this one does not.
+    ///
+    /// # Errors
+    /// Where the GPU fails.
     pub fn row(&self, number: u64) -> Result<Option<Vec<f32>>, Failure> {
         let Storage::Resident(chunks) = &self.storage else { return Ok(None) };
         for chunk in chunks {

@@ -72,13 +72,18 @@ struct Gpu {
 }
 
 impl Devices {
-    /// Brings centroids to where rows meet them: each row gets the `count` nearest. Fails where a GPU does.
+    /// Brings centroids to where rows meet them: each row gets the `count` nearest.
+    ///
+    /// # Errors
+    /// Where a GPU fails.
     pub fn pass(&self, centroids: &Centroids, count: usize) -> Result<Pass<'_>, Failure> {
         self.begin(centroids, count, None, None)
     }
 
-    /// The same for rows that are also added up, each to the nearest centroid. `empty` has the unit of the sums. Fails
-    /// where a GPU does.
+    /// The same for rows that are also added up, each to the nearest centroid. `empty` has the unit of the sums.
+    ///
+    /// # Errors
+    /// Where a GPU fails.
     pub fn summing_pass(
         &self,
         centroids: &Centroids,
@@ -128,7 +133,10 @@ fn bring(pool: &Pool, centroids: &Centroids, unit: Option<i32>) -> Result<Vec<Gp
 
 impl Pass<'_> {
     /// A worker for each of so many threads, as far as they are of use; on GPUs for pieces of so many rows at the most,
-    /// fewer where their memory is short. Fails where a GPU does.
+    /// fewer where their memory is short.
+    ///
+    /// # Errors
+    /// Where a GPU fails.
     pub fn workers(&self, threads: usize, piece_rows: usize) -> Result<Vec<Worker>, Failure> {
         let engines: Vec<_> = match (&self.loaded, &self.devices.gpus) {
             (Loaded::Gpus(gpus), Some(pool)) if self.count > 1 => {
@@ -159,7 +167,10 @@ impl Pass<'_> {
     }
 
     /// Sends all rows past the centroids, on so many threads. Each thread has a state that `start` makes, and `see`
-    /// shows it every row as it comes out. Fails where rows cannot be read, a GPU fails, or `see` does.
+    /// shows it every row as it comes out.
+    ///
+    /// # Errors
+    /// Where rows cannot be read, a GPU fails, or `see` does.
     pub fn run<S: Send>(
         &self,
         rows: &mut impl Passes,
@@ -177,8 +188,10 @@ impl Pass<'_> {
         Ok(ended.into_iter().unzip())
     }
 
-    /// Sends all rows past the centroids and adds them up: what they come to, and how many were re-ranked. Fails where
-    /// rows cannot be read, or one of them cannot be added up, or a GPU fails.
+    /// Sends all rows past the centroids and adds them up: what they come to, and how many were re-ranked.
+    ///
+    /// # Errors
+    /// Where rows cannot be read, or one of them cannot be added up, or a GPU fails.
     ///
     /// # Panics
     /// Where the pass adds no rows up.
@@ -187,8 +200,10 @@ impl Pass<'_> {
         self.sums(workers)
     }
 
-    /// What the rows came to, and how many of them were re-ranked: the fast pass left them several candidates. Fails
-    /// where a GPU does, or rows are too many to be added up.
+    /// What the rows came to, and how many of them were re-ranked: the fast pass left them several candidates.
+    ///
+    /// # Errors
+    /// Where a GPU fails, or rows are too many to be added up.
     ///
     /// # Panics
     /// Where the pass adds no rows up.

@@ -75,7 +75,10 @@ impl Worker {
     }
 
     /// Finds the nearest centroids of rows. `each` gets rows, of this block or of those before, in order, as they come
-    /// out. Fails where a GPU or `each` does.
+    /// out.
+    ///
+    /// # Errors
+    /// Where a GPU or `each` fails.
     ///
     /// # Panics
     /// Where rows have not as many values as the centroids.
@@ -95,7 +98,10 @@ impl Worker {
         }
     }
 
-    /// Waits until all rows are out. Fails where a GPU or `each` does.
+    /// Waits until all rows are out.
+    ///
+    /// # Errors
+    /// Where a GPU or `each` fails.
     pub fn flush(&mut self, mut each: impl FnMut(&Assigned) -> Result<(), Failure>) -> Result<(), Failure> {
         let Engine::Gpu { flow, .. } = &mut self.engine else { return Ok(()) };
         let (mut outcome, adding) = (Ok(()), &mut self.adding);

@@ -4,7 +4,7 @@
 use crate::weights::Weights;
 use compute::kmeans::{Block, WEIGHT_ONE};
 use pipe::failure::Failure;
-use pipe::vectors::{Place, Vectors};
+use pipe::vectors::{Place, Rounding, Vectors};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Rows of a block at the most, so that short vectors do not make long texts.
@@ -75,6 +75,11 @@ impl Blocks {
     /// Half the rows of a block: of two pieces on a GPU one is copied while the other is computed.
     pub fn piece_rows(&self) -> usize {
         self.rows_max.div_ceil(2)
+    }
+
+    /// Whether values are rounded, as far as they are read.
+    pub fn rounding(&self) -> Rounding {
+        self.vectors.rounding()
     }
 
     /// Size of everything, where it is known.

@@ -13,7 +13,7 @@
 use compute::kmeans::{Centroids, Metric, Nearest};
 use pipe::failure::{Failure, reading_reason};
 use pipe::input::read_whole;
-use pipe::npy::{Header, MAGIC};
+use pipe::npy::{self, Header, MAGIC};
 use pipe::output::Output;
 use pipe::safetensors::{self, File, Part};
 use pipe::vectors::widen_f16;
@@ -63,6 +63,9 @@ impl Model {
 
     /// Reads a model or foreign centroids (`-`: standard input). Where the file does not say its metric, it is the
     /// given one, or cosine; a metric that is given and contradicts the file is refused.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, is no model, or is of another metric than the given one.
     pub fn open(path: &Path, metric: Option<Metric>) -> Result<Model, Failure> {
         Model::of_bytes(path, read_whole(path)?, metric)
     }
@@ -75,7 +78,10 @@ impl Model {
         }
     }
 
-    /// Writes the model and finishes the output. Fails where it cannot be written.
+    /// Writes the model and finishes the output.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
     pub fn write(&self, output: Output) -> Result<(), Failure> {
         let mut metadata = self.metadata.clone();
         metadata.insert("metric".to_string(), metric_name(self.centroids.metric).to_string());
@@ -117,6 +123,9 @@ impl Model {
         let wrong = |why: String| Failure::file(path, why);
         let mut rest = bytes;
         let header = Header::read(&mut rest).map_err(|why| wrong(reading_reason(why)))?.expect("there is something");
+        if header.part != npy::Part::Array {
+            return Err(wrong("is a stream: expected an array, which npy-cat makes of it".to_string()));
+        }
         let (size, value): (u64, fn(&[u8]) -> f32) = match header.descr.as_str() {
             "<f2" => (2, |bytes| widen_f16(u16::from_le_bytes([bytes[0], bytes[1]]))),
             "<f4" => (4, |bytes| f32::from_le_bytes(bytes.try_into().expect("4 bytes"))),
@@ -227,6 +236,14 @@ mod tests {
             scratch.why(Model::open(scratch.path(), None)),
             "tensor \"sizes\": shape [1, 1]: expected one for each of 1 centroids"
         );
+    }
+
+    #[test]
+    fn a_stream_is_told_to_become_an_array() {
+        let scratch = Scratch::new();
+        scratch.write(&[Header::block("<f4", &[0, 2]), Header::end("<f4", &[0, 2], &[0])].concat());
+        let why = scratch.why(Model::open(scratch.path(), None));
+        assert_eq!(why, "is a stream: expected an array, which npy-cat makes of it");
     }
 
     /// Every cut and many changes of a file: a model or an error, never a panic.

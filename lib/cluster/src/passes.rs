@@ -19,7 +19,10 @@ pub trait Passes {
     fn used(&self) -> u64;
 
     /// Shows every row to one of the states, in blocks, and lets each end when there are no more. Gives what became of
-    /// the states. Fails where the rows cannot be read, or a step fails.
+    /// the states.
+    ///
+    /// # Errors
+    /// Where the rows cannot be read, or a step fails.
     fn pass<S: Send, T: Send>(
         &mut self,
         states: Vec<S>,

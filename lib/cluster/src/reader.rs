@@ -58,7 +58,10 @@ pub struct Reader {
 const READ: usize = 1 << 18;
 
 impl Reader {
-    /// Rows of `dim` values. Fails where the weights cannot be opened.
+    /// Rows of `dim` values.
+    ///
+    /// # Errors
+    /// Where the weights cannot be opened.
     pub fn open(vectors: Vectors, dim: usize, filter: Filter) -> Result<Reader, Failure> {
         let weights = filter.weights.as_deref().map(Weights::open).transpose()?;
         let (counts, read, read_weights) = (Counts::default(), Vec::new(), Vec::new());
@@ -85,7 +88,10 @@ impl Reader {
         self.vectors.bytes()
     }
 
-    /// Goes back to the first row. Fails where the files cannot be read again.
+    /// Goes back to the first row.
+    ///
+    /// # Errors
+    /// Where the files cannot be read again.
     ///
     /// # Panics
     /// Where the input is not [rereadable](Reader::rereadable).
@@ -96,8 +102,10 @@ impl Reader {
         self.vectors.rewind()
     }
 
-    /// Adds rows to the block until it has `rows`, or there are no more. `false`: it has none. Fails where rows cannot
-    /// be read or, by the [`Filter`], are bad.
+    /// Adds rows to the block until it has `rows`, or there are no more. `false`: it has none.
+    ///
+    /// # Errors
+    /// Where rows cannot be read or, by the [`Filter`], are bad.
     pub fn fill(&mut self, block: &mut Block, rows: usize) -> Result<bool, Failure> {
         while block.rows() < rows {
             if self.left == self.rows && !self.read()? {

@@ -38,8 +38,10 @@ const LABEL: u64 = 4;
 
 impl Rows {
     /// Takes the rows in: up to `memory` bytes are kept. What is more is read again where that is possible (`bytes`:
-    /// how many there are, where it is known before), and else goes through a temporary file. Fails where rows cannot
-    /// be read, or are bad.
+    /// how many there are, where it is known before), and else goes through a temporary file.
+    ///
+    /// # Errors
+    /// Where rows cannot be read, or are bad.
     pub fn open(mut reader: Reader, memory: u64, bytes: Option<u64>) -> Result<Rows, Failure> {
         if reader.rereadable() && bytes.is_some_and(|bytes| bytes > memory) {
             return Ok(Rows::in_files(reader, memory));
@@ -93,8 +95,10 @@ impl Rows {
         Rows { storage, dim, counts: Counts::default(), passes_read: 0, bytes: 0, labels: None }
     }
 
-    /// The first rows, so many or all there are. The next pass begins with them again. Fails where rows cannot be read,
-    /// or are bad.
+    /// The first rows, so many or all there are. The next pass begins with them again.
+    ///
+    /// # Errors
+    /// Where rows cannot be read, or are bad.
     pub fn first(&mut self, rows: usize) -> Result<Block, Failure> {
         if let Storage::Once(reader, held) = &mut self.storage {
             reader.fill(held, rows)?;
@@ -108,8 +112,10 @@ impl Rows {
         Ok(first)
     }
 
-    /// Lets `step` see all rows in order, so many at a time; the last ones may be fewer. Fails where rows cannot be
-    /// read, or are bad, or a step fails.
+    /// Lets `step` see all rows in order, so many at a time; the last ones may be fewer.
+    ///
+    /// # Errors
+    /// Where rows cannot be read, or are bad, or a step fails.
     pub fn in_order(
         &mut self,
         rows: usize,

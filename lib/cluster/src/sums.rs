@@ -33,7 +33,7 @@ pub struct Partial {
     pub sums: Sums,
     /// Candidates to start an empty cluster anew.
     pub farthest: Farthest,
-    /// Rows that were missing.
+    /// Rows that were missing, skipped ones included.
     pub rows_missing: u64,
     /// Bad rows that were skipped.
     pub rows_bad: u64,
@@ -108,7 +108,10 @@ impl Partial {
         }
     }
 
-    /// Adds a row; `weight` in units of 2^-20. On `Err` nothing was added.
+    /// Adds a row; `weight` in units of 2^-20.
+    ///
+    /// # Errors
+    /// Where the row is too far out, or one too many; then nothing was added.
     pub fn add(&mut self, row: &[f32], found: Nearest, weight: u64) -> Result<(), Outlier> {
         self.sums.add(row, found, weight)?;
         if weight > 0 {
@@ -117,8 +120,10 @@ impl Partial {
         Ok(())
     }
 
-    /// Adds other rows. The error says why they are not rows of the same model, or are too many; then nothing was
-    /// added.
+    /// Adds other rows.
+    ///
+    /// # Errors
+    /// Why they are not rows of the same model, or are too many; then nothing was added.
     pub fn merge(&mut self, other: &Partial) -> Result<(), String> {
         let alike = self.shape() == other.shape() && self.sums.metric == other.sums.metric;
         if self.model != other.model || !alike {
@@ -148,8 +153,10 @@ impl Partial {
         (self.sums.totals.len(), self.sums.dim, self.sums.exponent)
     }
 
-    /// Reads what [`Partial::write`] wrote (`-`: standard input), and tells how many bytes that was. Fails where that cannot be read, or is something
-    /// else.
+    /// Reads what [`Partial::write`] wrote (`-`: standard input), and tells how many bytes that was.
+    ///
+    /// # Errors
+    /// Where that cannot be read, or is something else.
     pub fn open(path: &Path) -> Result<(Partial, u64), Failure> {
         let bytes = read_whole(path)?;
         let size = bytes.len() as u64;
@@ -183,7 +190,10 @@ impl Partial {
         Ok(Partial { model, sums, farthest, rows_missing: number("rows_missing")?, rows_bad: number("rows_bad")? })
     }
 
-    /// Writes the sums and finishes the output. Fails where it cannot be written.
+    /// Writes the sums and finishes the output.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
     pub fn write(&self, output: Output) -> Result<(), Failure> {
         let (sums, (k, dim, exponent)) = (&self.sums, self.shape());
         let metadata = BTreeMap::from(

@@ -19,7 +19,10 @@ pub fn why_bad(row: &[f32]) -> Option<String> {
     })
 }
 
-/// Whether a vector can be assigned to a cluster. The error is that of [`why_bad`].
+/// Whether a vector can be assigned to a cluster.
+///
+/// # Errors
+/// That of [`why_bad`].
 pub fn check(row: &[f32], metric: Metric) -> Result<(), Option<String>> {
     let finite = row.iter().all(|value| value.is_finite());
     let far = metric == Metric::Euclidean || row.iter().any(|&value| value != 0.0);

@@ -26,14 +26,20 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Opens a column (`-`: standard input). Fails where it is not there.
+    /// Opens a column (`-`: standard input).
+    ///
+    /// # Errors
+    /// Where it is not there.
     pub fn open(path: &Path) -> Result<Weights, Failure> {
         let input = Input::of(&[path.to_path_buf()], None)?;
         let name = if path == Path::new("-") { "<stdin>".to_string() } else { path.display().to_string() };
         Ok(Weights { name, input, batch: None, at: 0, row: 0 })
     }
 
-    /// Goes past rows, up to this one. Fails where there are not so many.
+    /// Goes past rows, up to this one.
+    ///
+    /// # Errors
+    /// Where there are not so many.
     pub fn pass_to(&mut self, row: u64) -> Result<(), Failure> {
         while self.row < row {
             self.line(|_| Ok(()))?.ok_or_else(|| self.too_few())?;
@@ -42,7 +48,9 @@ impl Weights {
     }
 
     /// The weights of the next rows replace what is in `weights`, in units of 2^-20; `None`: missing.
-    /// Fails where there are not so many, or one is no weight.
+    ///
+    /// # Errors
+    /// Where there are not so many, or one is no weight.
     pub fn next(&mut self, rows: usize, weights: &mut Vec<Option<u64>>) -> Result<(), Failure> {
         weights.clear();
         for _ in 0..rows {
@@ -52,7 +60,10 @@ impl Weights {
         Ok(())
     }
 
-    /// Fails unless the column has so many rows, of which those that were not read may be as they like.
+    /// Checks the number of rows.
+    ///
+    /// # Errors
+    /// Where the column has not so many rows; those that were not read may be as they like.
     pub fn end(mut self, rows: u64) -> Result<(), Failure> {
         self.pass_to(rows)?;
         match self.line(|_| Ok(()))? {

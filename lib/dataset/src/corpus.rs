@@ -1,14 +1,13 @@
 //! The documents of a run: token files by domain, in order, and which of them qualify.
 
 use pipe::failure::Failure;
+use pipe::identity::{Identity, changed};
 use pipe::input::Bytes;
 use pipe::lines::Tally;
 use pipe::progress::Meter;
 use pipe::settings::{Common, Shard};
 use pipe::tokens::{Dtype, TokenReader};
-use std::fs;
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Files that carry one label.
@@ -58,24 +57,6 @@ pub struct Corpus<'a> {
     bytes_total: Option<u64>,
     /// What each file was when the run began, since it may be read more than once; `None`: it is no regular file.
     identities: Vec<Option<Identity>>,
-}
-
-/// What tells a file from one that was put in its place, or was written to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    /// Seconds and nanoseconds.
-    modified: (i64, i64),
-}
-
-impl Identity {
-    fn of(path: &Path) -> Option<Identity> {
-        let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-        let modified = (found.mtime(), found.mtime_nsec());
-        Some(Identity { device: found.dev(), inode: found.ino(), size: found.len(), modified })
-    }
 }
 
 /// How many documents there were.
@@ -173,10 +154,7 @@ impl<'a> Corpus<'a> {
         if known.is_none() || known == Identity::of(path) {
             return Ok(());
         }
-        Err(Failure::file(
-            path,
-            "changed while it was read: expected the same file from the beginning to the end of the run",
-        ))
+        Err(changed(path))
     }
 
     /// Visits the shard's documents, or those of all shards. `first`: the documents of the first file, where they are
@@ -259,6 +237,7 @@ fn part(count: u64, shard: Shard) -> Range<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     /// An array of one document.
     fn tokens(ids: &[u16]) -> Vec<u8> {

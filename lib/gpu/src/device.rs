@@ -114,7 +114,10 @@ fn has_driver() -> bool {
     unsafe { sys::is_culib_present() }
 }
 
-/// How many GPUs the driver shows. Fails, with the reason, where there are none.
+/// How many GPUs the driver shows.
+///
+/// # Errors
+/// Where there are none; the message has the reason.
 pub fn count() -> Result<usize, Failure> {
     if !has_driver() {
         return Err(Failure::new(
@@ -132,8 +135,10 @@ pub fn count() -> Result<usize, Failure> {
 }
 
 impl Device {
-    /// Opens the GPU of this number, as the driver counts, and loads all kernels. Fails where it is not there, too old,
-    /// or lost.
+    /// Opens the GPU of this number, as the driver counts, and loads all kernels.
+    ///
+    /// # Errors
+    /// Where it is not there, too old, or lost.
     pub fn open(index: usize) -> Result<Device, Failure> {
         let count = count()?;
         if index >= count {
@@ -167,7 +172,10 @@ impl Device {
         Ok(Device(Arc::new(Machine::Cuda { context, functions })))
     }
 
-    /// Opens several, in this order. Fails as [`Device::open`].
+    /// Opens several, in this order.
+    ///
+    /// # Errors
+    /// As [`Device::open`].
     pub fn open_all(indices: &[usize]) -> Result<Vec<Device>, Failure> {
         indices.iter().map(|&index| Device::open(index)).collect()
     }
@@ -187,7 +195,10 @@ impl Device {
         }
     }
 
-    /// Its name, compute capability, memory, and the newest CUDA that the driver knows. Fails where it does not say.
+    /// Its name, compute capability, memory, and the newest CUDA that the driver knows.
+    ///
+    /// # Errors
+    /// Where it does not say.
     pub fn describe(&self) -> Result<String, Failure> {
         match &*self.0 {
             Machine::Cuda { context, .. } => {

@@ -14,8 +14,10 @@ pub struct Buffers {
 }
 
 impl Buffers {
-    /// Pieces of so many rows of `dim` values, in whole tiles, at least one. Fails where the GPU does; `out_of_memory`
-    /// where fewer rows might do.
+    /// Pieces of so many rows of `dim` values, in whole tiles, at least one.
+    ///
+    /// # Errors
+    /// Where the GPU fails; `out_of_memory` where fewer rows might do.
     pub fn new(device: &Device, dim: usize, rows: usize) -> Result<Buffers, Failure> {
         let rows = whole_tiles(rows);
         Ok(Buffers { pieces: [Piece::new(device, dim, rows)?, Piece::new(device, dim, rows)?] })
@@ -59,7 +61,10 @@ impl Flow {
         Flow { buffers, cuda, sums, numbers: [const { Vec::new() }; 2], filling: 0, reranked: 0 }
     }
 
-    /// Takes rows in. `each` gets rows that went in before, as they come out. Fails where the GPU does.
+    /// Takes rows in. `each` gets rows that went in before, as they come out.
+    ///
+    /// # Errors
+    /// Where the GPU fails.
     ///
     /// # Panics
     /// Where rows have not as many values as the centroids.
@@ -81,7 +86,10 @@ impl Flow {
         Ok(())
     }
 
-    /// Waits until all rows are out. Fails where the GPU does.
+    /// Waits until all rows are out.
+    ///
+    /// # Errors
+    /// Where the GPU fails.
     pub fn flush(&mut self, mut each: impl FnMut(Assigned)) -> Result<(), Failure> {
         self.launch()?;
         // The older piece first.

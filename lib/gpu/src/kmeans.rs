@@ -18,14 +18,19 @@ pub struct Cuda {
 }
 
 impl Cuda {
-    /// Brings the centroids onto the GPU. Fails where the GPU does, or where they have more values than its bound is
-    /// derived for.
+    /// Brings the centroids onto the GPU.
+    ///
+    /// # Errors
+    /// Where the GPU fails, or where they have more values than its bound is derived for.
     pub fn new(device: &Device, centroids: Centroids) -> Result<Cuda, Failure> {
         let mut one = Cuda::on_each(std::slice::from_ref(device), &centroids)?;
         Ok(one.remove(0))
     }
 
-    /// Brings the same centroids onto each of several GPUs. Fails as [`Cuda::new`].
+    /// Brings the same centroids onto each of several GPUs.
+    ///
+    /// # Errors
+    /// As [`Cuda::new`].
     pub fn on_each(devices: &[Device], centroids: &Centroids) -> Result<Vec<Cuda>, Failure> {
         if centroids.dim > DIM_MAX {
             let message =
@@ -54,7 +59,10 @@ impl Cuda {
     }
 
     /// Empty sums on the GPU, for rows that are assigned to these centroids, of the unit `exponent`
-    /// ([`compute::kmeans::unit_exponent`]). Fails where the GPU does.
+    /// ([`compute::kmeans::unit_exponent`]).
+    ///
+    /// # Errors
+    /// Where the GPU fails.
     pub fn sums(&self, exponent: i32) -> Result<DeviceSums, Failure> {
         let (k, dim) = (self.centroids.k(), self.centroids.dim);
         let sums = kernels::Sums {
@@ -67,8 +75,10 @@ impl Cuda {
     }
 
     /// Writes the `count` nearest centroids of each row into `found`, as [`compute::kmeans::Assigner::nearest_several`]
-    /// does: all ranks are computed in 64-bit floats and sorted here. Fails where the GPU does; `out_of_memory` where
-    /// fewer rows might do.
+    /// does: all ranks are computed in 64-bit floats and sorted here.
+    ///
+    /// # Errors
+    /// Where the GPU fails; `out_of_memory` where fewer rows might do.
     ///
     /// # Panics
     /// Where `rows` is not `found.len() / count` rows.
@@ -146,7 +156,10 @@ impl DeviceSums {
     }
 
     /// What all rows added so far come to ([`Outlier`]: one row too many for 64 bits), and how many rows could not be
-    /// added, being too far out: those that [`Sums::add`] refuses. Fails where the GPU does.
+    /// added, being too far out: those that [`Sums::add`] refuses.
+    ///
+    /// # Errors
+    /// Where the GPU fails.
     pub fn collect(&self) -> Result<(Result<Sums, Outlier>, u32), Failure> {
         let mut coordinates = vec![0; self.sums.coordinates.len()];
         let mut totals = vec![0; self.sums.totals.len()];

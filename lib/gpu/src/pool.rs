@@ -45,8 +45,10 @@ impl Pool {
     }
 
     /// Takes buffers for pieces of [`Pool::rows_max`] rows of `dim` values, for as many of the threads as are of use,
-    /// with the number of their GPU. Where memory is short, pieces are halved, and then threads. Fails where the GPU
-    /// does, or has not even memory for the smallest.
+    /// with the number of their GPU. Where memory is short, pieces are halved, and then threads.
+    ///
+    /// # Errors
+    /// Where the GPU fails, or has not even memory for the smallest.
     pub fn take(&self, threads: usize, dim: usize) -> Result<Vec<(usize, Buffers)>, Failure> {
         let (mut spare, gpus) = (self.spare(), self.devices.len());
         let mut feeders = self.feeders(threads);
@@ -74,8 +76,10 @@ impl Pool {
         self.spare()[gpu].push(buffers);
     }
 
-    /// Halves what is computed at a time, from so many rows, in multiples of `least`. Fails with the failure where it
-    /// is not of memory, or that is the least.
+    /// Halves what is computed at a time, from so many rows, in multiples of `least`.
+    ///
+    /// # Errors
+    /// The failure, where it is not of memory, or that is the least.
     pub fn halve(&self, rows: usize, least: usize, failure: Failure) -> Result<(), Failure> {
         if !failure.out_of_memory || rows <= least {
             return Err(failure);

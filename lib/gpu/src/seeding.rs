@@ -21,8 +21,10 @@ pub struct Seeding {
 
 impl Seeding {
     /// Brings rows onto the GPU, infinitely far from any centroid: all finite, none zero under [`Metric::Cosine`];
-    /// `weights` in units of 2^-20. Up to `candidates` are to be tried at a time. Fails where the GPU does;
-    /// `out_of_memory` where fewer rows might do.
+    /// `weights` in units of 2^-20. Up to `candidates` are to be tried at a time.
+    ///
+    /// # Errors
+    /// Where the GPU fails; `out_of_memory` where fewer rows might do.
     ///
     /// # Panics
     /// Where there is not one weight a row.
@@ -56,7 +58,10 @@ impl Seeding {
         Ok(seeding)
     }
 
-    /// Says how far the rows are from the centroids so far: what [`Seeding::nearer`] gave. Fails where the GPU does.
+    /// Says how far the rows are from the centroids so far: what [`Seeding::nearer`] gave.
+    ///
+    /// # Errors
+    /// Where the GPU fails.
     ///
     /// # Panics
     /// Where there is not one square a row.
@@ -67,7 +72,10 @@ impl Seeding {
         self.stream.wait_after(queued)
     }
 
-    /// The values of a row. Fails where the GPU does.
+    /// The values of a row.
+    ///
+    /// # Errors
+    /// Where the GPU fails.
     pub fn row(&self, row: usize) -> Result<Vec<f32>, Failure> {
         let mut values = vec![0.0; self.dim];
         // SAFETY: both live until `wait` has returned.
@@ -77,7 +85,10 @@ impl Seeding {
     }
 
     /// Takes one more centroid in, and gives the squared distance of each row to the nearest so far: 1 - cosine, not
-    /// below 0, or the square of the distance, in the arithmetic of [`exact`]. Fails where the GPU does.
+    /// below 0, or the square of the distance, in the arithmetic of [`exact`].
+    ///
+    /// # Errors
+    /// Where the GPU fails.
     ///
     /// # Panics
     /// Where this is not one centroid of the rows' kind.
@@ -95,7 +106,10 @@ impl Seeding {
     }
 
     /// What each candidate would leave as a centroid: the sum of all rows' `min(square to it, square so far) weight`,
-    /// each times `scale` rounded to a whole number, halves to even. Fails where the GPU does.
+    /// each times `scale` rounded to a whole number, halves to even.
+    ///
+    /// # Errors
+    /// Where the GPU fails.
     ///
     /// # Panics
     /// Where the candidates are not of the rows' kind.

@@ -33,11 +33,14 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads a folder whole; an error names the file, and the field or tensor.
+    /// Reads a folder whole.
+    ///
+    /// # Errors
+    /// The file, and the field or tensor, that is missing or wrong.
     pub fn open(folder: &Path) -> Result<Model, Error> {
         if !folder.is_dir() {
             let why = if folder.exists() { "expected the folder of a model, found a file" } else { "no such folder" };
-            return Err(Error::new(folder, why));
+            return Err(Error::absent(folder, why));
         }
         let modules = Modules::read(folder)?;
         let config_path = modules.transformer.join("config.json");
@@ -62,6 +65,9 @@ impl Model {
     }
 
     /// Cuts texts at another length than the folder's own, special tokens included.
+    ///
+    /// # Errors
+    /// Where the length leaves no room for text, or is more than the model has places for.
     pub fn set_length_max(&mut self, length_max: usize) -> Result<(), Error> {
         let special = self.tokenizer.special_tokens();
         let why = match self.positions_max() {
@@ -76,7 +82,10 @@ impl Model {
         Ok(())
     }
 
-    /// The text of a prompt; an error lists those that there are.
+    /// The text of a prompt.
+    ///
+    /// # Errors
+    /// Those that there are, where this is none of them.
     pub fn prompt(&self, name: &str) -> Result<&str, Error> {
         self.prompts.get(name).map(String::as_str).ok_or_else(|| {
             let names: Vec<&str> = self.prompts.keys().map(String::as_str).collect();

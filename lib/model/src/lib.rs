@@ -7,11 +7,13 @@
 //! A crate of its own, because the tokenizer brings eighty others that no other tool should be built from.
 
 mod architecture;
+mod definition;
 mod error;
 pub mod folder;
 pub mod hash;
 pub mod head;
 mod json;
+mod patterns;
 pub mod pooling;
 pub mod tokenizer;
 pub mod tokens;

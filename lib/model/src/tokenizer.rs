@@ -3,7 +3,8 @@
 //! The file's own truncation and padding are put aside (all-MiniLM-L6-v2's says 128 where the model reads 256). Special tokens
 //! are added, and special tokens written out in a text are recognised, both as the reference does.
 
-use crate::Error;
+use crate::patterns::Patterns;
+use crate::{Error, definition};
 use std::path::{Path, PathBuf};
 use tokenizers::{Encoding, NormalizerWrapper, PostProcessor, Token, Tokenizer as Inner, normalizers};
 
@@ -14,6 +15,7 @@ const PLACE: u32 = u32::MAX;
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: Inner,
+    patterns: Patterns,
     path: PathBuf,
     /// Special tokens before and behind every text.
     before: Vec<u32>,
@@ -59,9 +61,12 @@ const BYTES_PER_TOKEN: usize = 6;
 
 impl Tokenizer {
     /// Reads a `tokenizer.json`; texts are cut to `length_max` tokens, special tokens included.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or has what this does not know.
     pub fn open(path: &Path, length_max: usize) -> Result<Tokenizer, Error> {
         let text = std::fs::read(path).map_err(|why| Error::io(path, &why))?;
-        let mut inner = Inner::from_bytes(&text).map_err(|why| Error::new(path, why))?;
+        let mut inner = definition::read(&text).map_err(|why| Error::new(path, why))?;
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|why| Error::new(path, why))?;
         let (before, behind) = special_tokens(&inner).map_err(|why| Error::new(path, why))?;
@@ -69,10 +74,14 @@ impl Tokenizer {
         let ids = most.map_or(0, |id| id as usize + 1);
         let seam = seam(&text);
         let path = path.to_path_buf();
-        Tokenizer { inner, path, before, behind, length_max: 0, ids, seam }.with_length_max(length_max)
+        let patterns = Patterns::of(&inner);
+        Tokenizer { inner, patterns, path, before, behind, length_max: 0, ids, seam }.with_length_max(length_max)
     }
 
     /// The same with another limit, special tokens included.
+    ///
+    /// # Errors
+    /// Where the limit leaves no room for text.
     pub fn with_length_max(mut self, length_max: usize) -> Result<Tokenizer, Error> {
         let special = self.before.len() + self.behind.len();
         if length_max < special {
@@ -118,6 +127,9 @@ impl Tokenizer {
     }
 
     /// Puts the token ids of a text into `ids`, which is emptied before; true: the text was cut at the limit.
+    ///
+    /// # Errors
+    /// Where the tokenizer refuses the text.
     pub fn encode(&self, text: &str, ids: &mut Vec<u32>) -> Result<bool, Error> {
         let room = self.length_max - self.special_tokens();
         let encoding = self.tokens_beyond(text, room)?;
@@ -129,6 +141,9 @@ impl Tokenizer {
 
     /// The whole text in windows, one after the other without overlap, each with its special tokens and none longer than the
     /// limit. Calls `window` at least once, for a text without tokens with the special ones alone.
+    ///
+    /// # Errors
+    /// Where the tokenizer refuses the text.
     pub fn encode_windows(&self, text: &str, ids: &mut Vec<u32>, mut window: impl FnMut(&[u32])) -> Result<(), Error> {
         let encoding = self.tokens(text)?;
         let room = (self.length_max - self.special_tokens()).max(1);
@@ -150,6 +165,7 @@ impl Tokenizer {
             let why = format!("a text of {} bytes: expected {TEXT_MAX} at the most to be tokenized whole", text.len());
             return Err(Error::new(&self.path, why));
         }
+        self.patterns.check(&self.inner, text).map_err(|why| Error::new(&self.path, why))?;
         self.inner.encode_fast(text, false).map_err(|why| Error::new(&self.path, why))
     }
 
@@ -286,6 +302,14 @@ mod tests {
         let spaced = "word ".repeat(TEXT_MAX / 4);
         assert_eq!(tokenizer("bert", 8).encode(&spaced, &mut Vec::new()), Ok(true));
         assert!(tokenizer("bert", 8).encode_windows(&spaced, &mut Vec::new(), |_| ()).is_err());
+    }
+
+    #[test]
+    fn a_text_that_the_pattern_gives_up_on_is_refused() {
+        let text = format!("a {}b", " ".repeat(1_500_000));
+        let refused = tokenizer("roberta", 8).encode(&text, &mut Vec::new()).unwrap_err().to_string();
+        assert!(refused.contains("a pattern of the tokenizer gives up on the text: "), "{refused}");
+        assert_eq!(tokenizer("bert", 8).encode(&text, &mut Vec::new()), Ok(false));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use model::tokens::{Encoder, Tokens};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tokens")
@@ -189,6 +190,64 @@ fn texts_without_seams_take_their_time_in_proportion() {
         let mut encoder = Encoder::new(open(name));
         for text in &cases {
             encode(&mut encoder, text);
+        }
+    }
+}
+
+/// A file with another pre-tokenizer.
+fn with_pre_tokenizer(name: &str, pre_tokenizer: serde_json::Value) -> Arc<Tokens> {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let mut file: serde_json::Value = serde_json::from_slice(&fs::read(data().join(name)).unwrap()).unwrap();
+    file["pre_tokenizer"] = pre_tokenizer;
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("pre-tokenizer-{}-{number}.json", std::process::id()));
+    fs::write(&path, file.to_string()).unwrap();
+    let tokens = Arc::new(Tokens::open(&path).unwrap());
+    fs::remove_file(&path).unwrap();
+    tokens
+}
+
+fn split(regex: &str, behavior: &str) -> serde_json::Value {
+    serde_json::json!({"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": regex}, "behavior": behavior, "invert": false},
+        {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]})
+}
+
+/// A search that the crate of regular expressions gives up is never taken for the end of a text.
+#[test]
+fn a_search_that_is_given_up_is_an_error() {
+    let long = format!("a {}b c d", " ".repeat(1_500_000));
+    let strange = r"\s*x(?=y)|\s+(?!\S)|\S+";
+    for (behavior, kind) in [("Isolated", "words"), ("MergedWithNext", "reference")] {
+        let tokens = with_pre_tokenizer("gpt2.json", split(strange, behavior));
+        assert_eq!(tokens.kind(), kind);
+        let mut encoder = Encoder::new(tokens);
+        assert!(!encode(&mut encoder, "a  b c d").is_empty());
+        let refused = encoder.encode(&long, &mut Vec::new()).unwrap_err();
+        assert!(refused.contains("pattern") && refused.contains("Max stack size exceeded"), "{behavior}: {refused}");
+    }
+}
+
+/// Any pattern is cut by as the reference does.
+#[test]
+fn other_patterns_are_those_of_the_reference_crate() {
+    let texts = texts();
+    let gpt4o = concat!(
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",
+        r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    );
+    for regex in [gpt4o, r"\p{Han}+|\s+(?!\S)|[^\s\p{Han}]+", r"\d{1,3}(?=(?:\d{3})*\b)"] {
+        let tokens = with_pre_tokenizer("llama3.json", split(regex, "Isolated"));
+        assert_eq!(tokens.kind(), "words");
+        let mut file: serde_json::Value =
+            serde_json::from_slice(&fs::read(data().join("llama3.json")).unwrap()).unwrap();
+        file["pre_tokenizer"] = split(regex, "Isolated");
+        let reference = tokenizers::Tokenizer::from_bytes(file.to_string()).unwrap();
+        let mut encoder = Encoder::new(tokens);
+        for text in &texts {
+            let expected = reference.encode_fast(text.as_str(), false).unwrap();
+            assert_eq!(encode(&mut encoder, text), expected.get_ids(), "{regex}: {text:?}");
         }
     }
 }

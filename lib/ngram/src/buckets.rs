@@ -30,6 +30,9 @@ pub enum Hash {
 /// The most buckets: their counts take 2 GiB.
 pub const BUCKETS_MAX: u32 = 1 << 28;
 
+/// Longer n-grams are a slip of the pen: each of them takes its time at each word.
+pub const NGRAMS_MAX: usize = 1000;
+
 /// What decides which bucket a piece of text falls into. Counts made with different parameters do not mix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameters {
@@ -128,8 +131,11 @@ impl Features {
         }
     }
 
-    /// Calls `act` with the buckets of all n-grams of the text, 1-grams first, in runs of no particular length.
-    /// Gives the number of words. Fails on a text that is too long for [`Words::find`].
+    /// Calls `act` with the buckets of all n-grams of the text, 1-grams first, in runs of no particular length. Gives
+    /// the number of words.
+    ///
+    /// # Errors
+    /// Where the text is too long for [`Words::find`].
     pub fn each(&mut self, text: &[u8], act: impl FnMut(&[u32])) -> Result<u64, String> {
         match self.instructions {
             Instructions::Plain => self.each_with(text, marks::Plain, act),

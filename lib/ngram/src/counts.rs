@@ -11,7 +11,7 @@
 //! and each further line is `bucket<TAB>count`, buckets ascending, empty ones left out. `grams` is the sum of the counts, so a
 //! file that was cut short is noticed. Files one after another in a stream are read as several.
 
-use crate::buckets::{BUCKETS_MAX, Hash, Parameters};
+use crate::buckets::{BUCKETS_MAX, Hash, NGRAMS_MAX, Parameters};
 use crate::words::Tokenizer;
 use pipe::failure::Failure;
 use pipe::input::read_whole;
@@ -43,20 +43,24 @@ impl Counts {
         self.counts.iter().sum()
     }
 
-    /// Adds other counts. Fails, naming the difference, where the parameters disagree or a sum overflows.
+    /// Adds other counts.
+    ///
+    /// # Errors
+    /// Names the difference where the parameters disagree, or the sum, of all buckets too, has more than 64 bits.
     pub fn add(&mut self, other: &Counts) -> Result<(), String> {
         if let Some(difference) = difference(&self.parameters, &other.parameters) {
             return Err(difference);
         }
+        self.grams().checked_add(other.grams()).ok_or(OVERFLOW)?;
         let pairs = self.counts.iter_mut().zip(&other.counts);
         let totals = [(&mut self.documents, &other.documents), (&mut self.words, &other.words)];
-        pairs.chain(totals).try_for_each(|(sum, more)| {
-            *sum = sum.checked_add(*more).ok_or("the sum of the counts is larger than 64 bits")?;
-            Ok(())
-        })
+        pairs.chain(totals).try_for_each(|(sum, more)| add(sum, *more))
     }
 
-    /// The probability of each bucket, `(count + smoothing) / (grams + smoothing * buckets)`. Fails where nothing was counted.
+    /// The probability of each bucket, `(count + smoothing) / (grams + smoothing * buckets)`.
+    ///
+    /// # Errors
+    /// Where nothing was counted.
     pub fn probabilities(&self, smoothing: f64) -> Result<Vec<f64>, String> {
         let total = self.grams() as f64 + smoothing * self.counts.len() as f64;
         if total == 0.0 {
@@ -79,36 +83,42 @@ impl Counts {
         text
     }
 
-    /// Reads the count files at `path` (`-`: standard input): one, or several one after another.
-    pub fn open(path: &Path) -> Result<Vec<Counts>, Failure> {
+    /// Reads the counts at `path` (`-`: standard input); those of several files one after another are added.
+    ///
+    /// # Errors
+    /// Where they cannot be read, or are not what they should be.
+    pub fn open_sum(path: &Path) -> Result<Counts, Failure> {
         let text = read_whole(path)?;
         Counts::read(&text).map_err(|why| Failure::work(format!("{}:{why}", path.display())))
     }
 
-    /// Reads the one set of counts at `path`; several are added.
-    pub fn open_sum(path: &Path) -> Result<Counts, Failure> {
-        let mut files = Counts::open(path)?.into_iter();
-        let first = files.next().expect("a count file has a header");
-        files.try_fold(first, |mut sum, counts| {
-            sum.add(&counts).map_err(|why| Failure::file(path, why))?;
-            Ok(sum)
-        })
-    }
-
-    /// Reads one count file or several, one after another. The error begins with the line's number.
-    pub fn read(text: &[u8]) -> Result<Vec<Counts>, String> {
-        let mut files: Vec<Reading> = Vec::new();
+    /// Reads one count file, or several one after another, which are added. Memory is that of one, however many they are.
+    ///
+    /// # Errors
+    /// What is wrong; begins with the line's number.
+    pub fn read(text: &[u8]) -> Result<Counts, String> {
+        let mut reading: Option<Reading> = None;
         let text = text.strip_suffix(b"\n").unwrap_or(text);
         for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
             let line = str::from_utf8(line).map_err(|_| format!("{}: not UTF-8", number + 1))?;
-            match files.last_mut() {
-                Some(file) if !line.starts_with('#') => file.row(line),
-                _ => Reading::header(line).map(|file| files.push(file)),
-            }
-            .map_err(|why| format!("{}: {why}", number + 1))?;
+            let read = match &mut reading {
+                Some(file) if line.starts_with('#') => file.next_header(line),
+                Some(file) => file.row(line),
+                None => Reading::new(line).map(|file| reading = Some(file)),
+            };
+            read.map_err(|why| format!("{}: {why}", number + 1))?;
         }
-        files.into_iter().map(Reading::end).collect()
+        let reading = reading.expect("the first line is a header");
+        reading.end().map_err(|why| format!(" {why}"))?;
+        Ok(reading.sum)
     }
+}
+
+const OVERFLOW: &str = "the sum of the counts is larger than 64 bits";
+
+fn add(sum: &mut u64, more: u64) -> Result<(), String> {
+    *sum = sum.checked_add(more).ok_or(OVERFLOW)?;
+    Ok(())
 }
 
 /// The first parameter on which two sets disagree, in words.
@@ -126,15 +136,28 @@ pub fn difference(one: &Parameters, other: &Parameters) -> Option<String> {
     Some(format!("the counts disagree: {}={} and {}={}", one.0, one.1, other.0, other.1))
 }
 
-/// A count file that is being read.
-struct Reading {
-    counts: Counts,
+/// What a header says.
+struct Header {
+    parameters: Parameters,
+    documents: u64,
+    words: u64,
     grams: u64,
+}
+
+/// Count files that are being read.
+struct Reading {
+    /// All of them.
+    sum: Counts,
+    /// Of all of them.
+    grams: u64,
+    /// What the header of the current one says, and what its rows have come to.
+    grams_expected: u64,
+    grams_found: u64,
     next: usize,
 }
 
-impl Reading {
-    fn header(line: &str) -> Result<Reading, String> {
+impl Header {
+    fn read(line: &str) -> Result<Header, String> {
         let fields = line.strip_prefix("# ngram-hash 1 ");
         let fields = fields.ok_or_else(|| format!("expected the header of a count file, found {:?}", excerpt(line)))?;
         let field = |name: &str| {
@@ -146,13 +169,14 @@ impl Reading {
             let value = field(name)?;
             value.parse::<u64>().map_err(|_| format!("{name}={value}: expected a whole number"))
         };
-        let buckets = number("buckets")?;
+        let below = |name: &str, most: u32| {
+            let value = number(name)?;
+            let inside = u32::try_from(value).ok().filter(|value| (1..=most).contains(value));
+            inside.ok_or_else(|| format!("{name}={value}: expected 1 to {most}"))
+        };
         let parameters = Parameters {
-            ngrams: number("ngrams")?.try_into().map_err(|_| "ngrams: out of range".to_string())?,
-            buckets: u32::try_from(buckets)
-                .ok()
-                .filter(|&buckets| buckets <= BUCKETS_MAX)
-                .ok_or_else(|| format!("buckets={buckets}: out of range"))?,
+            ngrams: below("ngrams", NGRAMS_MAX as u32)? as usize,
+            buckets: below("buckets", BUCKETS_MAX)?,
             hash: match field("hash")? {
                 "xxh3" => Hash::Xxh3,
                 "sha256" => Hash::Sha256,
@@ -165,11 +189,29 @@ impl Reading {
                 other => return Err(format!("tokenizer={other}: not known")),
             },
         };
-        if parameters.ngrams == 0 || parameters.buckets == 0 {
-            return Err("ngrams and buckets must be above zero".to_string());
+        Ok(Header { parameters, documents: number("documents")?, words: number("words")?, grams: number("grams")? })
+    }
+}
+
+impl Reading {
+    fn new(line: &str) -> Result<Reading, String> {
+        let Header { parameters, documents, words, grams } = Header::read(line)?;
+        let sum = Counts { documents, words, ..Counts::new(&parameters) };
+        Ok(Reading { sum, grams, grams_expected: grams, grams_found: 0, next: 0 })
+    }
+
+    /// Ends a file where another begins.
+    fn next_header(&mut self, line: &str) -> Result<(), String> {
+        self.end()?;
+        let header = Header::read(line)?;
+        if let Some(difference) = difference(&self.sum.parameters, &header.parameters) {
+            return Err(difference);
         }
-        let counts = Counts { documents: number("documents")?, words: number("words")?, ..Counts::new(&parameters) };
-        Ok(Reading { counts, grams: number("grams")?, next: 0 })
+        add(&mut self.sum.documents, header.documents)?;
+        add(&mut self.sum.words, header.words)?;
+        add(&mut self.grams, header.grams)?;
+        (self.grams_expected, self.grams_found, self.next) = (header.grams, 0, 0);
+        Ok(())
     }
 
     fn row(&mut self, line: &str) -> Result<(), String> {
@@ -179,20 +221,20 @@ impl Reading {
         if bucket < self.next {
             return Err(format!("bucket {bucket} is out of order"));
         }
-        let buckets = self.counts.counts.len();
+        let buckets = self.sum.counts.len();
         let place =
-            self.counts.counts.get_mut(bucket).ok_or_else(|| format!("bucket {bucket}: there are only {buckets}"))?;
-        *place = count;
+            self.sum.counts.get_mut(bucket).ok_or_else(|| format!("bucket {bucket}: there are only {buckets}"))?;
+        add(&mut self.grams_found, count)?;
+        add(place, count)?;
         self.next = bucket + 1;
         Ok(())
     }
 
-    fn end(self) -> Result<Counts, String> {
-        let sum = self.counts.counts.iter().try_fold(0_u64, |sum, &count| sum.checked_add(count));
-        match sum {
-            Some(sum) if sum == self.grams => Ok(self.counts),
-            _ => Err(format!(" truncated or damaged: the counts do not add up to grams={}", self.grams)),
+    fn end(&self) -> Result<(), String> {
+        if self.grams_found == self.grams_expected {
+            return Ok(());
         }
+        Err(format!("truncated or damaged: the counts do not add up to grams={}", self.grams_expected))
     }
 }
 
@@ -213,9 +255,10 @@ mod tests {
     #[test]
     fn a_file_reads_back() {
         let counts = sample(100, &[(0, 3), (99, 4)]);
-        assert_eq!(Counts::read(counts.text().as_bytes()), Ok(vec![counts.clone()]));
-        let twice = counts.text() + &counts.text();
-        assert_eq!(Counts::read(twice.as_bytes()), Ok(vec![counts.clone(), counts]));
+        assert_eq!(Counts::read(counts.text().as_bytes()), Ok(counts.clone()));
+        let mut twice = counts.clone();
+        twice.add(&counts).unwrap();
+        assert_eq!(Counts::read((counts.text() + &counts.text()).as_bytes()), Ok(twice));
     }
 
     #[test]
@@ -236,6 +279,25 @@ mod tests {
     }
 
     #[test]
+    fn a_sum_of_more_than_64_bits_is_refused_though_each_bucket_fits() {
+        let (one, other) = (sample(10, &[(1, 1 << 63)]), sample(10, &[(2, 1 << 63)]));
+        assert_eq!(one.clone().add(&other), Err(OVERFLOW.to_string()));
+        let refused = Counts::read((one.text() + &other.text()).as_bytes()).unwrap_err();
+        assert_eq!(refused, format!("3: {OVERFLOW}"));
+    }
+
+    /// Each would be 2 GB if it were kept by itself.
+    #[test]
+    fn many_files_take_the_memory_of_one() {
+        let one = format!(
+            "{}7\t2\n",
+            sample(100, &[]).text().replace("buckets=100", "buckets=268435456").replace("grams=0", "grams=2")
+        );
+        let sum = Counts::read(one.repeat(1000).as_bytes()).unwrap();
+        assert_eq!((sum.counts[7], sum.documents), (2000, 2000));
+    }
+
+    #[test]
     fn damage_is_noticed() {
         let text = sample(100, &[(0, 3), (50, 4)]).text();
         for (wrong, why) in [
@@ -244,11 +306,14 @@ mod tests {
             (text.replace("50\t4", "50\t"), "3: expected BUCKET"),
             (text.replace("50\t4", "100\t4"), "3: bucket 100: there are only 100"),
             (text.replace("50\t4", "0\t4"), "3: bucket 0 is out of order"),
-            (text.replace("buckets=100 ", "buckets=0 "), "1: ngrams and buckets must"),
+            (text.replace("buckets=100 ", "buckets=0 "), "1: buckets=0: expected 1 to 268435456"),
+            (text.replace("ngrams=2 ", "ngrams=1000000000 "), "1: ngrams=1000000000: expected 1 to 1000"),
+            (text.replace("ngrams=2 ", "ngrams=0 "), "1: ngrams=0: expected 1 to 1000"),
             (text.replace("buckets=100 ", ""), "1: the header of the counts has no buckets"),
-            (text.replace("buckets=100 ", "buckets=99999999999 "), "1: buckets=99999999999: out of range"),
+            (text.replace("buckets=100 ", "buckets=99999999999 "), "1: buckets=99999999999: expected 1 to 268435456"),
             (text.replace("ngram-hash 1", "ngram-hash 2"), "1: expected the header"),
-            (text.replace("50\t4", "50\t18446744073709551615"), " truncated"),
+            (text.replace("50\t4", "50\t18446744073709551615"), &format!("3: {OVERFLOW}")),
+            (text.replace("50\t4\n", "") + &text, "3: truncated or damaged"),
         ] {
             let refused = Counts::read(wrong.as_bytes()).unwrap_err();
             assert!(refused.starts_with(why), "{refused}");

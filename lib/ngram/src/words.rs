@@ -66,7 +66,10 @@ impl Words {
         }
     }
 
-    /// Finds the words of `text`. Fails above [`TEXT_MAX`] bytes.
+    /// Finds the words of `text`.
+    ///
+    /// # Errors
+    /// Above [`TEXT_MAX`] bytes.
     pub fn find(&mut self, text: &[u8]) -> Result<Found<'_>, String> {
         self.find_with(text, Plain)
     }

@@ -34,7 +34,7 @@ impl RowWriter {
     /// one row has more. Writes nothing yet of a stream.
     ///
     /// # Errors
-    /// The output cannot be written.
+    /// The output cannot be written, or is a terminal.
     pub fn new(
         mut output: Output,
         descr: &str,
@@ -42,6 +42,7 @@ impl RowWriter {
         columns: usize,
         block: usize,
     ) -> Result<RowWriter, Failure> {
+        output.refuse_terminal("arrays of numbers")?;
         let (row, header_at) = (columns * size, output.position());
         let columns = columns as u64;
         if header_at.is_some() {

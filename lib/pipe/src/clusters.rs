@@ -4,6 +4,7 @@ use crate::column::{self, fields, read_number};
 use crate::failure::Failure;
 use crate::input::read_whole;
 use crate::lines::split;
+use bstr::ByteSlice;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,17 +28,27 @@ pub fn read_cluster(text: &[u8], field: usize) -> Result<Option<u32>, String> {
     id.ok_or_else(|| column::unexpected(text, field, expected))
 }
 
-/// Reads a list of clusters, one a line.
+/// Reads a list of clusters, one a line; what stands behind a TAB is a note.
 ///
 /// # Errors
 /// The file cannot be read, or a line is no cluster; the message has its place.
 pub fn read_list(path: &Path) -> Result<Vec<u32>, Failure> {
-    let read = |(number, line): (usize, &[u8])| {
-        let id = read_cluster(line.trim_ascii(), 1);
-        id.and_then(|id| id.ok_or("field 1: expected a cluster, found none".to_string()))
-            .map_err(|why| at(path, number, why))
+    Ok(read_notes(path)?.into_iter().map(|(id, _)| id).collect())
+}
+
+/// Reads a list of clusters with their notes, empty where there is none.
+///
+/// # Errors
+/// Those of [`read_list`]; and where a note is not UTF-8.
+pub fn read_notes(path: &Path) -> Result<Vec<(u32, String)>, Failure> {
+    let read = |line: &[u8]| {
+        let (id, note) = line.split_once_str("\t").unwrap_or((line, b""));
+        let id = read_cluster(id.trim_ascii(), 1)?.ok_or("field 1: expected a cluster, found none")?;
+        let note = str::from_utf8(note).map_err(|_| "field 2: a note that is not UTF-8")?;
+        Ok::<_, String>((id, note.trim().to_string()))
     };
-    split(&read_whole(path)?).enumerate().map(read).collect()
+    let lines = read_whole(path)?;
+    split(&lines).enumerate().map(|(number, line)| read(line).map_err(|why| at(path, number, why))).collect()
 }
 
 /// Reads a table of clusters, as far as the columns that are asked for go. `needed` must be in a header; `check` says

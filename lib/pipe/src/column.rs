@@ -1,6 +1,7 @@
 //! Columns: TAB-separated text, one line a row, no header, `nan` for a missing value.
 
 use crate::failure::Failure;
+use std::fmt::Display;
 use std::io::Write;
 
 /// Appends a number: shortest decimals that read back as the same number, no exponent, `nan`, `inf` or `-inf`.
@@ -14,13 +15,19 @@ pub fn write_integer(number: u64, out: &mut Vec<u8>) {
     write!(out, "{number}").expect("writing to memory cannot fail");
 }
 
-/// Reads a number. The error says what was found in which field (counted from 1).
+/// Reads a number.
+///
+/// # Errors
+/// What was found in which field (counted from 1).
 pub fn read_number(text: &[u8], field: usize) -> Result<f64, String> {
     let number = str::from_utf8(text).ok().and_then(|text| text.parse().ok());
     number.ok_or_else(|| unexpected(text, field, "a number"))
 }
 
 /// Reads a whole number; `nan`, a missing one, is `None`.
+///
+/// # Errors
+/// What was found in which field (counted from 1).
 pub fn read_integer(text: &[u8], field: usize) -> Result<Option<u64>, String> {
     if text == b"nan" {
         return Ok(None);
@@ -30,6 +37,9 @@ pub fn read_integer(text: &[u8], field: usize) -> Result<Option<u64>, String> {
 }
 
 /// Reads the number of a cluster; `-1` and `nan`, a missing one, are `None`.
+///
+/// # Errors
+/// What was found in which field (counted from 1).
 pub fn read_cluster(text: &[u8], field: usize) -> Result<Option<u32>, String> {
     if matches!(text, b"-1" | b"nan") {
         return Ok(None);
@@ -44,9 +54,15 @@ pub fn unexpected(text: &[u8], field: usize, expected: &str) -> String {
     format!("field {field}: expected {expected}, found {shown:?}")
 }
 
-/// What to say when documents and a column do not end together.
-pub fn unequal(documents: u64, column: &str, rows: u64) -> Failure {
+/// What to say when documents and a column do not end together. How many the one are that go on is not waited for: they may have no
+/// end, so that it is said to be [`more_than`] the other.
+pub fn unequal(documents: impl Display, column: &str, rows: impl Display) -> Failure {
     Failure::work(format!("documents: {documents}; {column}: {rows}; expected as many of the one as of the other"))
+}
+
+/// A number that is not known but for this.
+pub fn more_than(number: u64) -> String {
+    format!("more than {number}")
 }
 
 /// The fields of a row.
@@ -54,7 +70,10 @@ pub fn fields(row: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     row.strip_suffix(b"\r").unwrap_or(row).split(|&byte| byte == b'\t')
 }
 
-/// One field of a row, counted from 1. The error says what was expected there.
+/// One field of a row, counted from 1.
+///
+/// # Errors
+/// What was expected there.
 pub fn field<'a>(row: &'a [u8], number: usize, expected: &str) -> Result<&'a [u8], String> {
     let found = fields(row).nth(number - 1);
     found.ok_or_else(|| format!("expected {expected} in field {number}, found {} fields", fields(row).count()))

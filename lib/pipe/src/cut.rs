@@ -4,7 +4,8 @@
 //!
 //! Things to choose from are ordered: larger score, then smaller key, then earlier row. A bound is the last one that is
 //! chosen, as text `score<TAB>key<TAB>row`. The row is `any` unless the next one has the same score and key. A cut file is text:
-//! a header line of `name=value` fields behind what kind it is, then lines that end with a bound each.
+//! a header line of `name=value` fields behind what kind it is, then lines that end with a bound each, then `# end lines=N xxh3=HASH`, where
+//! N is the number of lines before it and HASH the XXH3 of their bytes, 16 hexadecimal digits: a file that was cut short is noticed.
 
 use crate::column::write_number;
 use crate::failure::Failure;
@@ -14,11 +15,45 @@ use crate::settings::Common;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::path::Path;
+use xxhash_rust::xxh3::xxh3_64;
 
-/// Reads a cut file. `read` says which line is wrong, from 1, and why.
-pub fn open<T>(path: &Path, read: impl FnOnce(&[u8]) -> Result<T, (usize, String)>) -> Result<T, Failure> {
+/// Reads a cut file. `read` gets it without its end, and says which line is wrong, from 1, and why.
+///
+/// # Errors
+/// Where the file cannot be read, is not whole, or `read` says so.
+pub fn open<T>(path: &Path, read: impl Fn(&[u8]) -> Result<T, (usize, String)>) -> Result<T, Failure> {
     let text = read_whole(path)?;
-    read(&text).map_err(|(line, why)| Failure::work(format!("{}:{line}: {why}", path.display())))
+    // What is no cut of this kind at all has no end to be missed.
+    let header = &text[..memchr::memchr(b'\n', &text).unwrap_or(text.len())];
+    let read = read(header).and_then(|_| whole(&text)).and_then(read);
+    read.map_err(|(line, why)| Failure::work(format!("{}:{line}: {why}", path.display())))
+}
+
+/// Ends a cut file.
+pub fn end(text: &mut Vec<u8>) {
+    let line = end_of(text);
+    text.extend(line.bytes());
+}
+
+fn end_of(lines: &[u8]) -> String {
+    let count = memchr::memchr_iter(b'\n', lines).count();
+    format!("# end lines={count} xxh3={:016x}\n", xxh3_64(lines))
+}
+
+/// A cut file without its end, which must be there and be right.
+fn whole(text: &[u8]) -> Result<&[u8], (usize, String)> {
+    let before = text.strip_suffix(b"\n").unwrap_or(text);
+    let (lines, last) = before.split_at(memchr::memrchr(b'\n', before).map_or(0, |newline| newline + 1));
+    let end = end_of(lines);
+    if last == end.trim_end().as_bytes() {
+        return Ok(lines);
+    }
+    let line = memchr::memchr_iter(b'\n', lines).count() + 1;
+    let why = match last.starts_with(b"# end ") {
+        true => format!("damaged: the lines above come to {:?}", end.trim_end()),
+        false => "truncated: expected a last line that begins with \"# end \"".to_string(),
+    };
+    Err((line, why))
 }
 
 /// The fields of a header line that begins with `kind`.
@@ -103,6 +138,9 @@ impl Bound {
 }
 
 /// How many rows stand before this shard: what the flag says, or what `--shard` skips. Needed only where a bound names a row.
+///
+/// # Errors
+/// Where that is needed and nobody says it.
 pub fn first_row(needed: bool, given: Option<u64>, common: &Common) -> Result<u64, Failure> {
     if given.is_some() || !needed {
         return Ok(given.unwrap_or(0));
@@ -129,6 +167,32 @@ mod tests {
         }
         assert!(!Bound::between(list[1], list[2..].iter().copied()).admits(list[1], 1));
         assert!(list.iter().all(|one| Bound::at_least(1.0).admits(*one, 9)));
+    }
+
+    #[test]
+    fn a_cut_that_is_not_whole_is_noticed() {
+        let lines = b"# kind 1 seed=3\n1\t7\t-1.25\t0000000000000005\t17\n1\t8\t-1.5\t0000000000000006\t18\n";
+        let mut text = lines.to_vec();
+        end(&mut text);
+        assert!(text.ends_with(b"18\n# end lines=3 xxh3=") || text[lines.len()..].starts_with(b"# end lines=3 xxh3="));
+        assert_eq!(whole(&text), Ok(&lines[..]));
+        assert_eq!(whole(text.trim_ascii_end()), Ok(&lines[..]));
+        for length in 0..text.len() - 1 {
+            assert!(whole(&text[..length]).is_err(), "{length}");
+        }
+        for at in 0..lines.len() {
+            let mut changed = text.clone();
+            changed[at] ^= 1;
+            assert!(whole(&changed).is_err(), "{at}");
+        }
+        assert_eq!(
+            whole(lines).unwrap_err(),
+            (3, "truncated: expected a last line that begins with \"# end \"".to_string())
+        );
+        let lost = [&lines[..lines.len() - 2], &text[lines.len() - 1..]].concat();
+        assert!(
+            matches!(whole(&lost), Err((4, why)) if why.starts_with("damaged: the lines above come to \"# end lines=3 "))
+        );
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub struct Folder {
 impl Folder {
     /// A folder that appears at `path` when it is finished. What is there already must be an empty folder; `occupied` says what
     /// is wrong with another.
+    ///
+    /// # Errors
+    /// Where another lies there, or it cannot be made.
     pub fn create(path: &Path, occupied: &str) -> Result<Folder, Failure> {
         check_is_free(path, occupied)?;
         // A link keeps pointing where it points: the folder behind it is replaced.
@@ -40,6 +43,9 @@ impl Folder {
     }
 
     /// Makes it appear.
+    ///
+    /// # Errors
+    /// Where it cannot be renamed.
     pub fn finish(self) -> Result<(), Failure> {
         self.temporary.appear(&self.final_name).map_err(|why| Failure::file(&self.name, why))
     }

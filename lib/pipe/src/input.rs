@@ -6,7 +6,7 @@
 use crate::descriptor;
 use crate::failure::{Failure, reading_reason, reason};
 use crate::format::{BOM, Packing, first_bytes, packing, without_lines};
-use crate::newlines::split;
+use crate::identity::{Identity, changed};
 use crate::npy::Header;
 use crate::settings::{Common, Shard};
 use flate2::read::MultiGzDecoder;
@@ -58,6 +58,9 @@ impl Source {
 }
 
 /// How many lines stand before a shard of one file. Where it is a shard of several files, that is not one number.
+///
+/// # Errors
+/// Where it is a shard of several files.
 pub fn lines_before(input: &Input) -> Result<u64, Failure> {
     let [opening] = input.waiting.as_slice() else {
         return Err(Failure::usage("--first-row R is needed: --shard of several files is not one run of rows"));
@@ -107,6 +110,8 @@ pub struct Input {
 pub(crate) struct Opening {
     path: Option<PathBuf>,
     shard: Option<Shard>,
+    /// What it must still be when it is opened.
+    identity: Option<Identity>,
 }
 
 struct Reading {
@@ -116,12 +121,18 @@ struct Reading {
 }
 
 impl Input {
-    /// The operands of the command line. Fails before anything is read where a file cannot be opened.
+    /// The operands of the command line.
+    ///
+    /// # Errors
+    /// Where a file cannot be opened: before anything is read.
     pub fn open(common: &Common) -> Result<Input, Failure> {
         Input::of(&common.operands, common.shard)
     }
 
     /// These files (`-`: standard input; none: standard input), or one shard of each.
+    ///
+    /// # Errors
+    /// Where one cannot be opened: before anything is read.
     pub fn of(paths: &[PathBuf], shard: Option<Shard>) -> Result<Input, Failure> {
         let openings: Vec<_> = Opening::all(paths, shard).collect();
         let sizes = openings.iter().map(Opening::size).collect::<Result<Vec<_>, _>>()?;
@@ -129,7 +140,18 @@ impl Input {
         Ok(Input { waiting: openings.into_iter(), current: None, bytes_total, read_size: READ })
     }
 
+    /// The same, where each regular file must be what it is now when it is its turn: for what is read once more.
+    pub fn held(mut self) -> Input {
+        for opening in self.waiting.as_mut_slice() {
+            opening.identity = opening.path.as_deref().and_then(Identity::of);
+        }
+        self
+    }
+
     /// The next lines; `buffer` is memory to use again. `None` at the end of everything.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, or its compressed bytes are broken.
     pub fn next(&mut self, mut buffer: Vec<u8>) -> Result<Option<Batch>, Failure> {
         loop {
             if let Some(reading) = &mut self.current {
@@ -147,28 +169,22 @@ impl Input {
             }
         }
     }
-
-    /// Reads to the end, and counts the lines.
-    pub fn lines_left(&mut self) -> Result<u64, Failure> {
-        let (mut lines, mut buffer) = (0, Vec::new());
-        while let Some(batch) = self.next(buffer)? {
-            lines += split(batch.bytes()).count() as u64;
-            buffer = batch.into_buffer();
-        }
-        Ok(lines)
-    }
 }
 
 impl Opening {
     /// Those of some operands (`-`: standard input; none: standard input).
     pub(crate) fn all(paths: &[PathBuf], shard: Option<Shard>) -> impl Iterator<Item = Opening> {
         let paths = if paths.is_empty() { vec![PathBuf::from("-")] } else { paths.to_vec() };
-        paths.into_iter().map(move |path| Opening { path: (path != Path::new("-")).then_some(path), shard })
+        paths.into_iter().map(move |path| Opening {
+            path: (path != Path::new("-")).then_some(path),
+            shard,
+            identity: None,
+        })
     }
 
     /// That of one file (`-`: standard input).
     fn one(path: &Path) -> Opening {
-        Opening { path: (path != Path::new("-")).then(|| path.to_path_buf()), shard: None }
+        Opening { path: (path != Path::new("-")).then(|| path.to_path_buf()), shard: None, identity: None }
     }
 
     pub(crate) fn name(&self) -> String {
@@ -276,6 +292,7 @@ impl Opening {
     fn reader(&self) -> Result<(Box<dyn Read + Send>, u64), Failure> {
         let failed = |why| self.unread(why);
         let mut file = self.file().map_err(failed)?;
+        self.check_identity(&file)?;
         let first = first_bytes(&mut file).map_err(failed)?;
         let Some(shard) = self.shard else {
             return self.text(first, file).map(|text| (text, 0));
@@ -308,6 +325,13 @@ impl Opening {
         let first = first_bytes(&mut text).map_err(|why| self.unread(why))?;
         self.check_text(&first)?;
         Ok(without_mark(first, text))
+    }
+
+    fn check_identity(&self, file: &File) -> Result<(), Failure> {
+        match (&self.path, self.identity) {
+            (Some(path), Some(known)) if Identity::of_file(file) != Some(known) => Err(changed(path)),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses what has no lines.
@@ -368,11 +392,17 @@ enum Unpacked {
 
 impl Bytes {
     /// Checks that a file (`-`: standard input) is there and is no folder; gives the size of a regular file.
+    ///
+    /// # Errors
+    /// Where it is not there, or is a folder.
     pub fn check(path: &Path) -> Result<Option<u64>, Failure> {
         Opening::one(path).size()
     }
 
     /// Opens a file (`-`: standard input), compressed or not.
+    ///
+    /// # Errors
+    /// Where it cannot be opened, or is not of lines.
     pub fn open(path: &Path) -> Result<Bytes, Failure> {
         let opening = Opening::one(path);
         let failed = |why| opening.failed(why);
@@ -540,6 +570,29 @@ mod tests {
                 all.extend(part);
             }
             assert_eq!(all, text, "{count} shards");
+        }
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_held_must_not_change() {
+        let path = file("held", b"a\nb\n");
+        let held = || Input::of(std::slice::from_ref(&path), None).unwrap().held();
+        let read = |mut input: Input| input.next(Vec::new()).map(|batch| batch.map(Batch::into_buffer).is_some());
+        assert_eq!(read(held()), Ok(true));
+        let changes: [&dyn Fn(); 3] = [
+            &|| std::fs::write(&path, b"a\nb\nc\n").unwrap(),
+            &|| File::options().write(true).open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap(),
+            &|| {
+                let other = file("held-other", b"x\ny\nz\n");
+                File::options().write(true).open(&other).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+                std::fs::rename(other, &path).unwrap();
+            },
+        ];
+        for change in changes {
+            let input = held();
+            change();
+            assert_eq!(read(input), Err(changed(&path)));
         }
         std::fs::remove_file(path).unwrap();
     }

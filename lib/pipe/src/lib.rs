@@ -20,6 +20,7 @@ mod floats;
 pub mod folder;
 mod format;
 mod help;
+pub mod identity;
 pub mod input;
 mod interruption;
 pub mod key;

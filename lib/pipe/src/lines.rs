@@ -21,7 +21,10 @@ pub trait Worker: Send + 'static {
     /// What it makes of a batch.
     type Out: Send + 'static;
 
-    /// Takes one line, without its newline. An error says what was found and what was expected.
+    /// Takes one line, without its newline.
+    ///
+    /// # Errors
+    /// What was found and what was expected.
     fn line(&mut self, line: &[u8]) -> Result<(), String>;
 
     /// Takes the place of a bad line that was skipped.
@@ -99,11 +102,14 @@ impl<'a> Lines<'a> {
         Lines { on_error: OnError::Fail, ..self }
     }
 
-    /// Runs one worker a thread over all lines; `collect` gets what they make, in input order, and may end the run early.
-    /// Gives the tally and the workers back; after an early end, the tally is that of the whole last batch, and a worker may
-    /// have seen lines that were not collected.
+    /// Runs one worker a thread over all lines; `collect` gets what they make, in input order, and may end the run
+    /// early. Gives the tally and the workers back; after an early end, the tally is that of the whole last batch, and
+    /// a worker may have seen lines that were not collected.
     ///
     /// Threads are not waited for after a failure: the reader may be waiting for a pipe that has nothing more to say.
+    ///
+    /// # Errors
+    /// Those of the input, of bad lines by `--on-error`, and of `collect`.
     pub fn run<W: Worker>(
         self,
         mut worker: impl FnMut() -> W,

@@ -103,12 +103,18 @@ impl Output {
     }
 
     /// Writes at `position` of a regular file, over what was written there.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
     pub fn rewrite(&mut self, position: u64, bytes: &[u8]) -> Result<(), Failure> {
         self.end = self.end.max(position + bytes.len() as u64);
         self.file.write_all_at(bytes, position).map_err(|why| self.failed(why))
     }
 
     /// Opens a regular file that is being written, to read it back.
+    ///
+    /// # Errors
+    /// Where it cannot be opened.
     pub fn reader(&self) -> Result<File, Failure> {
         File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd())).map_err(|why| {
             let (name, why) = (&self.name, reason(&why));
@@ -119,11 +125,17 @@ impl Output {
     }
 
     /// Fills `bytes` with what was written at `position` of a regular file.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or has not as many bytes there.
     pub fn read_at(&self, reader: &File, position: u64, bytes: &mut [u8]) -> Result<(), Failure> {
         reader.read_exact_at(bytes, position).map_err(|why| self.failed(why))
     }
 
     /// Moves `length` bytes of a regular file. The two places may overlap.
+    ///
+    /// # Errors
+    /// Where it cannot be read or written.
     pub fn shift(&mut self, from: u64, to: u64, length: u64) -> Result<(), Failure> {
         let reader = self.reader()?;
         let mut bytes = vec![0; length.min(MOVED) as usize];
@@ -139,6 +151,9 @@ impl Output {
     }
 
     /// Ends a regular file after so many bytes.
+    ///
+    /// # Errors
+    /// Where its length cannot be set.
     pub fn truncate(&mut self, bytes: u64) -> Result<(), Failure> {
         self.end = self.end.min(bytes);
         self.file.set_len(bytes).map_err(|why| self.failed(why))

@@ -20,6 +20,9 @@ pub struct Path {
 
 impl Path {
     /// Reads `a.b.0`; `\.` is a dot in a name and `\\` a backslash.
+    ///
+    /// # Errors
+    /// Where the path is empty, or a name in it is.
     pub fn parse(text: &str) -> Result<Path, Failure> {
         let mut steps = vec![String::new()];
         let mut letters = text.chars();
@@ -62,6 +65,9 @@ pub struct Reader {
 
 impl Reader {
     /// A reader as `--field`, `--template` and `--id-field` ask for.
+    ///
+    /// # Errors
+    /// Where the template cannot be read.
     pub fn new(common: &Common) -> Result<Reader, Failure> {
         let mut paths = Vec::new();
         let parts = match &common.template {
@@ -75,6 +81,9 @@ impl Reader {
     }
 
     /// A reader that looks at the identity only: the text is empty.
+    ///
+    /// # Errors
+    /// Where the flags contradict one another.
     pub fn of_identity(common: &Common) -> Result<Reader, Failure> {
         Reader::with_identity(common, Vec::new(), Vec::new())
     }
@@ -104,11 +113,17 @@ impl Reader {
     }
 
     /// The text of the document on this line.
+    ///
+    /// # Errors
+    /// What was found where the text was expected.
     pub fn text<'a>(&'a mut self, line: &'a [u8]) -> Result<&'a [u8], String> {
         self.document(line).map(|(text, _)| text)
     }
 
     /// The text of the document on this line, and the bytes that its key is made from.
+    ///
+    /// # Errors
+    /// What was found where the text or the identity was expected.
     pub fn document<'a>(&'a mut self, line: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), String> {
         self.text.clear();
         if self.paths.is_empty() {
@@ -156,6 +171,9 @@ fn template_parts(template: &str, paths: &mut Vec<Path>) -> Result<Vec<Part>, Fa
 }
 
 /// Shows the names of the fields of the object on this line, those of objects in it left aside, and checks that it is one.
+///
+/// # Errors
+/// Where the line is no JSON object.
 pub fn names(line: &[u8], see: impl FnMut(&str)) -> Result<(), String> {
     let mut json = serde_json::Deserializer::from_str(object(line)?);
     json.deserialize_map(Names(see)).and_then(|()| json.end()).map_err(syntax)

@@ -1,8 +1,8 @@
 //! A column that is read beside documents: one row at a time, as documents come.
 
+use crate::column::{more_than, unequal};
 use crate::failure::Failure;
 use crate::input::{Batch, Input, Source};
-use crate::lines::split;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,16 +20,22 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// The rows of these files (`-`: standard input; none: standard input). Fails before anything is read where one cannot be opened.
+    /// The rows of these files (`-`: standard input; none: standard input).
+    ///
+    /// # Errors
+    /// Where one cannot be opened: before anything is read.
     pub fn open(paths: &[PathBuf]) -> Result<Rows, Failure> {
         let input = Input::of(paths, None)?;
         Ok(Rows { input, batch: None, at: 0, source: None, line: 0, count: 0 })
     }
 
-    /// What `read` makes of the next row; `None` behind the last. A row that it refuses is named by file and line.
-    pub fn next<T>(&mut self, read: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<Option<T>, Failure> {
+    /// What `read` makes of the row of the next document.
+    ///
+    /// # Errors
+    /// There are no more rows, or they cannot be read; a row that `read` refuses is named by file and line.
+    pub fn next<T>(&mut self, read: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<T, Failure> {
         if !self.fill()? {
-            return Ok(None);
+            return Err(unequal(more_than(self.count), "rows of clusters", self.count));
         }
         let batch = self.batch.as_ref().expect("just filled");
         let rest = &batch.bytes()[self.at..];
@@ -38,22 +44,16 @@ impl Rows {
         self.line += 1;
         self.count += 1;
         let (name, line) = (&batch.source.name, self.line);
-        read(&rest[..length]).map(Some).map_err(|why| Failure::work(format!("{name}:{line}: {why}")))
+        read(&rest[..length]).map_err(|why| Failure::work(format!("{name}:{line}: {why}")))
     }
 
-    /// Fails unless there were as many documents as there are rows.
-    pub fn end(mut self, documents: u64) -> Result<(), Failure> {
-        while self.fill()? {
-            let batch = self.batch.take().expect("just filled");
-            self.count += split(&batch.bytes()[self.at..]).count() as u64;
-        }
-        if documents == self.count {
-            return Ok(());
-        }
-        let rows = self.count;
-        let why =
-            format!("documents: {documents}; rows of clusters: {rows}; expected as many of the one as of the other");
-        Err(Failure::work(why))
+    /// Ends with the documents.
+    ///
+    /// # Errors
+    /// There are more rows.
+    pub fn end(mut self) -> Result<(), Failure> {
+        let documents = self.count;
+        if self.fill()? { Err(unequal(documents, "rows of clusters", more_than(documents))) } else { Ok(()) }
     }
 
     /// Sees to it that the batch has a row left; `false` at the end of everything.
@@ -92,14 +92,19 @@ mod tests {
         };
         let mut rows = Rows::open(&files).unwrap();
         for expected in ["1", "", "2", "3"] {
-            assert_eq!(rows.next(read).unwrap().as_deref(), Some(expected));
+            assert_eq!(rows.next(read).as_deref(), Ok(expected));
         }
         assert_eq!(rows.next(read), Err(Failure::work(format!("{}:2: no", files[2].display()))));
-        assert_eq!(rows.next(read), Ok(None));
-        assert!(rows.end(5).is_ok());
+        let said = |one: &str, other: &str| {
+            let why =
+                format!("documents: {one}; rows of clusters: {other}; expected as many of the one as of the other");
+            Failure::Work(why)
+        };
+        assert_eq!(rows.next(read), Err(said("more than 5", "5")));
+        assert!(rows.end().is_ok());
         let mut rows = Rows::open(&files).unwrap();
         rows.next(read).unwrap();
-        assert!(matches!(rows.end(4), Err(Failure::Work(why)) if why.contains("documents: 4; rows of clusters: 5;")));
+        assert_eq!(rows.end(), Err(said("1", "more than 1")));
         files.iter().for_each(|path| std::fs::remove_file(path).unwrap());
     }
 }

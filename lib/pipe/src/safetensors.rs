@@ -79,6 +79,9 @@ pub struct Part {
 
 /// Writes a file and finishes it. As in the reference implementation, types of more bits come first, then names decide; a header is
 /// padded with spaces to a multiple of 8, so that values lie where processors like them. Equal contents are equal bytes.
+///
+/// # Errors
+/// Where it cannot be written.
 pub fn write(mut output: Output, metadata: &BTreeMap<String, String>, mut parts: Vec<Part>) -> Result<(), Failure> {
     let bits = |dtype: &str| DTYPES.iter().find(|(known, _)| *known == dtype).map(|&(_, bits)| bits);
     parts.sort_by_key(|part| (std::cmp::Reverse(bits(part.dtype)), part.name));
@@ -119,6 +122,9 @@ pub struct File {
 
 impl File {
     /// Opens a file and checks its whole header against the format and the length of the file.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is not of the format.
     pub fn open(path: &Path) -> Result<File, Failure> {
         let file = std::fs::File::open(path).map_err(|why| Failure::file(path, why))?;
         let length = file.metadata().map_err(|why| Failure::file(path, why))?.len();
@@ -126,6 +132,9 @@ impl File {
     }
 
     /// The same where the bytes of the file are in memory; `path` is for messages.
+    ///
+    /// # Errors
+    /// Where they are not of the format.
     pub fn of_bytes(path: &Path, bytes: Vec<u8>) -> Result<File, Failure> {
         let length = bytes.len() as u64;
         File::checked(path, Box::new(Cursor::new(bytes)), length)
@@ -160,6 +169,9 @@ impl File {
     }
 
     /// Reads a tensor of type F32, F16 or BF16; the latter two are widened, which is exact.
+    ///
+    /// # Errors
+    /// Where it is not there, or of another type.
     pub fn read(&self, name: &str) -> Result<Tensor, Failure> {
         let entry = self.entry(name)?;
         let bytes = match entry.dtype.as_str() {
@@ -175,6 +187,9 @@ impl File {
     }
 
     /// Reads a tensor of exactly this type, whose values have `N` bytes: its little-endian values.
+    ///
+    /// # Errors
+    /// Where it is not there, or of another type.
     pub fn read_exactly<const N: usize>(&self, name: &str, dtype: &str) -> Result<Vec<[u8; N]>, Failure> {
         let entry = self.entry(name)?;
         if entry.dtype != dtype {

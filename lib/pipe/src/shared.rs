@@ -278,6 +278,11 @@ pub const fn exclude<A>(set: Set<A>) -> Flag<A> {
     Flag::value("exclude", "FILE", "Clusters to leave out, one a line", "", set).reads()
 }
 
+/// `--plan FILE`.
+pub const fn plan<A>(set: Set<A>) -> Flag<A> {
+    Flag::value("plan", "FILE", "How many documents each cluster gives, by cluster-share(1)", "", set).reads()
+}
+
 /// `--clip C`.
 pub const fn clip<A>(set: Set<A>) -> Flag<A> {
     let help = "From 1 to 65535. 1, the default, is sampling without replacement.";

@@ -35,6 +35,9 @@ impl Stats {
     }
 
     /// Writes the object where `--stats` says, if it does, with the seconds since the start.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
     pub fn write(self, common: &Common) -> Result<(), Failure> {
         let Some(path) = &common.stats else { return Ok(()) };
         let whole = self.with("seconds", common.started.elapsed().as_secs_f64());

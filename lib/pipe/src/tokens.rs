@@ -178,8 +178,9 @@ impl TokenWriter {
     /// fit is wider. Writes nothing yet of a stream.
     ///
     /// # Errors
-    /// The file cannot be written, or not be read back.
+    /// The file cannot be written, or not be read back, or is a terminal.
     pub fn new(mut output: Output, dtype: Dtype, may_widen: bool) -> Result<TokenWriter, Failure> {
+        output.refuse_terminal("arrays of tokens")?;
         let header_at = output.position();
         if header_at.is_some() {
             // What is written has to be moved later; better to know now if it cannot be read.

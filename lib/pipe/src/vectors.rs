@@ -3,7 +3,7 @@
 mod reading;
 
 pub use crate::floats::{Dtype, Raw};
-pub use reading::{Place, Vectors};
+pub use reading::{Place, Rounding, Vectors};
 
 use crate::array::RowWriter;
 use crate::failure::Failure;

@@ -189,7 +189,7 @@ struct Ring {
 }
 
 impl Pool<'_> {
-    /// How many strata there are: parts times clusters, clusters by their ids.
+    /// How many strata there are: parts times clusters.
     pub fn strata(&self) -> usize {
         self.parts.list.len() * self.rows.sizes.len()
     }

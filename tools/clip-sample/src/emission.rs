@@ -3,7 +3,8 @@
 use crate::cut::Cut;
 use crate::draws::Draws;
 use crate::rows::{NONE, Rows};
-use pipe::column::unequal;
+use pipe::column::{more_than, unequal};
+use pipe::cut::Bound;
 use pipe::failure::Failure;
 use pipe::folder::Folder;
 use pipe::input::{Input, Source};
@@ -57,6 +58,7 @@ impl Emission<'_> {
     pub fn run(&self, mut input: Input, mut sink: Sink) -> Result<Taken, Failure> {
         let mut meter = Meter::new(self.common, input.bytes_total);
         let mut reader = Reader::of_identity(self.common)?;
+        let bounds = self.cut.bounds(&self.rows.ids);
         let mut taken = Taken::default();
         let rows = self.rows.clusters.len() as u64;
         let mut buffer = Vec::new();
@@ -70,7 +72,7 @@ impl Emission<'_> {
                 number += 1;
                 if taken.tally.rows < rows {
                     let place = taken.tally.rows as usize;
-                    self.line(place, line, &mut reader, &mut sink, &mut taken).map_err(|why| match why {
+                    self.line(place, line, &bounds, &mut reader, &mut sink, &mut taken).map_err(|why| match why {
                         Stop::Bad(why) => {
                             let line = batch.source.lines_before() + number;
                             Failure::work(format!("{}:{line}: {why}", batch.source.name))
@@ -82,7 +84,7 @@ impl Emission<'_> {
             }
             sink.flush()?;
             if taken.tally.rows > rows {
-                return Err(unequal(taken.tally.rows + input.lines_left()?, "rows of clusters", rows));
+                return Err(unequal(more_than(rows), "rows of clusters", rows));
             }
             taken.tally.bytes += batch.bytes().len() as u64;
             meter.show(taken.tally.bytes, taken.tally.rows);
@@ -100,6 +102,7 @@ impl Emission<'_> {
         &self,
         place: usize,
         line: &[u8],
+        bounds: &[Vec<Option<Bound>>],
         reader: &mut Reader,
         sink: &mut Sink,
         taken: &mut Taken,
@@ -113,7 +116,7 @@ impl Emission<'_> {
             None => document_key(reader.document(line).map_err(Stop::Bad)?.1),
         };
         let part = self.cut.parts.of(key);
-        let Some(bound) = self.cut.bound(part, cluster) else { return Ok(()) };
+        let Some(bound) = &bounds[part][cluster as usize] else { return Ok(()) };
         let repeats = self.draws.repeats(bound, key, place as u32, self.first_row);
         if repeats > 0 {
             sink.put(part, repeats, line).map_err(Stop::Failed)?;

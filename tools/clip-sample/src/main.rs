@@ -130,17 +130,13 @@ const FLAGS: &[Flag<Args>] = &[
         },
     )
     .count(),
-    Flag::value(
-        "plan",
-        "FILE",
-        "How many documents each cluster gives, by cluster-share(1)",
-        "It must be a plan for these clusters: as many documents in each.",
-        |args: &mut Args, value| {
+    Flag {
+        help: "It must be a plan for these clusters: as many documents in each.",
+        ..shared::plan(|args: &mut Args, value| {
             args.by = By::Plan(value.path()?);
             Ok(())
-        },
-    )
-    .reads()
+        })
+    }
     .count(),
     Flag {
         help: "The folder for the files of a split, `PATH/NAME.jsonl`. It must not be there, or be empty; it appears when all is written.",
@@ -325,7 +321,7 @@ fn sample(args: &Args) -> Result<(), Failure> {
     let (seed, clip) = (rules.seed, rules.clip);
     let mut files = open(args)?;
     let mut rows = Rows::read(common, &args.clusters, layout(args))?;
-    let plan = Plan::new(common, rules, &rows.sizes, args.exclude.as_deref())?;
+    let plan = Plan::new(common, rules, (&rows.ids, &rows.sizes), args.exclude.as_deref())?;
     if args.key_field.is_none() {
         let documents = files.documents.take().expect("documents without a key field are opened");
         rows.add_keys(common, documents, files.copy.as_mut())?;
@@ -334,10 +330,10 @@ fn sample(args: &Args) -> Result<(), Failure> {
     let parts = fitted(Parts::new(totals(args, &plan), seed), &rows, &plan, clip);
     let pool = Pool { rows: &rows, draws: &draws, parts: &parts, threads: common.threads };
     let stock = pool.stock();
-    let budgets = plan.budgets(&parts, &stock, rows.sizes.len());
+    let budgets = plan.budgets(&parts, &stock);
     let wanted = parts.list.iter().map(|(_, count)| count).sum::<u64>();
     let missing = wanted.saturating_sub(budgets.iter().sum());
-    let cut = Cut::new(seed, clip, parts.clone(), &pool.bounds(&stock, &budgets));
+    let cut = Cut::new(seed, clip, parts.clone(), &rows.ids, &pool.bounds(&stock, &budgets));
     let taken = match (files.cut.take(), files.sink.take()) {
         (Some(mut file), _) => {
             file.write(&cut.text())?;
@@ -346,7 +342,7 @@ fn sample(args: &Args) -> Result<(), Failure> {
         }
         (None, Some(sink)) => {
             let emission = Emission { common, rows: &rows, cut: &cut, draws: &draws, first_row: 0 };
-            emission.run(files.documents_again(common)?, sink)?
+            emission.run(files.documents_again()?, sink)?
         }
         (None, None) => unreachable!("a cut or documents are written"),
     };
@@ -356,6 +352,8 @@ fn sample(args: &Args) -> Result<(), Failure> {
 /// What a sample reads and writes besides the column; all of it is opened before anything is read.
 struct Files {
     documents: Option<Input>,
+    /// The same once more, where they are files that are read twice.
+    again: Option<Input>,
     /// A copy of documents that come from a pipe and are read twice.
     copy: Option<Scratch>,
     sink: Option<Sink>,
@@ -374,20 +372,22 @@ fn open(args: &Args) -> Result<Files, Failure> {
         Input::of(std::slice::from_ref(path), None)?;
     }
     let documents = if keyed && cuts { None } else { Some(Input::open(common)?) };
+    let again = if from_pipe || keyed || cuts { None } else { Some(Input::open(common)?.held()) };
     let copy = if from_pipe && !keyed && !cuts { Some(Scratch::new()?) } else { None };
     let names = args.split.as_ref().map(Split::names).unwrap_or_default();
     let sink = if cuts { None } else { Some(Sink::new(args.out.as_deref(), &names)?) };
     let cut = args.write_cut.as_deref().map(Output::create).transpose()?;
-    Ok(Files { documents, copy, sink, cut })
+    Ok(Files { documents, again, copy, sink, cut })
 }
 
 impl Files {
     /// The documents from their beginning, after they were read for their keys, if they were.
-    fn documents_again(&mut self, common: &Common) -> Result<Input, Failure> {
-        match (self.documents.take(), &self.copy) {
-            (Some(unread), _) => Ok(unread),
-            (None, Some(copy)) => Input::of(&[copy.path()], None),
-            (None, None) => Input::open(common),
+    fn documents_again(&mut self) -> Result<Input, Failure> {
+        match (self.documents.take(), self.again.take(), &self.copy) {
+            (Some(unread), ..) => Ok(unread),
+            (None, Some(again), _) => Ok(again),
+            (None, None, Some(copy)) => Input::of(&[copy.path()], None),
+            (None, None, None) => unreachable!("what is read again are files, or are copied"),
         }
     }
 }
@@ -443,7 +443,7 @@ fn stats(common: &Common, taken: &Taken, rows: &Rows, plan: Option<(u64, u64)>) 
     let mut stats = Stats::new(common, &taken.tally)
         .with("rows", rows.clusters.len())
         .with("rows_missing", rows.missing)
-        .with("clusters", rows.sizes.iter().filter(|&&size| size > 0).count())
+        .with("clusters", rows.ids.len())
         .with("draws", taken.draws)
         .with("documents", taken.documents);
     if !rows.lengths.is_empty() {

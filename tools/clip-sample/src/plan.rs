@@ -61,25 +61,25 @@ pub struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// The shares of clusters of these sizes, by their ids, but for those that the file `exclude` names.
+    /// The shares of clusters of these ids and sizes, but for those that the file `exclude` names.
     ///
     /// # Errors
     /// A file cannot be read, says nothing of a cluster, or what no share is; or all shares are 0.
     pub fn new<'a>(
         common: &'a Common,
         rules: Rules,
-        sizes: &[u64],
+        (ids, sizes): (&[u32], &[u64]),
         exclude: Option<&Path>,
     ) -> Result<Plan<'a>, Failure> {
         let mut excluded = exclude.map_or_else(|| Ok(Vec::new()), read_list)?;
         excluded.sort_unstable();
-        let strangers = excluded.iter().filter(|&&id| sizes.get(id as usize).is_none_or(|&size| size == 0));
+        let strangers = excluded.iter().filter(|id| ids.binary_search(id).is_err());
         let strangers: Vec<_> = strangers.map(u32::to_string).collect();
         if !strangers.is_empty() {
             note(common, &format!("no documents are in the excluded clusters {}", strangers.join(", ")));
         }
-        let cluster = |(id, &size): (usize, &u64)| Cluster { id: id as u32, size, share: 0.0 };
-        let clusters = sizes.iter().enumerate().filter(|(_, size)| **size > 0).map(cluster).collect();
+        let cluster = |(&id, &size): (&u32, &u64)| Cluster { id, size, share: 0.0 };
+        let clusters = ids.iter().zip(sizes).map(cluster).collect();
         let mut plan = Plan { common, rules, clusters, excluded, numbers: None };
         match plan.rules.by.clone() {
             By::Equal => plan.share(|_| Ok(1.0))?,
@@ -118,10 +118,9 @@ impl Plan<'_> {
         taken.map(|cluster| cluster.size).sum()
     }
 
-    /// Whether anything may be taken from a cluster.
-    pub fn takes(&self, id: u32) -> bool {
-        let place = self.clusters.binary_search_by_key(&id, |cluster| cluster.id);
-        place.is_ok_and(|place| self.clusters[place].share > 0.0)
+    /// Whether anything may be taken from the cluster at a place.
+    pub fn takes(&self, place: u32) -> bool {
+        self.clusters.get(place as usize).is_some_and(|cluster| cluster.share > 0.0)
     }
 
     /// How many documents a plan says, all clusters together.
@@ -152,11 +151,11 @@ impl Plan<'_> {
         numbers
     }
 
-    /// The budget of each stratum: of each part, those of the clusters, by the ids that are below `ids`.
-    pub fn budgets(&self, parts: &Parts, stock: &[Stock], ids: usize) -> Vec<u64> {
-        let mut budgets = vec![0; parts.list.len() * ids];
+    /// The budget of each stratum: of each part, those of the clusters.
+    pub fn budgets(&self, parts: &Parts, stock: &[Stock]) -> Vec<u64> {
+        let mut budgets = vec![0; parts.list.len() * self.clusters.len()];
         for (part, (name, total)) in parts.list.iter().enumerate() {
-            let strata = || self.clusters.iter().map(|cluster| part * ids + cluster.id as usize);
+            let strata = || (0..self.clusters.len()).map(|place| part * self.clusters.len() + place);
             let room: Vec<u64> = strata().map(|at| stock[at].weight).collect();
             let (said, purpose) = match name.as_str() {
                 "" => (String::new(), "clip-turn".to_string()),

@@ -1,7 +1,7 @@
 //! The column of clusters, and the keys of the documents beside it.
 
 use pipe::clusters::read_cluster;
-use pipe::column::{field, read_integer, unequal, unexpected};
+use pipe::column::{field, more_than, read_integer, unequal, unexpected};
 use pipe::failure::Failure;
 use pipe::input::Input;
 use pipe::key::read_key;
@@ -29,13 +29,15 @@ pub struct Layout {
 /// The rows of the column: 4 bytes each, 4 more with lengths, 8 more with keys.
 #[derive(Default)]
 pub struct Rows {
-    /// The cluster of each row, or [`NONE`].
+    /// The ids of the clusters that have rows, ascending; by their places here clusters are known to all else.
+    pub ids: Vec<u32>,
+    /// The cluster of each row, by its place among the ids, or [`NONE`].
     pub clusters: Vec<u32>,
     /// The length of each row; empty where nobody asks.
     pub lengths: Vec<u32>,
     /// The key of each row; empty until they are known.
     pub keys: Vec<u64>,
-    /// How many rows each cluster has, by its id.
+    /// How many rows each cluster has.
     pub sizes: Vec<u64>,
     /// Rows without a cluster, or without a length where that is asked for.
     pub missing: u64,
@@ -51,7 +53,18 @@ impl Rows {
         let input = Input::of(&[path.to_path_buf()], None)?;
         let worker = || RowReader { layout, out: Part::default() };
         Lines::new(common, input).strict().run(worker, |part| rows.append(part, path).map(ControlFlow::Continue))?;
+        rows.number_clusters();
         Ok(rows)
+    }
+
+    /// Leaves out the clusters that have no rows, of which there may be millions.
+    fn number_clusters(&mut self) {
+        self.ids = (0..).zip(&self.sizes).filter(|(_, size)| **size > 0).map(|(id, _)| id).collect();
+        let mut places = vec![NONE; self.sizes.len()];
+        (0..).zip(&self.ids).for_each(|(place, &id)| places[id as usize] = place);
+        self.clusters.iter_mut().filter(|id| **id != NONE).for_each(|id| *id = places[*id as usize]);
+        self.sizes.retain(|&size| size > 0);
+        self.sizes.shrink_to_fit();
     }
 
     fn append(&mut self, part: Part, path: &Path) -> Result<(), Failure> {
@@ -92,8 +105,10 @@ impl Rows {
         let (tally, _) = Lines::new(common, documents).strict().run(
             || reader.clone(),
             |Keyed { keys, lines }| {
-                // Keys beyond the column are counted, not kept.
-                all.extend(keys.into_iter().flatten().take(rows - all.len()));
+                all.extend(keys.into_iter().flatten());
+                if all.len() > rows {
+                    return Err(unequal(more_than(rows as u64), "rows of clusters", rows));
+                }
                 if let Some(copy) = &mut copy {
                     copy.append(&lines)?;
                 }

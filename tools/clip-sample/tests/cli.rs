@@ -293,8 +293,9 @@ fn documents_and_column_must_be_as_many() {
         for more in [&[][..], &["--key-field", "3"]] {
             let outcome = draw(&folder, &["-n", "1", INPUT]).args(more).outcome();
             outcome.expect(1);
+            let counted = if documents > rows { format!("more than {rows}") } else { documents.to_string() };
             let said = format!(
-                "documents: {documents}; rows of clusters: {rows}; expected as many of the one as of the other\n"
+                "documents: {counted}; rows of clusters: {rows}; expected as many of the one as of the other\n"
             );
             assert!(outcome.stderr.ends_with(&said), "{}", outcome.stderr);
         }
@@ -329,7 +330,8 @@ fn bad_rows_are_described_with_their_place() {
     folder.write(INPUT, "{\"id\": 1}\n{\"id\": 1.5}\n{\"id\": 2}\n");
     let said = "docs.jsonl:2: field \"id\": expected a string or a whole number, found number";
     draw(&folder, &["-n", "1", "--id-field", "id", INPUT]).outcome().expect_refusal(1, &[said]);
-    folder.write("cut", "# clip-sample-cut 1 seed=0 clip=1 split==3\n1\t1\t-inf\tffffffffffffffff\tany\n1\t2\t-inf\tffffffffffffffff\tany\n");
+    folder.write("good", "{\"id\": 1}\n{\"id\": 3}\n{\"id\": 2}\n");
+    draw(&folder, &["-n", "3", "--write-cut", "cut", "--id-field", "id", "good"]).output();
     let refused = draw(&folder, &["--cut", "cut", "--id-field", "id", INPUT]).outcome();
     refused.expect(1);
     assert_eq!(refused.stderr, format!("clip-sample: {said}\n"));
@@ -496,6 +498,66 @@ fn a_cut_between_equal_documents_needs_the_rows_before() {
     draw(&folder, &["--cut", "cut", "part"]).outcome().expect_refusal(2, &["--first-row R"]);
     assert_eq!(draw(&folder, &["--cut", "cut", "--first-row", "5", "part"]).text(), "same\nsame\n");
     assert_eq!(draw(&folder, &["--cut", "cut", "--shard", "0/1", "part"]).text(), "same\n".repeat(5));
+}
+
+/// A cut that lost its last lines draws nothing; neither does one whose names would lead out of the folder, whole though it is.
+#[test]
+fn a_cut_is_trusted_no_further_than_a_command_line() {
+    let folder = tool().folder(100);
+    draw(&folder, &["--split", "train=60,test=20", "--write-cut", "cut", INPUT]).output();
+    let cut = folder.text("cut");
+    let apply = |cut: &str| {
+        folder.write("cut", cut);
+        draw(&folder, &["--cut", "cut", "--out", "out", INPUT]).outcome()
+    };
+    let lines: Vec<_> = cut.lines().collect();
+    for end in [1, lines.len() - 2, lines.len() - 1] {
+        let said = format!("cut:{end}: truncated: expected a last line that begins with \"# end \"");
+        apply(&(lines[..end].join("\n") + "\n")).expect_refusal(1, &[&said]);
+    }
+    apply(&cut.replace("train=60", "train=61")).expect_refusal(1, &["damaged"]);
+    let whole = |header: &str| {
+        let text = [&[header], &lines[1..lines.len() - 1]].concat().join("\n") + "\n";
+        format!("{text}# end lines={} xxh3={:016x}\n", lines.len() - 1, xxh3_64(text.as_bytes()))
+    };
+    for name in ["../../X", "/tmp/X", "..", ".", "a/b", "", "a\0b"] {
+        let outcome = apply(&whole(&lines[0].replace("train=", &format!("{name}="))));
+        outcome.expect_refusal(1, &["cut:1: expected the header of a cut file of clip-sample"]);
+    }
+    assert!(!folder.has("out") && !folder.has("../X") && !folder.has("../../X"));
+    apply(&whole(lines[0])).expect(0);
+}
+
+/// A cluster takes memory where it has documents, whatever its number is, also where there are many parts.
+#[test]
+fn large_numbers_of_clusters_take_no_memory() {
+    let folder = tool().folder(100);
+    let column: String = (0..100).map(|row| format!("{}\n", [0, 16_777_215][row % 2])).collect();
+    folder.write("clusters.tsv", column);
+    let parts = (0..8).map(|part| format!("p{part}=10")).collect::<Vec<_>>().join(",");
+    for args in [&["--out", "out"][..], &["--write-cut", "cut"]] {
+        let outcome = draw(&folder, &["--split", &parts, INPUT]).args(args).outcome();
+        outcome.expect(0);
+        assert!(outcome.resident_max_kib < 300 << 10, "{} KiB", outcome.resident_max_kib);
+    }
+    let outcome = draw(&folder, &["--cut", "cut", "--out", "again", INPUT]).outcome();
+    outcome.expect(0);
+    assert!(outcome.resident_max_kib < 300 << 10, "{} KiB", outcome.resident_max_kib);
+    for part in 0..8 {
+        let name = format!("p{part}.jsonl");
+        assert!(folder.read(&format!("out/{name}")) == folder.read(&format!("again/{name}")));
+    }
+}
+
+#[test]
+fn endless_documents_are_an_error() {
+    contract::documents::endless_documents_beside_a_column_are_an_error(&tool());
+    contract::documents::endless_documents_beside_a_column_are_an_error(&without_keys());
+}
+
+#[test]
+fn signals_leave_nothing() {
+    contract::files::signals_leave_nothing(&without_keys(), &["--write-cut", "cut"]);
 }
 
 #[test]

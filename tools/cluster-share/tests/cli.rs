@@ -145,7 +145,7 @@ fn plans_are_those_of_minicorpus_or_exact() {
 fn a_plan_is_a_table() {
     let folder = Folder::new();
     folder.write("table", "cluster\ttotal_examples\n3\t10\n5\t4\n7\t0\n8\t6\n");
-    folder.write("out", "8\n");
+    folder.write("out", "8\tadverts, mostly\n");
     let run = |args: &[&str]| tool().bare(&folder).args(["table", "--exclude", "out"]).args(args);
     let plan = run(&["-n", "9", "--stats", "stats"]).text();
     let expected = "3\t10\t0.3333333333333333\t5\t0.5\n5\t4\t0.3333333333333333\t4\t1\n7\t0\t0.3333333333333333\t0\t0\n8\t6\t0\t0\t0\n";

@@ -183,7 +183,7 @@ fn run(args: Args) -> Result<(), Failure> {
         || Examiner::new(args.annotate),
         |documents| place(&documents, &mut rows, &layout, &mut partition, &mut missing).map(ControlFlow::Continue),
     )?;
-    rows.end(tally.rows)?;
+    rows.end()?;
     let stats = Stats::new(&args.common, &tally).with("rows_missing", missing);
     let stats = stats.with("clusters", partition.clusters());
     let files = partition.finish()?;
@@ -230,7 +230,7 @@ fn place(
 ) -> Result<(), Failure> {
     let mut fields = Vec::new();
     for (line, form) in documents.iter() {
-        let Some(row) = rows.next(|row| layout.read(row))? else { return Ok(()) };
+        let row = rows.next(|row| layout.read(row))?;
         fields.clear();
         let at = match (row, form) {
             (Some((cluster, score)), Form::Open { at, empty }) => {

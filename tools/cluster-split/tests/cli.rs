@@ -35,7 +35,7 @@ contract::holds!(@tests tool files:
     stats_are_one_object);
 contract::holds!(@tests tool documents:
     no_documents_are_no_rows, shards_of_what_cannot_be_cut_are_refused, progress_is_not_data,
-    formats_without_lines_are_named);
+    formats_without_lines_are_named, endless_documents_beside_a_column_are_an_error);
 contract::holds!(@tests tool descriptors:
     closed_input_is_an_error, links_in_wait_are_not_followed, scarcity_is_no_crash);
 
@@ -229,8 +229,10 @@ fn a_run_that_fails_leaves_nothing() {
     for (documents, rows) in [(5, 6), (6, 5), (0, 3), (3, 0), (20_000, 19_999), (19_999, 20_000)] {
         let folder = tool().folder(rows);
         folder.write(INPUT, corpus::documents(documents));
-        let said =
-            format!("documents: {documents}; rows of clusters: {rows}; expected as many of the one as of the other\n");
+        let said = match documents > rows {
+            true => format!("documents: more than {rows}; rows of clusters: {rows}; expected as many"),
+            false => format!("documents: {documents}; rows of clusters: more than {documents}; expected as many"),
+        };
         tool().run_on_input(&folder).outcome().expect_refusal(1, &[&said]);
         assert_eq!(names(&folder), ["clusters.tsv", INPUT]);
     }

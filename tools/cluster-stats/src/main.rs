@@ -14,6 +14,7 @@ mod summary;
 
 use cluster::Model;
 use layout::{Shown, Wanted};
+use pipe::clusters::CLUSTERS_MAX;
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Rule, Tool};
 use pipe::input::Input;
@@ -319,19 +320,19 @@ impl Work<'_> {
             || TextReader::new(reader.clone(), args.chars),
             |texts| {
                 for text in texts.iter() {
-                    let row = rows.next(|row| {
+                    let has_cluster = rows.next(|row| {
                         let Some((cluster, distance)) = layout.read(row)? else { return Ok(false) };
                         let summary = self.table.cluster(cluster);
                         summary.add(distance)?;
                         summary.show(distance, text);
                         Ok(true)
                     })?;
-                    self.missing += u64::from(row == Some(false));
+                    self.missing += u64::from(!has_cluster);
                 }
                 Ok(ControlFlow::Continue(()))
             },
         )?;
-        rows.end(tally.rows)?;
+        rows.end()?;
         Ok(tally)
     }
 
@@ -383,7 +384,12 @@ fn write_lines(table: &Table, shown: &Shown) -> Result<(), Failure> {
     write_all(table.clusters.iter().map(|(&cluster, summary)| layout::line(cluster, summary, shown)))
 }
 
+/// All clusters up to the last, those without rows too.
 fn write_minicorpus(table: &Table) -> Result<(), Failure> {
+    if let Some((&last, _)) = table.clusters.last_key_value().filter(|(last, _)| **last >= CLUSTERS_MAX) {
+        let why = "has an entry for each number up to the last, which must be below 16777216";
+        return Err(of_cluster(last, &format!("--compat minicorpus {why}")));
+    }
     let empty = Summary::new(0);
     let count = table.clusters.last_key_value().map_or(0, |(&last, _)| u64::from(last) + 1);
     let entries = (0..count).map(|cluster| {

@@ -66,7 +66,8 @@ mod beside {
         same_input_twice_is_the_same, side_files_are_checked_before_input_is_read);
     contract::holds!(@tests with_documents documents:
         no_documents_are_no_rows, last_line_needs_no_newline, carriage_returns_change_no_row, standard_input_is_a_file,
-        operands_are_read_in_order, threads_change_nothing, reader_may_leave, progress_is_not_data);
+        operands_are_read_in_order, threads_change_nothing, reader_may_leave, progress_is_not_data,
+        byte_order_mark_is_no_part_of_a_line, formats_without_lines_are_named);
 }
 
 mod texts {
@@ -374,9 +375,29 @@ fn documents_and_rows_must_be_as_many() {
     for (documents, rows) in [(5, 6), (6, 5), (0, 3), (3, 0), (20_000, 19_999), (19_999, 20_000)] {
         let folder = by_documents().folder(rows);
         folder.write(INPUT, corpus::documents(documents));
-        let said =
-            format!("documents: {documents}; rows of clusters: {rows}; expected as many of the one as of the other\n");
+        let said = match documents > rows {
+            true => format!("documents: more than {rows}; rows of clusters: {rows}; expected as many"),
+            false => format!("documents: {documents}; rows of clusters: more than {documents}; expected as many"),
+        };
         by_documents().run_on_input(&folder).outcome().expect_refusal(1, &[&said]);
+    }
+}
+
+/// The first document or row too many ends the run, not the last, which there may not be.
+#[test]
+fn what_goes_on_without_end_is_an_error() {
+    let folder = by_documents().folder(20);
+    for (command, said) in [
+        (
+            "(cat docs.jsonl docs.jsonl; yes) | cluster-stats --documents - clusters.tsv",
+            "documents: more than 20; rows of clusters: 20;",
+        ),
+        (
+            "(cat clusters.tsv; yes) | cluster-stats --documents docs.jsonl",
+            "documents: 20; rows of clusters: more than 20;",
+        ),
+    ] {
+        Run::shell(command, &folder).outcome().expect_refusal(1, &[said]);
     }
 }
 
@@ -444,6 +465,16 @@ fn each_centroid_has_an_object_and_its_distance_to_the_others() {
     let alone = column_alone().run(&folder).stdin("0\t1\n").output();
     assert!(str::from_utf8(&alone).unwrap().contains("\"diversity\":null,"));
     assert!(run(&folder, &["--add"]).stdin(alone.clone()).output() == alone);
+}
+
+/// It would be 4,294,967,296 entries.
+#[test]
+fn minicorpus_has_an_end() {
+    let folder = Folder::new();
+    folder.write("clusters.tsv", "0\t0.5\n4294967295\t0.5\n");
+    let refused = run(&folder, &["--compat", "minicorpus", "clusters.tsv"]).outcome();
+    refused.expect_refusal(1, &["cluster 4294967295: --compat minicorpus has an entry for each number up to the last"]);
+    run(&folder, &["clusters.tsv"]).output();
 }
 
 #[test]

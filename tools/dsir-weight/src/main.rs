@@ -84,6 +84,9 @@ const TOOL: Tool<Args> = Tool {
     description: &[
         "Reads documents as JSON Lines and prints, for each, how much more likely its n-grams are under the target than under the raw corpus: the log importance weight of DSIR (Xie et al., 2023, Data Selection for Language Models via Importance Resampling).",
         "A row is `weight<TAB>length<TAB>key`, with one weight for each --target in order: the weight in nats, the length in words, and the document's key in 16 hexadecimal digits, from which topk-resample(1) draws. A missing row is `nan` in every field.",
+        "The key is that of the line, or of the field that --id-field names. A line that is written anew, with other \
+         spaces or another order of fields, has another key, and a sample by it is another sample; `--id-field text` \
+         survives that.",
         "The parameters of the n-grams come from the counts; counts made with different ones are refused.",
     ],
     sections: &[(

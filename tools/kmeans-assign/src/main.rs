@@ -188,7 +188,7 @@ fn write_column(args: &Args, centroids: &Centroids, devices: &Devices, blocks: B
     let workers = pass.workers(common.threads, blocks.piece_rows())?;
     let writers = workers.into_iter().map(|worker| Writer { worker, column }).collect();
     let mut meter = Meter::new(common, blocks.bytes_total());
-    let (mut output, mut outcome) = (Output::stdout(), Outcome::default());
+    let (mut output, mut outcome, rounding) = (Output::stdout(), Outcome::default(), blocks.rounding());
     let writers = crew::run(writers, blocks.dealt(), |done| {
         output.write(&done.text)?;
         outcome.add(done, common.on_error)?;
@@ -207,5 +207,6 @@ fn write_column(args: &Args, centroids: &Centroids, devices: &Devices, blocks: B
         .with("inertia", outcome.inertia(centroids.metric))
         .with("mean_distance", outcome.mean_distance())
         .with("reranked_share", outcome.reranked_share())
+        .with("rounded", rounding.happened())
         .write(common)
 }

@@ -15,6 +15,7 @@
 //! written of sizes, inertia and distances is of the rows as they passed, in the last pass, each with the centroids of
 //! its moment: one pass cannot know more.
 
+use crate::gauge::Gauge;
 use assign::Devices;
 use cluster::empties::Empty;
 use cluster::fit::{Measure, State, Stopping, Summary};
@@ -48,13 +49,14 @@ pub struct Batches<'a> {
 impl Batches<'_> {
     /// Goes over the rows in batches, once or more often. Returns how many rows were re-ranked in all. Fails where rows
     /// cannot be read, or are bad, or cannot be added up, or a GPU fails.
-    pub fn fit(&self, rows: &mut Rows, state: &mut State) -> Result<u64, Failure> {
+    pub fn fit(&self, rows: &mut Rows, state: &mut State, mut gauge: Gauge) -> Result<u64, Failure> {
         let (mut all, mut reranked) = (nothing(&state.centroids, self.exponent), 0);
         loop {
             let before = all.sums.totals.clone();
             rows.in_order(self.rows, |batch| {
                 let (partial, more) = self.assign(batch, &state.centroids)?;
                 reranked += more;
+                gauge.pass(batch.len() as u64);
                 all.merge(&partial).map_err(Failure::work)?;
                 // Rows of earlier batches were far from where centroids were then.
                 all.farthest = partial.farthest;
@@ -70,6 +72,7 @@ impl Batches<'_> {
                 state.summary = Some(Summary::of(&pass));
                 return Ok(reranked);
             }
+            gauge.next(rows.counts.used, state.history.last().map(|measure| measure.inertia));
         }
     }
 

@@ -1,8 +1,9 @@
 //! A model of rows: one fit, or the best of several.
 
 use crate::batches::{self, Batches};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Form};
 use crate::flags::Args;
+use crate::gauge::{Gauge, Watched};
 use crate::report::Report;
 use assign::seeding::{self, Draws, Seeding};
 use assign::{Devices, Previous};
@@ -15,7 +16,6 @@ use cluster::rows::Rows;
 use cluster::sums::Partial;
 use compute::kmeans::{Centroids, Metric, unit_of};
 use pipe::failure::Failure;
-use pipe::progress::Meter;
 use pipe::vectors::Vectors;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -28,18 +28,19 @@ pub fn from_rows(args: &Args, first: Option<Centroids>, devices: &Devices) -> Re
     if let Some(path) = &args.centroids {
         vectors.check_dim(first.as_ref().map_or(dim, |first| first.dim), &path.display().to_string())?;
     }
-    let rows_total = vectors.rows_total();
+    let (rows_total, rounding) = (vectors.rows_total(), vectors.rounding());
     let metric = first.as_ref().map_or(args.metric(), |first| first.metric);
     let rows = open_rows(args, vectors, metric, (k, dim), devices)?;
     // A GPU adds all rows up as they pass.
     let previous = Previous::of(rows.labels.filter(|_| !devices.are_gpus()));
-    let mut fit = Fit { args, k, metric, first, devices, rows, previous, report: Report::default() };
+    let mut fit = Fit { args, k, metric, first, devices, rows, rows_total, previous, report: Report::default() };
     let state = match args.batch {
         Some(batch) => fit.in_batches(batch)?,
-        None => fit.in_iterations(rows_total)?,
+        None => fit.in_iterations()?,
     };
     let Fit { rows, mut report, .. } = fit;
     report.rows(&rows);
+    report.rounded = rounding.happened();
     Ok((state, report))
 }
 
@@ -83,17 +84,22 @@ struct Fit<'a> {
     first: Option<Centroids>,
     devices: &'a Devices,
     rows: Rows,
+    /// How many rows there are, where that is known before they are read.
+    rows_total: Option<u64>,
     previous: Previous,
     report: Report,
 }
 
 impl<'a> Fit<'a> {
     /// Lloyd's iterations, once or in several runs.
-    fn in_iterations(&mut self, rows_total: Option<u64>) -> Result<State, Failure> {
+    fn in_iterations(&mut self) -> Result<State, Failure> {
         let file = self.args.checkpoint.as_deref();
-        let job = file.map(|_| self.name(rows_total)).transpose()?.unwrap_or_default();
+        let job = file.map(|_| self.name()).transpose()?.unwrap_or_default();
         let interrupted = file.filter(|path| self.args.resume && path.exists());
-        let (mut run, mut state, mut best) = match interrupted.map(|path| Checkpoint::open(path, &job)).transpose()? {
+        let (runs, iters) = (self.args.runs, self.args.stopping().iters);
+        let form = Form { k: self.k, dim: self.rows.dim(), metric: self.metric, runs, iters };
+        let open = |path| Checkpoint::open(path, &job, form);
+        let (mut run, mut state, mut best) = match interrupted.map(open).transpose()? {
             Some(Checkpoint { run, state, best }) => (run, Some(state), best),
             None => (0, None, None),
         };
@@ -134,30 +140,34 @@ impl<'a> Fit<'a> {
 
     /// One run to its end.
     fn run(&mut self, at: &mut Checkpoint, job: &str) -> Result<(), Failure> {
-        let mut meter = Meter::new(&self.args.common, None);
+        let mut gauge = self.gauge(at.run, at.state.iterations);
         self.report.begin();
         loop {
             if let Some(path) = &self.args.checkpoint {
                 at.write(path, job)?;
             }
-            let (sums, reranked) = self.add_up(&at.state.centroids)?;
+            let (sums, reranked) = self.add_up(&at.state.centroids, &gauge)?;
             seeding::enough(&self.rows, self.k)?;
             let ended = at.state.step(&sums, &self.args.stopping(), self.args.iterations.empty);
             self.report.iteration(sums.rows(), reranked);
-            let (run, iteration, measure) = (at.run, at.state.history.len(), at.state.history.last());
-            let inertia = measure.map_or(f64::NAN, |measure| measure.inertia);
-            let rows = self.rows.counts.used;
-            meter.say(|| format!("run {run}, {iteration} times {rows} rows, inertia {inertia:.6}"));
             if ended {
                 return Ok(());
             }
+            gauge.next(self.rows.counts.used, at.state.history.last().map(|measure| measure.inertia));
         }
     }
 
+    /// Shows how far a run is.
+    fn gauge(&self, run: u64, done: u64) -> Gauge {
+        let iterations = self.args.stopping().iters;
+        Gauge::new(&self.args.common, (run, self.args.runs), (done, iterations), self.rows_total)
+    }
+
     /// What all rows come to with these centroids, and how many were re-ranked.
-    fn add_up(&mut self, centroids: &Centroids) -> Result<(Partial, u64), Failure> {
+    fn add_up(&mut self, centroids: &Centroids, gauge: &Gauge) -> Result<(Partial, u64), Failure> {
         let pass = self.devices.summing_pass(centroids, Partial::new(centroids), Some(&mut self.previous))?;
-        let (mut sums, reranked) = pass.add_up(&mut self.rows, self.args.common.threads)?;
+        let mut rows = Watched { rows: &mut self.rows, gauge };
+        let (mut sums, reranked) = pass.add_up(&mut rows, self.args.common.threads)?;
         self.previous.keep(&sums);
         sums.rows_missing = self.rows.counts.missing;
         sums.rows_bad = self.rows.counts.bad;
@@ -178,8 +188,9 @@ impl<'a> Fit<'a> {
             let mut state = self.state(first, run);
             self.report.begin();
             let (devices, threads, empty) = (self.devices, self.args.common.threads, self.args.iterations.empty);
-            let batches = Batches { devices, threads, rows: batch, exponent, stopping: self.args.stopping(), empty };
-            let reranked = batches.fit(&mut self.rows, &mut state)?;
+            let (gauge, stopping) = (self.gauge(run, 0), self.args.stopping());
+            let batches = Batches { devices, threads, rows: batch, exponent, stopping, empty };
+            let reranked = batches.fit(&mut self.rows, &mut state, gauge)?;
             seeding::enough(&self.rows, self.k)?;
             let rows = state.summary.as_ref().map_or(0, |summary| summary.rows);
             self.report.iteration(rows * state.iterations, reranked);
@@ -190,8 +201,8 @@ impl<'a> Fit<'a> {
 
     /// What a checkpoint must be of: all that decides the outcome, and the rows as far as they are known before they
     /// are read.
-    fn name(&mut self, rows_total: Option<u64>) -> Result<String, Failure> {
-        let rows = rows_total.unwrap_or(self.rows.counts.rows);
+    fn name(&mut self) -> Result<String, Failure> {
+        let rows = self.rows_total.unwrap_or(self.rows.counts.rows);
         let first = self.rows.first(1024)?;
         let mut hasher = Xxh3::new();
         first.numbers.iter().chain(&first.weights).for_each(|number| hasher.update(&number.to_le_bytes()));

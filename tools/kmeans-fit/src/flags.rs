@@ -264,7 +264,7 @@ pub const TOOL: Tool<Args> = Tool {
                  sum: 1 where all are equal), empties_repaired, empties_left (after the last iteration), collapsed.",
                 "--stats has the same as JSON, and: iteration_seconds (of each assignment of all rows), seed_seconds, \
                  reranked_share (of assignments: those that the fast pass left open), rows_in (memory, files, a \
-                 temporary file), passes_read; with a GPU gpu_rows_max.",
+                 temporary file), passes_read, rounded (whether 64-bit floats came); with a GPU gpu_rows_max.",
             ],
         ),
     ],

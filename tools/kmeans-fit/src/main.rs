@@ -8,6 +8,7 @@ mod batches;
 mod checkpoint;
 mod fit;
 mod flags;
+mod gauge;
 mod report;
 
 use assign::Devices;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
+    Output::stdout().refuse_terminal("centroids")?;
     let devices = Devices::open(&args.common)?;
     let first = args.centroids.as_deref().map(|path| Model::open(path, args.metric)).transpose()?;
     let (state, report) = fit::from_rows(&args, first.map(|model| model.centroids), &devices)?;

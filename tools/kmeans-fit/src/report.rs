@@ -17,6 +17,8 @@ pub struct Report {
     missing: u64,
     rows_in: &'static str,
     passes_read: u64,
+    /// Whether 64-bit floats were rounded.
+    pub rounded: bool,
     seed_seconds: f64,
     /// Of each assignment of all rows, all runs one after another.
     seconds: Vec<f64>,
@@ -61,6 +63,10 @@ impl Report {
     /// written.
     pub fn write(self, common: &Common, state: &State, devices: &Devices) -> Result<(), Failure> {
         state.note_repairs(common);
+        let missing = self.missing - self.tally.bad;
+        if missing > 0 {
+            pipe::note(common, &format!("left out {missing} of {} rows: they are missing", self.tally.rows));
+        }
         self.tally.report(common);
         let stats = Stats::new(common, &self.tally).with("rows_used", self.used).with("rows_missing", self.missing);
         devices
@@ -70,6 +76,7 @@ impl Report {
             .with("reranked_share", self.reranked as f64 / (self.assigned as f64).max(1.0))
             .with("rows_in", self.rows_in)
             .with("passes_read", self.passes_read)
+            .with("rounded", self.rounded)
             .write(common)
     }
 }

@@ -55,6 +55,11 @@ fn from_file() -> Tool {
 contract::holds!(tool: manual, files, vectors, skipped_vectors, streams);
 
 #[test]
+fn terminals_get_no_binary_output() {
+    contract::descriptors::terminals_get_no_binary_output(&tool());
+}
+
+#[test]
 fn the_file_of_first_centroids_is_checked_before_input_is_read() {
     contract::files::side_files_are_checked_before_input_is_read(&from_file());
 }
@@ -362,7 +367,10 @@ fn rows_without_a_vector_or_weight_are_left_out() {
         folder.write("weights", "1\n".repeat(20) + "nan\n" + &"1\n".repeat(rows.len() - 21));
         tool().bare(&folder).args(args).args(more).args([INPUT]).outcome()
     };
-    let (expected, found) = (model(&run(&all, &[]).stdout), model(&run(&holes, &[]).stdout));
+    let (whole, with_holes) = (run(&all, &[]), run(&holes, &[]));
+    let noted = ["", "kmeans-fit: left out 2 of 62 rows: they are missing\n"];
+    assert_eq!([&whole.stderr, &with_holes.stderr], noted);
+    let (expected, found) = (model(&whole.stdout), model(&with_holes.stdout));
     assert_eq!((&found.centroids, &found.sizes), (&expected.centroids, &expected.sizes));
     assert_eq!((said(&found, "rows"), said(&found, "rows_missing")), ("60", "2"));
     let weighted = model(&run(&holes, &["--weights", "weights"]).stdout);

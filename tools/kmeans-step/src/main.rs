@@ -93,6 +93,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
+    Output::stdout().refuse_terminal("centroids")?;
     let model = Model::open(&args.centroids, args.metric)?;
     let (sums, bytes) = sums(&args, &model.centroids)?;
     let k = model.centroids.k();

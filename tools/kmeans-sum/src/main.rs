@@ -122,6 +122,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
+    Output::stdout().refuse_terminal("sums")?;
     let devices = Devices::open(&args.common)?;
     let Model { centroids, .. } = Model::open(&args.centroids, args.metric)?;
     let weights = args.weights.as_deref().map(Weights::open).transpose()?;
@@ -138,6 +139,7 @@ fn add_up(common: &Common, centroids: &Centroids, devices: &Devices, blocks: Blo
     let workers = pass.workers(common.threads, blocks.piece_rows())?;
     let adders = workers.into_iter().map(|worker| Adder { worker, dim, metric }).collect();
     let (mut meter, mut counts) = (Meter::new(common, blocks.bytes_total()), Counts::default());
+    let rounding = blocks.rounding();
     let adders = crew::run(adders, blocks.dealt(), |done| {
         counts.add(done, common.on_error)?;
         meter.show(counts.tally.bytes, counts.tally.rows);
@@ -145,10 +147,10 @@ fn add_up(common: &Common, centroids: &Centroids, devices: &Devices, blocks: Blo
     })?;
     meter.end();
     let (mut partial, reranked) = pass.sums(adders.into_iter().map(|adder| adder.worker).collect())?;
-    (partial.rows_missing, partial.rows_bad) = (counts.missing, counts.tally.bad);
+    (partial.rows_missing, partial.rows_bad) = (counts.missing + counts.tally.bad, counts.tally.bad);
     partial.write(Output::stdout())?;
     counts.tally.report(common);
-    let stats = Stats::new(common, &counts.tally).with("rows_missing", counts.missing);
+    let stats = Stats::new(common, &counts.tally).with("rows_missing", partial.rows_missing);
     devices
         .report(stats)
         .with("k", centroids.k())
@@ -157,5 +159,6 @@ fn add_up(common: &Common, centroids: &Centroids, devices: &Devices, blocks: Blo
         .with("inertia", partial.sums.inertia())
         .with("mean_distance", partial.sums.distance() / partial.weight())
         .with("reranked_share", reranked as f64 / counts.tally.rows as f64)
+        .with("rounded", rounding.happened())
         .write(common)
 }

@@ -28,7 +28,12 @@ fn tool() -> Tool {
     }
 }
 
-contract::holds!(tool: manual, files, vectors);
+contract::holds!(tool: manual, files, vectors, streams);
+
+#[test]
+fn terminals_get_no_binary_output() {
+    contract::descriptors::terminals_get_no_binary_output(&tool());
+}
 
 /// Some vectors that are not among the rows.
 fn centroids() -> Vec<Vec<f32>> {
@@ -155,7 +160,7 @@ fn bad_rows_are_named_in_order_whatever_their_weight() {
         assert!(skipped.stderr.contains(&format!("skipped 2 bad of 90 rows; the first: docs.jsonl: row {first}")));
         let sums = partial(&skipped.stdout);
         let missing = u64::from(unweighted == 0);
-        assert_eq!((sums.rows(), sums.rows_missing, sums.rows_bad), (88 - missing, missing, 2));
+        assert_eq!((sums.rows(), sums.rows_missing, sums.rows_bad), (88 - missing, missing + 2, 2));
     }
 }
 
@@ -171,14 +176,34 @@ fn a_row_too_far_out_is_a_bad_record() {
     assert_eq!((partial(&skipped.stdout).rows(), partial(&skipped.stdout).rows_bad), (8, 1));
 }
 
+/// Bad rows are counted apart, and else as if they were missing.
+#[test]
+fn skipped_rows_are_missing_and_bad() {
+    let (mut bad, mut missing) = (rows(2000), rows(2000));
+    (bad[700][0], bad[1999][7]) = (f32::INFINITY, f32::NAN);
+    (missing[700], missing[1999]) = (vec![f32::NAN; DIM], vec![f32::NAN; DIM]);
+    let expected = partial(&sums(&tool().folder_of(0, &array(&missing)), &[]));
+    for threads in ["1", "3"] {
+        let folder = tool().folder_of(0, &array(&bad));
+        let skipped = tool().run_on_input(&folder).args(["--on-error", "skip", "--threads", threads]).outcome();
+        skipped.expect(0);
+        assert!(skipped.stderr.contains("skipped 2 bad of 2000 rows; the first: docs.jsonl: row 700: value 0"));
+        assert_eq!(partial(&skipped.stdout), Partial { rows_bad: 2, ..expected.clone() });
+    }
+}
+
+/// A row that is too heavy by itself is a bad one; rows that fit, and are too many, are no row's fault.
 #[test]
 fn sums_beyond_64_bits_are_refused() {
     let folder = tool().folder(400);
     folder.write("weights", "549755813888\n".repeat(400));
+    let heavy = tool().run_on_input(&folder).args(["--weights", "weights"]).outcome();
+    heavy.expect_refusal(1, &["docs.jsonl: row 0: too far out, or too heavy, for sums"]);
+    let folder = tool().folder_of(0, &array(&vec![vec![1.0; DIM]; 40_000]));
+    folder.write("weights", "500000\n".repeat(40_000));
     for threads in ["1", "3"] {
         let outcome = tool().run_on_input(&folder).args(["--weights", "weights", "--threads", threads]).outcome();
-        outcome.expect(1);
-        assert_eq!(outcome.stdout, b"");
+        outcome.expect_refusal(1, &["more rows than 64 bits can add up"]);
     }
 }
 

@@ -5,7 +5,7 @@
 
 mod tally;
 
-use ngram::buckets::{BUCKETS_MAX, Hash, Parameters};
+use ngram::buckets::{BUCKETS_MAX, Hash, NGRAMS_MAX, Parameters};
 use ngram::counts::Counts;
 use ngram::words::Tokenizer;
 use pipe::failure::Failure;
@@ -39,13 +39,13 @@ impl Options for Args {
 
 const FLAGS: &[Flag<Args>] = &[
     Flag::value("ngrams", "N", "Count n-grams of 1 to N words", "", |args: &mut Args, value| {
-        args.parameters.ngrams = value.positive()?;
+        args.parameters.ngrams = value.within(1, NGRAMS_MAX)?;
         Ok(())
     })
     .default(|args| args.parameters.ngrams.to_string()),
     Flag::value("buckets", "B", "How many buckets the n-grams are hashed into", "", |args: &mut Args, value| {
-        args.parameters.buckets = value.positive()?;
-        if args.parameters.buckets > BUCKETS_MAX { Err(format!("expected {BUCKETS_MAX} at the most")) } else { Ok(()) }
+        args.parameters.buckets = value.within(1, BUCKETS_MAX)?;
+        Ok(())
     })
     .default(|args| args.parameters.buckets.to_string()),
     Flag::value(

@@ -1,7 +1,7 @@
 //! The rows of a weights column as candidates for a choice.
 
 use crate::groups::Groups;
-use pipe::column::{field, fields, read_integer, read_number, unexpected};
+use pipe::column::{field, fields, more_than, read_integer, read_number, unexpected};
 use pipe::cut::Standing;
 use pipe::failure::Failure;
 use pipe::input::Input;
@@ -10,6 +10,7 @@ use pipe::keys::KeyReader;
 use pipe::lines::{Lines, Worker};
 use pipe::settings::Common;
 use std::cmp::Ordering;
+use std::fmt::Display;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -176,15 +177,18 @@ impl Column<'_> {
         let purpose = purpose(place);
         let worker = || NoiseReader { keys: keys.clone(), scoring: self.scoring.clone(), purpose: purpose.clone() };
         let mut waiting = all.list.iter_mut().peekable();
-        let mut row = 0;
+        let (mut row, rows) = (0, all.rows);
         let input = Input::open(self.common)?;
         let (tally, _) = Lines::new(self.common, input).strict().run(worker, |keys: Vec<(u64, f64)>| {
             for (key, noise) in keys {
-                if let Some(candidate) = waiting.next_if(|candidate| candidate.row == row) {
+                if let Some(candidate) = waiting.next_if(|candidate| u64::from(candidate.row) == row) {
                     candidate.key = key;
                     candidate.score += noise;
                 }
-                row = row.saturating_add(1);
+                row += 1;
+                if row > rows {
+                    return Err(unequal(more_than(rows), rows));
+                }
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -193,7 +197,7 @@ impl Column<'_> {
 }
 
 /// What to say when documents and weights do not end together.
-pub fn unequal(documents: u64, rows: u64) -> Failure {
+pub fn unequal(documents: impl Display, rows: u64) -> Failure {
     pipe::column::unequal(documents, "rows of weights", rows)
 }
 

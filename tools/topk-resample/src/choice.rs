@@ -22,6 +22,7 @@
 
 use crate::candidates::{Candidate, Column, unequal};
 use crate::cut::{Cut, between};
+use pipe::column::more_than;
 use pipe::failure::Failure;
 use pipe::input::Input;
 use pipe::lines::{Tally, split};
@@ -275,7 +276,7 @@ pub fn emit(common: &Common, mut input: Input, choice: &Choice) -> Result<Tally,
         }
         output.write(&out)?;
         if tally.rows > choice.rows {
-            return Err(unequal(tally.rows + input.lines_left()?, choice.rows));
+            return Err(unequal(more_than(choice.rows), choice.rows));
         }
         tally.bytes += batch.bytes().len() as u64;
         meter.show(tally.bytes, tally.rows);

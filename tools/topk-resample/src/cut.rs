@@ -3,7 +3,7 @@
 //! # Stability
 //!
 //! A cut file is text: a header line with what makes the sampling keys, then one line for each weight and group from
-//! which anything was chosen: `weight<TAB>group<TAB>` and its [`Bound`].
+//! which anything was chosen: `weight<TAB>group<TAB>` and its [`Bound`], then the end that [`cut`] describes.
 
 use crate::candidates::{Candidate, Method, Scoring};
 use pipe::cut::{self, Bound};
@@ -60,7 +60,7 @@ impl Cut {
         let Scoring { method, seed, temperature, length_min, weights } = &self.scoring;
         let (method, _) = METHODS.iter().find(|(_, known)| known == method).expect("every method has a name");
         let mut text = format!(
-            "# topk-resample-cut 1 method={method} seed={seed} temperature={temperature} min-length={length_min} weights={weights} groups={}\n",
+            "# topk-resample-cut 2 method={method} seed={seed} temperature={temperature} min-length={length_min} weights={weights} groups={}\n",
             if self.per_group { "yes" } else { "no" }
         )
         .into_bytes();
@@ -75,6 +75,7 @@ impl Cut {
             bound.write(&mut text);
             text.push(b'\n');
         }
+        cut::end(&mut text);
         text
     }
 
@@ -100,16 +101,22 @@ impl Cut {
 }
 
 fn header(header: &[u8]) -> Option<Cut> {
-    let values = cut::header(header, "# topk-resample-cut 1 ")?;
+    let values = cut::header(header, "# topk-resample-cut 2 ")?;
     let method = METHODS.iter().find(|(name, _)| values.get("method") == Some(name))?.1;
     let scoring = Scoring {
         method,
         seed: values.get("seed")?.parse().ok()?,
-        temperature: values.get("temperature")?.parse().ok()?,
+        temperature: values.get("temperature")?.parse().ok().filter(|&temperature| is_temperature(temperature))?,
         length_min: values.get("min-length")?.parse().ok()?,
-        weights: values.get("weights")?.parse().ok()?,
+        weights: values.get("weights")?.parse().ok().filter(|&weights| weights > 0)?,
     };
-    Some(Cut::new(&scoring, *values.get("groups")? == "yes"))
+    let per_group = [("yes", true), ("no", false)].into_iter().find(|(word, _)| values.get("groups") == Some(word))?.1;
+    Some(Cut::new(&scoring, per_group))
+}
+
+/// Whether the command line takes it.
+pub fn is_temperature(temperature: f64) -> bool {
+    temperature > 0.0 && temperature.is_finite()
 }
 
 fn bound(line: &[u8]) -> Option<(usize, Vec<u8>, Bound)> {
@@ -132,17 +139,30 @@ mod tests {
         cut
     }
 
+    fn read(text: &[u8]) -> Result<Cut, (usize, String)> {
+        let end = text.windows(6).rposition(|bytes| bytes == b"# end ").unwrap_or(text.len());
+        Cut::read(&text[..end])
+    }
+
     #[test]
     fn a_cut_reads_back() {
-        assert_eq!(Cut::read(&sample().text()), Ok(sample()));
+        assert_eq!(read(&sample().text()), Ok(sample()));
     }
 
     #[test]
     fn damage_is_named() {
         let text = String::from_utf8(sample().text()).unwrap();
-        assert_eq!(Cut::read(b"").unwrap_err().0, 1);
-        assert_eq!(Cut::read(text.replace("gumbel", "gumble").as_bytes()).unwrap_err().0, 1);
-        assert_eq!(Cut::read(text.replace("-1.25", "x").as_bytes()).unwrap_err().0, 2);
+        let line = |from: &str, to: &str| {
+            assert!(text.contains(from), "{from}");
+            read(text.replace(from, to).as_bytes()).unwrap_err().0
+        };
+        assert_eq!(read(b"").unwrap_err().0, 1);
+        assert_eq!(line("gumbel", "gumble"), 1);
+        for temperature in ["nan", "0", "-1", "inf", "-0"] {
+            assert_eq!(line("temperature=0.5", &format!("temperature={temperature}")), 1, "{temperature}");
+        }
+        assert_eq!((line("weights=2", "weights=0"), line("groups=yes", "groups=maybe")), (1, 1));
+        assert_eq!(line("-1.25", "x"), 2);
     }
 
     #[test]

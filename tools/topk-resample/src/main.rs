@@ -11,7 +11,7 @@ mod groups;
 
 use candidates::{Column, Layout, Method, Scoring};
 use choice::{Amount, Choice, Wanted, emit};
-use cut::Cut;
+use cut::{Cut, is_temperature};
 use groups::Groups;
 use pipe::cut::first_row;
 use pipe::failure::Failure;
@@ -79,7 +79,7 @@ const FLAGS: &[Flag<Args>] = &[
         "Below 1 the choice is closer to --top, above 1 closer to uniform. Without it 1.",
         |args: &mut Args, value| {
             args.temperature = Some(value.number()?);
-            let sensible = args.temperature.is_some_and(|x: f64| x > 0.0 && x.is_finite());
+            let sensible = args.temperature.is_some_and(is_temperature);
             if sensible { Ok(()) } else { Err("expected a number above zero".to_string()) }
         },
     ),
@@ -313,7 +313,7 @@ fn run(args: Args) -> Result<(), Failure> {
     if given.as_ref().is_some_and(|cut| cut.per_group != args.group.is_some()) {
         return Err(Failure::usage("--group goes with a --cut that was made with it, and with no other"));
     }
-    let documents = if args.write_cut.is_some() { None } else { Some(Input::open(&args.common)?) };
+    let documents = if args.write_cut.is_some() { None } else { Some(Input::open(&args.common)?.held()) };
     let groups = args.group.as_deref().map(|path| Groups::read(&args.common, path)).transpose()?;
     let layout = layout(&args, &scoring);
     let column =

@@ -47,6 +47,11 @@ fn weights(rows: usize) -> String {
 
 contract::holds!(tool: manual, files, documents);
 
+#[test]
+fn endless_documents_are_an_error() {
+    contract::documents::endless_documents_beside_a_column_are_an_error(&tool());
+}
+
 /// A run on the input with only these arguments and the weights.
 fn choose(folder: &Folder, args: &[&str]) -> Run {
     tool().bare(folder).args(["--weights", "weights.tsv"]).args(args)
@@ -60,9 +65,9 @@ fn documents_and_weights_must_be_as_many() {
         for more in [&["-n", "1"][..], &["-n", "1", "--keys", "documents"]] {
             let outcome = choose(&folder, more).args([INPUT]).outcome();
             outcome.expect(1);
-            let said = format!(
-                "documents: {documents}; rows of weights: {rows}; expected as many of the one as of the other\n"
-            );
+            let counted = if documents > rows { format!("more than {rows}") } else { documents.to_string() };
+            let said =
+                format!("documents: {counted}; rows of weights: {rows}; expected as many of the one as of the other\n");
             assert!(outcome.stderr.ends_with(&said), "{}", outcome.stderr);
         }
         folder.write("groups", "a\n".repeat(documents));
@@ -190,7 +195,31 @@ fn killed_while_writing_a_cut_leaves_what_was_there() {
     killed_at_512_bytes(command, &folder);
     assert_eq!(folder.text("cut"), "before");
     contract::run::Run::shell(command, &folder).output();
-    assert_eq!(folder.text("cut").lines().count(), 101);
+    assert_eq!(folder.text("cut").lines().count(), 102);
+}
+
+/// A cut that lost its last lines, or a digit, or names what the command line would not take, chooses nothing.
+#[test]
+fn a_cut_that_is_not_whole_is_refused() {
+    let folder = tool().folder(100);
+    choose(&folder, &["-n", "10", "--write-cut", "cut"]).output();
+    let cut = folder.text("cut");
+    let lines: Vec<_> = cut.lines().collect();
+    for (changed, said) in [
+        (lines[..2].join("\n") + "\n", "cut:2: truncated: expected a last line that begins with \"# end \""),
+        (lines[0].to_string() + "\n", "cut:1: truncated"),
+        (cut.replace("\n# end", "\n# end lines=1 # end"), "cut:3: damaged"),
+        (cut.replacen("\t", "", 1), "cut:3: damaged"),
+        (cut.replace("temperature=1 ", "temperature=nan "), "cut:1: expected the header of a cut file"),
+    ] {
+        assert!(changed != cut, "{said}");
+        folder.write("cut", changed);
+        tool()
+            .bare(&folder)
+            .args(["--weights", "weights.tsv", "--cut", "cut", INPUT])
+            .outcome()
+            .expect_refusal(1, &[said]);
+    }
 }
 
 #[test]

@@ -43,7 +43,10 @@ pub struct Centroids {
 }
 
 impl Centroids {
-    /// Checks what the fields promise. The error names the first row that is in the way.
+    /// Checks what the fields promise.
+    ///
+    /// # Errors
+    /// The first row that is in the way.
     pub fn new(metric: Metric, dim: usize, values: Vec<f32>) -> Result<Centroids, String> {
         assert!(dim > 0 && values.len().is_multiple_of(dim), "whole rows");
         for (j, row) in values.chunks_exact(dim).enumerate() {

@@ -95,7 +95,10 @@ impl Sums {
     }
 
     /// Adds a row to the cluster that was found for it; `weight` in units of 2^-20. A row without a cluster adds
-    /// nothing. On `Err` nothing was added.
+    /// nothing.
+    ///
+    /// # Errors
+    /// Where the row is too far out, or one too many; then nothing was added.
     pub fn add(&mut self, row: &[f32], found: Nearest, weight: u64) -> Result<(), Outlier> {
         assert_eq!(row.len(), self.dim, "values of a row");
         let unit = self.unit();
@@ -108,8 +111,10 @@ impl Sums {
         Ok(())
     }
 
-    /// The sums of a pass over the same rows, from these of the pass before and what has changed. `Err`: more rows than
-    /// 64 bits hold.
+    /// The sums of a pass over the same rows, from these of the pass before and what has changed.
+    ///
+    /// # Errors
+    /// More rows than 64 bits hold.
     ///
     /// # Panics
     /// Where the moves are of sums of another shape, metric or unit.
@@ -121,7 +126,10 @@ impl Sums {
         Ok(Sums { totals: totals.ok_or(Outlier)?, coordinates: coordinates.collect(), ..*self })
     }
 
-    /// Adds what other rows came to. `Err`: more rows than 64 bits hold; nothing was added.
+    /// Adds what other rows came to.
+    ///
+    /// # Errors
+    /// More rows than 64 bits hold; nothing was added.
     ///
     /// # Panics
     /// Where the sums are of another shape, metric or unit.
@@ -210,7 +218,10 @@ impl Moves {
     }
 
     /// Counts a row of this weight, which was in cluster `before` ([`Nearest::NONE`]: in none) in the sums of the pass
-    /// before. On `Err` nothing was changed.
+    /// before.
+    ///
+    /// # Errors
+    /// Where the row is too far out, or one too many; then nothing was changed.
     pub fn add(&mut self, row: &[f32], before: u32, found: Nearest, weight: u64) -> Result<(), Outlier> {
         assert_eq!(row.len(), self.dim, "values of a row");
         if before != found.cluster {

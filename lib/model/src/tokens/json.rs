@@ -12,6 +12,7 @@ use super::seams::{ByteSeams, LetterSeams};
 use super::split::Pattern;
 use super::trie::Trie;
 use super::unigram::{self, Sums, Unigram};
+use crate::patterns::Patterns;
 use aho_corasick::{AhoCorasick, MatchKind};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ const SPACE: char = '\u{2581}';
 /// What is done to texts.
 pub struct Json {
     reference: Reference,
+    patterns: Patterns,
     added: Option<Added>,
     plan: Plan,
     /// The largest id of its vocabulary, added tokens included.
@@ -148,7 +150,13 @@ impl Json {
         // Such a token is looked for in the normalized text, where only spaces may have changed for it to be found here.
         let is_normalized = |token: &Value| token["normalized"] != false;
         let plan = if tokens.iter().any(is_normalized) && !steps_are_about_spaces { Plan::Whole } else { plan };
-        Ok(Json { added: added(tokens)?, id_max: id_max(&file["model"]["vocab"], tokens), reference, plan })
+        Ok(Json {
+            added: added(tokens)?,
+            id_max: id_max(&file["model"]["vocab"], tokens),
+            patterns: Patterns::of(&reference),
+            reference,
+            plan,
+        })
     }
 
     /// Whether it is the reference that tokenizes.
@@ -189,6 +197,7 @@ impl Json {
                 text.len()
             )));
         }
+        self.patterns.check(&self.reference, text)?;
         let encoding = self.reference.encode_fast(text, false).map_err(Failed::new)?;
         ids.extend_from_slice(encoding.get_ids());
         Ok(())

@@ -16,15 +16,15 @@ mod surfaces;
 mod trie;
 mod unigram;
 
-use crate::Error;
 use crate::tokenizer::special_tokens;
+use crate::{Error, definition};
 use json::Json;
 use sentencepiece::SentencePiece;
 use special::Edge;
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokenizers::Tokenizer as Reference;
 
 /// Why a text cannot be tokenized.
 #[derive(Debug)]
@@ -58,18 +58,24 @@ enum Kind {
 
 impl Tokens {
     /// Reads a `tokenizer.json` or a SentencePiece model. The first's truncation and padding are put aside.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or is not of a kind that is known.
     pub fn open(path: &Path) -> Result<Tokens, Error> {
         if path.is_dir() {
             return Err(Error::new(path, "is a directory"));
         }
-        let bytes = std::fs::read(path).map_err(|why| Error::io(path, &why))?;
+        let bytes = std::fs::read(path).map_err(|why| match why.kind() {
+            ErrorKind::NotFound => Error::absent(path, "No such file or directory"),
+            _ => Error::io(path, &why),
+        })?;
         let is_json = bytes.trim_ascii_start().starts_with(b"{");
         let opened = if is_json { Tokens::json(path, &bytes) } else { Tokens::sentencepiece(path, &bytes) };
         opened.map_err(|why| Error::new(path, why.0))
     }
 
     fn json(path: &Path, bytes: &[u8]) -> Result<Tokens, Failed> {
-        let mut reference = Reference::from_bytes(bytes).map_err(Failed::new)?;
+        let mut reference = definition::read(bytes)?;
         reference.with_padding(None);
         reference.with_truncation(None).map_err(Failed::new)?;
         let (before, behind) = special_tokens(&reference)?;
@@ -96,11 +102,17 @@ impl Tokens {
     }
 
     /// The token that begins texts: this one, or the one that the tokenizer's files name.
+    ///
+    /// # Errors
+    /// Where there is no such token, or the files name none.
     pub fn bos(&self, token: Option<&str>) -> Result<u32, Error> {
         self.edge(token, Edge::Bos)
     }
 
     /// The token that ends texts.
+    ///
+    /// # Errors
+    /// Where there is no such token, or the files name none.
     pub fn eos(&self, token: Option<&str>) -> Result<u32, Error> {
         self.edge(token, Edge::Eos)
     }
@@ -124,6 +136,9 @@ impl Tokens {
     }
 
     /// The text of some ids, without special tokens, as the tokenizer's own implementation makes it.
+    ///
+    /// # Errors
+    /// Where an id is of no token.
     pub fn decode(&self, ids: &[u32]) -> Result<String, String> {
         match &self.kind {
             Kind::Json(json) => json.reference().decode(ids, true).map_err(|why| why.to_string()),
@@ -162,7 +177,10 @@ impl Encoder {
         Encoder { tokens, memory }
     }
 
-    /// Appends the ids of a text, without anything around it. After a failure, some may have been appended.
+    /// Appends the ids of a text, without anything around it.
+    ///
+    /// # Errors
+    /// Why the text has no ids; some may have been appended.
     pub fn encode(&mut self, text: &str, ids: &mut Vec<u32>) -> Result<(), String> {
         let done = match (&self.tokens.kind, &mut self.memory) {
             (Kind::Json(json), Memory::Json(memory)) => json.encode(text, memory, ids),

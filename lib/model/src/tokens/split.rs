@@ -1,14 +1,24 @@
-//! How byte-level tokenizers cut texts into words: the regular expressions of GPT-2, and of GPT-4, Llama 3 and Qwen 2, by hand.
+//! How byte-level tokenizers cut texts into words: the regular expressions of GPT-2, of GPT-4, Llama 3 and Qwen 2, and of GPT-4o and
+//! Llama 4, by hand, with no limit to how far they look ahead and go back; any other as it is, where a limit that is met is an error.
 //!
 //! GPT-2: `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 //!
-//! The others: `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+//! GPT-4: `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
 //! with one digit a word in Qwen's.
+//!
+//! GPT-4o: `[^\r\n\p{L}\p{N}]?U*L+C?|[^\r\n\p{L}\p{N}]?U+L*C?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`, where
+//! `U` is `[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]`, `L` is `[\p{Ll}\p{Lm}\p{Lo}\p{M}]` and `C` is `(?i:'s|'t|'re|'ve|'m|'ll|'d)`; with one
+//! digit a word and without `C?` in Mistral's.
 
-use super::letters::{Class, Letters};
+use super::Failed;
+use super::letters::{Case, Cases, Class, Letters};
+use fancy_regex::{Regex, RegexBuilder};
 
-/// One of the known patterns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How far a pattern that is not known may go back in one search. One that goes through a text in proportion to its length never gets
+/// there; another would take for ever.
+const STEPS_BACK_MAX: usize = 1 << 30;
+
+/// How words are found.
 pub enum Pattern {
     /// GPT-2's.
     Gpt2,
@@ -17,44 +27,93 @@ pub enum Pattern {
         /// 3, or 1 in Qwen's.
         digits: usize,
     },
+    /// GPT-4o's.
+    Gpt4o {
+        /// 3, or 1 in Mistral's.
+        digits: usize,
+        /// Whether `'s` and its kin go with the word before them.
+        contractions: bool,
+        /// Which letters are upper case.
+        cases: Box<Cases>,
+    },
+    /// Any other.
+    Other(Box<Regex>),
 }
 
 impl Pattern {
-    /// The pattern that a `Split` pre-tokenizer names.
+    /// The pattern that a `Split` pre-tokenizer names; `None`: it is none.
     pub fn of_regex(regex: &str) -> Option<Pattern> {
+        let contraction = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
         let gpt4 = |digits: &str| {
-            format!(
-                r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|\p{{N}}{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-            )
+            let (word, rest) = (r"[^\r\n\p{L}\p{N}]?\p{L}+", r"\s*[\r\n]+|\s+(?!\S)|\s+");
+            format!(r"{contraction}|{word}|\p{{N}}{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|{rest}")
         };
+        let gpt4o = |digits, contractions| Pattern::Gpt4o { digits, contractions, cases: Box::new(Cases::new()) };
         match regex {
             r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+" => Some(Pattern::Gpt2),
             _ if regex == gpt4("{1,3}") => Some(Pattern::Gpt4 { digits: 3 }),
             _ if regex == gpt4("") => Some(Pattern::Gpt4 { digits: 1 }),
-            _ => None,
+            _ if regex == gpt4o_regex("{1,3}", &format!("{contraction}?")) => Some(gpt4o(3, true)),
+            _ if regex == gpt4o_regex("", "") => Some(gpt4o(1, false)),
+            _ => {
+                RegexBuilder::new(regex).backtrack_limit(STEPS_BACK_MAX).build().ok().map(Box::new).map(Pattern::Other)
+            }
         }
     }
 
     /// Calls `word` with each word of the text, in order, until it fails. The words are the whole text.
+    ///
+    /// # Errors
+    /// Those of `word`, and where a pattern that is not known meets a limit.
     #[inline]
-    pub fn split<'t, E>(
-        self,
+    pub fn split<'t>(
+        &self,
         letters: &Letters,
         text: &'t str,
-        mut word: impl FnMut(&'t str) -> Result<(), E>,
-    ) -> Result<(), E> {
+        mut word: impl FnMut(&'t str) -> Result<(), Failed>,
+    ) -> Result<(), Failed> {
+        if let Pattern::Other(regex) = self {
+            return split_by(regex, text, word);
+        }
         let mut left = text;
         while !left.is_empty() {
             let rest = Rest { letters, text: left };
             let length = match self {
                 Pattern::Gpt2 => rest.gpt2(),
-                Pattern::Gpt4 { digits } => rest.gpt4(digits),
+                Pattern::Gpt4 { digits } => rest.gpt4(*digits),
+                Pattern::Gpt4o { digits, contractions, cases } => rest.gpt4o(*digits, *contractions, cases),
+                Pattern::Other(_) => unreachable!("has returned above"),
             };
             word(&left[..length])?;
             left = &left[length..];
         }
         Ok(())
     }
+}
+
+fn gpt4o_regex(digits: &str, contractions: &str) -> String {
+    let before = r"[^\r\n\p{L}\p{N}]?";
+    let (upper, lower) = (r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]");
+    let words = format!("{before}{upper}*{lower}+{contractions}|{before}{upper}+{lower}*{contractions}");
+    format!(r"{words}|\p{{N}}{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
+}
+
+/// Words are what a pattern finds, and what lies between.
+fn split_by<'t>(
+    regex: &Regex,
+    text: &'t str,
+    mut word: impl FnMut(&'t str) -> Result<(), Failed>,
+) -> Result<(), Failed> {
+    let mut word = |part: &'t str| if part.is_empty() { Ok(()) } else { word(part) };
+    let mut end = 0;
+    for found in regex.find_iter(text) {
+        let place = format_args!("the pattern that cuts words, behind byte {end} of the text");
+        let found = found.map_err(|why| Failed(format!("{place}: {why}")))?;
+        word(&text[end..found.start()])?;
+        word(found.as_str())?;
+        end = found.end();
+    }
+    word(&text[end..])
 }
 
 /// What is left of a text.
@@ -112,7 +171,7 @@ impl Rest<'_> {
     }
 
     fn gpt4(&self, digits: usize) -> usize {
-        if let Some(length) = self.contraction() {
+        if let Some(length) = self.contraction(0) {
             return length;
         }
         let Some((first, class)) = self.at(0) else { return 0 };
@@ -126,17 +185,66 @@ impl Rest<'_> {
             }
             _ => {}
         }
+        let marks = self.marks(first, |byte| matches!(byte, b'\r' | b'\n'));
+        marks.unwrap_or_else(|| self.lines_or_space())
+    }
+
+    /// ` ?[^\s\p{L}\p{N}]+` and the bytes behind that go with it.
+    fn marks(&self, first: char, goes_with: impl Fn(u8) -> bool) -> Option<usize> {
         let start = usize::from(first == ' ');
-        if self.class(start) == Some(Class::Other) {
-            let end = self.run(Class::Other, start);
-            let line_ends = self.text.as_bytes()[end..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
-            return end + line_ends.count();
+        if self.class(start) != Some(Class::Other) {
+            return None;
         }
+        let end = self.run(Class::Other, start);
+        Some(end + self.text.as_bytes()[end..].iter().take_while(|&&byte| goes_with(byte)).count())
+    }
+
+    /// `\s*[\r\n]+|\s+(?!\S)|\s+`
+    fn lines_or_space(&self) -> usize {
         let end = self.run(Class::Space, 0);
         match self.text.as_bytes()[..end].iter().rposition(|byte| matches!(byte, b'\r' | b'\n')) {
             Some(last) => last + 1,
             None => self.white_space(),
         }
+    }
+
+    fn gpt4o(&self, digits: usize, contractions: bool, cases: &Cases) -> usize {
+        let Some((first, class)) = self.at(0) else { return 0 };
+        if let Some(end) = self.cased_word(first, class, cases) {
+            return end + if contractions { self.contraction(end).unwrap_or(0) } else { 0 };
+        }
+        if class == Class::Number {
+            return self.numbers(digits);
+        }
+        let marks = self.marks(first, |byte| matches!(byte, b'\r' | b'\n' | b'/'));
+        marks.unwrap_or_else(|| self.lines_or_space())
+    }
+
+    /// `[^\r\n\p{L}\p{N}]?U*L+|[^\r\n\p{L}\p{N}]?U+L*`, where each is tried with the character in front before it is without.
+    fn cased_word(&self, first: char, class: Class, cases: &Cases) -> Option<usize> {
+        let may_be_in_front = !matches!(class, Class::Letter | Class::Number) && !matches!(first, '\r' | '\n');
+        let front = may_be_in_front.then(|| first.len_utf8());
+        let starts = || front.into_iter().chain([0]);
+        let upper = |start| self.case_run(cases, start, |case| matches!(case, Case::Upper | Case::Either));
+        let capitals = |start| Some(upper(start)).filter(|&end| end > start);
+        starts().find_map(|start| self.lower_end(cases, start, upper(start))).or_else(|| starts().find_map(capitals))
+    }
+
+    /// `U*L+` from `start`, where the run of `U` ends at `upper_end`: `U*` gives back as little as leaves something for `L+`.
+    fn lower_end(&self, cases: &Cases, start: usize, upper_end: usize) -> Option<usize> {
+        let end = self.case_run(cases, upper_end, |case| matches!(case, Case::Lower | Case::Either));
+        if end > upper_end {
+            return Some(end);
+        }
+        let mut run = self.text[start..upper_end].char_indices();
+        let (at, last) = run.rfind(|&(_, letter)| cases.case(letter) == Case::Either)?;
+        Some(start + at + last.len_utf8())
+    }
+
+    /// Where the run of letters of these cases that goes on at `at` ends.
+    fn case_run(&self, cases: &Cases, at: usize, is_in: impl Fn(Case) -> bool) -> usize {
+        let end = self.text[at..].char_indices().find(|&(_, letter)| !is_in(cases.case(letter)));
+        end.map_or(self.text.len(), |(end, _)| at + end)
     }
 
     fn numbers(&self, digits: usize) -> usize {
@@ -150,18 +258,96 @@ impl Rest<'_> {
         end
     }
 
-    /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)`, where `s` is also the long one.
-    fn contraction(&self) -> Option<usize> {
-        let bytes = self.text.as_bytes();
-        if bytes[0] != b'\'' {
+    /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)` at `at`, where `s` is also the long one.
+    fn contraction(&self, at: usize) -> Option<usize> {
+        let bytes = &self.text.as_bytes()[at..];
+        if bytes.first() != Some(&b'\'') {
             return None;
         }
         let lower = |at: usize| bytes.get(at).map(u8::to_ascii_lowercase);
         match (lower(1), lower(2)) {
             (Some(b's' | b't' | b'm' | b'd'), _) => Some(2),
             (Some(b'r' | b'v'), Some(b'e')) | (Some(b'l'), Some(b'l')) => Some(3),
-            _ if self.text[1..].starts_with('ſ') => Some(1 + 'ſ'.len_utf8()),
+            _ if self.text[at + 1..].starts_with('ſ') => Some(1 + 'ſ'.len_utf8()),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the files of the tokenizers have them.
+    const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+    const GPT4: &str = concat!(
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*",
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+    );
+    const GPT4O: &str = concat!(
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|",
+        r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    );
+    const MISTRAL: &str = concat!(
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|",
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|",
+        r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    );
+    const LETTERS: &str =
+        "aBcÉßſΣςǅʰªºאー日\u{301}\u{93f}'''''sStTmMdDrReEvVlL019²½٣!/?.,-_…\u{200d}🙂 \t\u{a0}\u{3000}\r\n\n   ";
+
+    fn words<'t>(pattern: &Pattern, letters: &Letters, text: &'t str) -> Result<Vec<&'t str>, String> {
+        let mut words = Vec::new();
+        let split = pattern.split(letters, text, |word| {
+            words.push(word);
+            Ok(())
+        });
+        split.map(|()| words).map_err(|why| why.0)
+    }
+
+    #[test]
+    fn words_by_hand_are_those_of_the_pattern() {
+        let letters = Letters::new();
+        let parts: Vec<char> = LETTERS.chars().collect();
+        let mut state = 5_u64;
+        let mut below = |end: usize| {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (state >> 33) as usize % end
+        };
+        for regex in [GPT2, GPT4, &GPT4.replace("{1,3}", ""), GPT4O, MISTRAL] {
+            let (pattern, other) = (Pattern::of_regex(regex).unwrap(), Regex::new(regex).unwrap());
+            assert!(!matches!(pattern, Pattern::Other(_)), "{regex}");
+            let other = Pattern::Other(Box::new(other));
+            for _ in 0..20_000 {
+                let text: String = (0..below(12)).map(|_| parts[below(parts.len())]).collect();
+                assert_eq!(words(&pattern, &letters, &text), words(&other, &letters, &text), "{regex}: {text:?}");
+            }
+        }
+    }
+
+    /// The crate of regular expressions gives up on some of these, which the reference takes for the end of the text.
+    #[test]
+    fn known_patterns_have_no_limit() {
+        let letters = Letters::new();
+        for regex in [GPT2, GPT4, GPT4O, MISTRAL] {
+            let pattern = Pattern::of_regex(regex).unwrap();
+            for run in [" ", "\t", "A", "a", "é", "!", "\u{301}"] {
+                let text = run.repeat(1_500_000) + "x y";
+                let words = words(&pattern, &letters, &text).unwrap();
+                assert!(words.concat() == text && words.len() <= 4, "{regex} {run:?}: {}", words.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_limit_that_is_met_is_an_error() {
+        let letters = Letters::new();
+        let pattern = Pattern::of_regex(r"\s+(?!\S)|\s*x(?=y)|\S").unwrap();
+        assert!(matches!(pattern, Pattern::Other(_)));
+        assert_eq!(words(&pattern, &letters, "  ab").unwrap(), [" ", " ", "a", "b"]);
+        let long = format!("a {}b", " ".repeat(1_500_000));
+        let met = words(&pattern, &letters, &long).unwrap_err();
+        assert!(met.starts_with("the pattern that cuts words, behind byte 1 of the text: "), "{met}");
     }
 }

@@ -12,6 +12,7 @@ use crate::settings::Shard;
 use crate::stream::EMPTY;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Where rows stand, for messages and for columns beside them.
 #[derive(Debug, Clone)]
@@ -30,6 +31,18 @@ impl Place {
     }
 }
 
+/// Whether 64-bit floats have come, which are rounded to the nearest of 32 bits; also known where the vectors are read
+/// elsewhere.
+#[derive(Debug, Clone, Default)]
+pub struct Rounding(Arc<AtomicBool>);
+
+impl Rounding {
+    /// Whether they have, so far.
+    pub fn happened(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The vectors of all input, or one shard of each file, in order; all of one dimension.
 pub struct Vectors {
     sources: Vec<Source>,
@@ -41,7 +54,7 @@ pub struct Vectors {
     current: Option<RowReader>,
     /// How the values of the current array are stored, and whether those of any are rounded.
     dtype: Dtype,
-    rounds: bool,
+    rounding: Rounding,
     /// Rows of the sources before the current one.
     rows_before: u64,
     bytes: u64,
@@ -70,6 +83,9 @@ struct Plain {
 impl Vectors {
     /// These files (`-`: standard input; none: standard input), or one shard of the rows of each. Checks what can be checked without
     /// waiting for a pipe, then reads the first header.
+    ///
+    /// # Errors
+    /// Where a file cannot be opened, or its header is none.
     pub fn open(paths: &[PathBuf], raw: Option<Raw>, shard: Option<Shard>) -> Result<Vectors, Failure> {
         let sources = Opening::all(paths, shard);
         let sources = sources.map(|opening| Source { opening, plain: None }).collect();
@@ -81,7 +97,7 @@ impl Vectors {
             raw,
             dim,
             dtype,
-            rounds: false,
+            rounding: Rounding::default(),
             begun: 0,
             current: None,
             rows_before: 0,
@@ -105,6 +121,9 @@ impl Vectors {
     }
 
     /// Refuses vectors of another dimension than `owner` has.
+    ///
+    /// # Errors
+    /// Where they have another; the message names `owner`.
     pub fn check_dim(&self, dim: usize, owner: &str) -> Result<(), Failure> {
         match &self.dim {
             Some((found, file)) if *found != dim => {
@@ -114,9 +133,9 @@ impl Vectors {
         }
     }
 
-    /// Whether 64-bit floats have come, which are rounded to the nearest of 32 bits.
-    pub fn rounds(&self) -> bool {
-        self.rounds
+    /// What is known of rounding, now and later.
+    pub fn rounding(&self) -> Rounding {
+        self.rounding.clone()
     }
 
     /// How many vectors there are, or are in the shard; known of plain files.
@@ -140,6 +159,9 @@ impl Vectors {
 
     /// Goes back to the first row.
     ///
+    /// # Errors
+    /// Where a file cannot be read again.
+    ///
     /// # Panics
     /// Where the input is not [rereadable](Vectors::rereadable).
     pub fn rewind(&mut self) -> Result<(), Failure> {
@@ -155,6 +177,9 @@ impl Vectors {
 
     /// The next rows, up to so many, replace what is in `rows`; how many they are is returned, 0 at the end. Values come as they are,
     /// 16-bit floats widened. What is returned together is of one array.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, ends within a row, or is not of the same vectors.
     pub fn next(&mut self, rows: &mut Vec<f32>, rows_max: usize) -> Result<usize, Failure> {
         rows.clear();
         while self.find_rows()? {
@@ -238,7 +263,9 @@ impl Vectors {
         self.dtype = Dtype::of_descr(&kind.descr).ok_or_else(|| {
             reader.wrong(format!("type {:?}: expected little-endian floats, \"<f4\", \"<f2\" or \"<f8\"", kind.descr))
         })?;
-        self.rounds |= self.dtype == Dtype::F64;
+        if self.dtype == Dtype::F64 {
+            self.rounding.0.store(true, Ordering::Relaxed);
+        }
         match &self.dim {
             Some((known, place)) if *known != kind.columns => {
                 let dim = kind.columns;
