@@ -134,12 +134,12 @@ fn run(args: Args) -> Result<(), Failure> {
     let (common, path) = (&args.common, &args.mixture);
     let Model { mixture, .. } = Model::open(path)?;
     let against = args.against.as_deref().map(Model::open).transpose()?.map(|model| model.mixture);
-    if let (Some(against), Some(other)) = (&against, &args.against) {
-        if against.dim != mixture.dim {
-            let (ours, theirs) = (mixture.dim, against.dim);
-            let why = format!("components of {theirs} values; those of {} have {ours}", path.display());
-            return Err(Failure::file(other, why));
-        }
+    if let (Some(against), Some(other)) = (&against, &args.against)
+        && against.dim != mixture.dim
+    {
+        let (ours, theirs) = (mixture.dim, against.dim);
+        let why = format!("components of {theirs} values; those of {} have {ours}", path.display());
+        return Err(Failure::file(other, why));
     }
     let vectors = Vectors::open(&common.operands, common.raw, common.shard)?;
     vectors.check_dim(mixture.dim, &path.display().to_string())?;

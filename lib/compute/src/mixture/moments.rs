@@ -315,6 +315,7 @@ fn add_halves(row: &[f32], origin: &[f64], scales: &[f64], share: f64, halves: &
 }
 
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "seven slices side by side")]
 fn add_each(row: &[f32], origin: &[f64], scales: &[f64], share: f64, halves: &mut [i64]) {
     let dim = row.len();
     let (first, second) = halves.split_at_mut(2 * dim);

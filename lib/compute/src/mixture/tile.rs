@@ -59,7 +59,7 @@ impl Table {
     pub(super) fn on(densities: &Densities, machine: Machine) -> Table {
         let (dim, k) = (densities.dim(), densities.k());
         let mut values = vec![0.0; k.next_multiple_of(GROUP) * 2 * dim];
-        let mut constants = vec![(f32::NEG_INFINITY, 0.0); k.next_multiple_of(GROUP)];
+        let mut constants = Vec::with_capacity(k);
         let beta = 4.0 * dim as f64 * U + 40.0 * U;
         for j in 0..k {
             let (constant, scales, shifts) = densities.component(j);
@@ -70,7 +70,7 @@ impl Table {
             let square: f64 = shifts.iter().map(|shift| shift * shift).sum();
             let within = beta < 0.25 && scales.iter().all(|scale| (1e-30..1e30).contains(scale));
             let bound = 4.0 * U * square + 8.0 * U * constant.abs() + 1e-20;
-            constants[j] = (constant as f32, if within { (bound * 1.01) as f32 } else { f32::INFINITY });
+            constants.push((constant as f32, if within { (bound * 1.01) as f32 } else { f32::INFINITY }));
         }
         let (certain, possible) = ((0.5 - 0.5 * beta) as f32, (0.5 + 0.5 * beta) as f32);
         Table { machine, dim, k, values, constants, certain, possible }
