@@ -191,8 +191,10 @@ fn winners(races: Vec<Race>, count: usize) -> (Vec<Winner>, f64) {
 }
 
 impl Seeding<'_> {
-    /// The first centroids: rows, and rows again where there are fewer different ones than K. Fails where rows cannot
-    /// be read or are too few, or a GPU fails.
+    /// The first centroids: rows, and rows again where there are fewer different ones than K.
+    ///
+    /// # Errors
+    /// Rows cannot be read or are too few, or a GPU fails.
     pub fn of(&self, rows: &mut impl Passes) -> Result<Centroids, Failure> {
         let winners = match self.method {
             Method::Random => self.by_weight(rows, self.k, "r")?,

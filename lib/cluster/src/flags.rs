@@ -77,7 +77,10 @@ pub const fn k<A>(set: Set<A>) -> Flag<A> {
     Flag::value("k", "K", "How many clusters", "", set).short('k')
 }
 
-/// The value of `-k`. The error says what was expected.
+/// The value of `-k`.
+///
+/// # Errors
+/// Says what was expected.
 pub fn number_of_clusters(value: &Value) -> Result<usize, String> {
     let k: u32 = value.positive()?;
     if k < u32::MAX { Ok(k as usize) } else { Err("expected less than 2^32 - 1".to_string()) }

@@ -63,8 +63,8 @@ impl State {
         self.converged || self.lower_bounds.len() as u64 >= rule.iters
     }
 
-    /// Takes in what the rows came to with this mixture: there is the next one now. A fit that [has ended](State::ended)
-    /// stays as it is.
+    /// Takes in what the rows came to with this mixture: there is the next one now. A fit that [has
+    /// ended](State::ended) stays as it is.
     ///
     /// # Errors
     /// The mixture cannot be: a variance is 0.

@@ -134,7 +134,7 @@ mod tests {
         let bytes = scratch.read();
         assert_eq!(String::from_utf8_lossy(&bytes[8..bytes.len() - 80]).trim_end(), header);
         assert_eq!(bytes[bytes.len() - 8..], 0.75_f64.to_le_bytes());
-        assert_eq!(format!("{:016x}", fingerprint(&model().mixture)), "0");
+        assert_eq!(format!("{:016x}", fingerprint(&model().mixture)), "7a436db55b1c18cf");
     }
 
     #[test]

@@ -26,10 +26,6 @@ impl Scratch {
         Output::create(&self.0).unwrap()
     }
 
-    pub fn write(&self, bytes: &[u8]) {
-        fs::write(&self.0, bytes).unwrap();
-    }
-
     pub fn read(&self) -> Vec<u8> {
         fs::read(&self.0).unwrap()
     }

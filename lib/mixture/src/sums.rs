@@ -146,8 +146,8 @@ const KIND: &str = "gmm-sums";
 pub const TOO_MANY: &str = "more rows than 128 bits can add up";
 
 /// What is wrong with a row that sums cannot take.
-pub const OUTLIER: &str = "too far out to be added up: in some coordinate more than 2^18 times as far from 0 as the mean \
-                           and the deviation of any component";
+pub const OUTLIER: &str = "too far out to be added up: in some coordinate more than 2^18 times as far from 0 as the \
+                           mean and the deviation of any component";
 
 /// Checks that all tensors are of as many components and values. Of tensors that are missing, reading tells.
 fn check_shapes(file: &File) -> Result<(), String> {

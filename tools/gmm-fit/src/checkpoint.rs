@@ -3,8 +3,8 @@
 //! # Stability
 //!
 //! A safetensors file with the metadata `kind` = `gmm-checkpoint`, `job` (what the fit is of: flags and data), `run`,
-//! those of the run under way with `now.` before their names, those of the best run that has ended with `best.`, and the
-//! tensors `weights`, `means`, `covariances` and `best_weights`, `best_means`, `best_covariances` of both.
+//! those of the run under way with `now.` before their names, those of the best run that has ended with `best.`, and
+//! the tensors `weights`, `means`, `covariances` and `best_weights`, `best_means`, `best_covariances` of both.
 
 use mixture::Model;
 use mixture::fit::State;

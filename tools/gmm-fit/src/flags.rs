@@ -74,8 +74,8 @@ const FLAGS: &[Flag<Args>] = &[
         })
     },
     Flag {
-        help: "The fit begins with the mixture of the rows that are nearest to each (euclidean). An array has the shape \
-               (k, dim), of 16, 32 or 64-bit floats; the latter are rounded to 32 bits.",
+        help: "The fit begins with the mixture of the rows that are nearest to each (euclidean). An array has the \
+               shape (k, dim), of 16, 32 or 64-bit floats; the latter are rounded to 32 bits.",
         ..shared::centroids(|args: &mut Args, value| {
             args.centroids = Some(value.path()?);
             Ok(())
@@ -157,19 +157,15 @@ pub const TOOL: Tool<Args> = Tool {
         ),
         (
             "First mixture",
-            &[
-                "With -k it is that of the clusters of `kmeans-fit -k K --metric euclidean --seed N`: the same centroids. \
-               Each component is the Gaussian of its cluster's rows. Run r of --runs has other draws, as those of \
-               kmeans-fit(1).",
-            ],
+            &["With -k it is that of the clusters of `kmeans-fit -k K --metric euclidean --seed N`: the same \
+               centroids. Each component is the Gaussian of its cluster's rows. Run r of --runs has other draws, as \
+               those of kmeans-fit(1)."],
         ),
         (
             "In parts",
-            &[
-                "An iteration over rows that are in many places is a gmm-sum(1) over each part and one gmm-step(1) over \
-               their sums. The first model is that of `gmm-fit --iters 0`; the last one is, to the byte, that of one \
-               gmm-fit over all parts.",
-            ],
+            &["An iteration over rows that are in many places is a gmm-sum(1) over each part and one gmm-step(1) \
+               over their sums. The first model is that of `gmm-fit --iters 0`; the last one is, to the byte, that of \
+               one gmm-fit over all parts."],
         ),
         (
             "Model",

@@ -94,9 +94,9 @@ const TOOL: Tool<Args> = Tool {
     sections: &[(
         "Exactness",
         &[
-            "With x a vector, w, m and v the weight, means and variances of a component, and `s_i = 1 / sqrt(v_i)`, its \
-             log density is `ln w + sum ln s_i - dim / 2 * ln(2 pi) - q / 2`, where q is the sum of `z_i^2` with `z_i = \
-             x_i s_i - m_i s_i`, all in 64-bit floats: term i of a sum goes to partial sum i mod 16 by a fused \
+            "With x a vector, w, m and v the weight, means and variances of a component, and `s_i = 1 / sqrt(v_i)`, \
+             its log density is `ln w + sum ln s_i - dim / 2 * ln(2 pi) - q / 2`, where q is the sum of `z_i^2` with \
+             `z_i = x_i s_i - m_i s_i`, all in 64-bit floats: term i of a sum goes to partial sum i mod 16 by a fused \
              multiply-add, i ascending; then partial sum l takes l + 8, then l + 4, l + 2, l + 1. Components more than \
              44 below the largest, which weigh less than 2^-63 of it, count as nothing. This order does not change \
              between releases.",
@@ -134,12 +134,12 @@ fn run(args: Args) -> Result<(), Failure> {
     let (common, path) = (&args.common, &args.mixture);
     let Model { mixture, .. } = Model::open(path)?;
     let against = args.against.as_deref().map(Model::open).transpose()?.map(|model| model.mixture);
-    if let (Some(against), Some(other)) = (&against, &args.against) {
-        if against.dim != mixture.dim {
-            let (ours, theirs) = (mixture.dim, against.dim);
-            let why = format!("components of {theirs} values; those of {} have {ours}", path.display());
-            return Err(Failure::file(other, why));
-        }
+    if let (Some(against), Some(other)) = (&against, &args.against)
+        && against.dim != mixture.dim
+    {
+        let (ours, theirs) = (mixture.dim, against.dim);
+        let why = format!("components of {theirs} values; those of {} have {ours}", path.display());
+        return Err(Failure::file(other, why));
     }
     let vectors = Vectors::open(&common.operands, common.raw, common.shard)?;
     vectors.check_dim(mixture.dim, &path.display().to_string())?;

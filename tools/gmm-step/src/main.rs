@@ -1,7 +1,7 @@
 //! `gmm-step`: a mixture and sums of parts in, the next mixture out.
 //!
-//! One iteration of gmm-fit from what gmm-sum made of the parts; to the byte what gmm-fit makes of all rows. Memory: a few
-//! times the sums.
+//! One iteration of gmm-fit from what gmm-sum made of the parts; to the byte what gmm-fit makes of all rows. Memory: a
+//! few times the sums.
 
 use compute::kmeans::Metric;
 use compute::mixture::Origin;
@@ -45,8 +45,8 @@ const FLAGS: &[Flag<Args>] = &[
         Ok(())
     }),
     Flag {
-        help: "For the first step, with the sums that were made with them: it gives the first mixture. An array has the \
-               shape (k, dim), of 16, 32 or 64-bit floats; the latter are rounded to 32 bits.",
+        help: "For the first step, with the sums that were made with them: it gives the first mixture. An array has \
+               the shape (k, dim), of 16, 32 or 64-bit floats; the latter are rounded to 32 bits.",
         ..shared::centroids(|args: &mut Args, value| {
             args.centroids = Some(value.path()?);
             Ok(())
@@ -69,8 +69,9 @@ const TOOL: Tool<Args> = Tool {
         "Reads what gmm-sum(1) made of parts of the rows with the mixture that --mixture names, from the FILEs or from \
          standard input, adds it up, in any order, and prints the mixture that comes of it in one iteration, as \
          gmm-fit(1) writes it. Where the fit has ended, that is the same mixture, as often as it is asked.",
-        "Give the same --iters, --tol and --reg-covar in every step. The first model is that of `gmm-fit --iters 0`, or of \
-         gmm-sum and gmm-step with --centroids; the last one is, to the byte, that of one gmm-fit over all parts.",
+        "Give the same --iters, --tol and --reg-covar in every step. The first model is that of `gmm-fit --iters 0`, \
+         or of gmm-sum and gmm-step with --centroids; the last one is, to the byte, that of one gmm-fit over all \
+         parts.",
         "Sums of another mixture are refused, as are fewer rows than components.",
     ],
     sections: &[(

@@ -45,8 +45,8 @@ const FLAGS: &[Flag<Args>] = &[
         Ok(())
     }),
     Flag {
-        help: "For the first step: a vector counts for the nearest (euclidean). An array has the shape (k, dim), of 16, 32 \
-               or 64-bit floats; the latter are rounded to 32 bits.",
+        help: "For the first step: a vector counts for the nearest (euclidean). An array has the shape (k, dim), of \
+               16, 32 or 64-bit floats; the latter are rounded to 32 bits.",
         ..shared::centroids(|args: &mut Args, value| {
             args.centroids = Some(value.path()?);
             Ok(())
@@ -74,16 +74,14 @@ const TOOL: Tool<Args> = Tool {
         "This is how gmm-fit(1) goes over parts that are anywhere: an iteration is a gmm-sum over each part and one \
          gmm-step over their sums.",
         "A vector of NaN alone is missing: it is counted and left out. A vector with other values that are not finite, \
-         and one that is, in some coordinate, more than 2^18 times as far from 0 as the mean and the standard deviation \
-         of any component, is a bad record.",
+         and one that is, in some coordinate, more than 2^18 times as far from 0 as the mean and the standard \
+         deviation of any component, is a bad record.",
     ],
     sections: &[(
         "Exactness",
-        &[
-            "Sums are of what is left of vectors when the mean of the component is taken away, and whole numbers of 128 \
-             bits in a unit that follows from the mixture: those of parts add up to those of the whole, to the byte, in \
-             any order, and neither threads nor shards change one.",
-        ],
+        &["Sums are of what is left of vectors when the mean of the component is taken away, and whole numbers of \
+             128 bits in a unit that follows from the mixture: those of parts add up to those of the whole, to the \
+             byte, in any order, and neither threads nor shards change one."],
     )],
     flags: FLAGS,
     rules: RULES,

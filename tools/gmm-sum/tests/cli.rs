@@ -124,14 +124,16 @@ fn rows_that_are_missing_or_bad_are_counted_and_left_out() {
     with.insert(20, vec![1e30; DIM]);
     folder.write("with.npy", array(&with));
     let expected = sums(tool().run_on_input(&folder));
-    let found = sums(tool().run(&folder).args(["with.npy", "--on-error", "skip"]));
+    let skipped = tool().run(&folder).args(["with.npy", "--on-error", "skip"]).outcome();
+    skipped.expect(0);
+    let found = partial(&skipped.stdout);
     assert!(found.moments == expected.moments);
     assert_eq!((found.rows_missing, found.rows_bad), (3, 2));
     let outcome = tool().run(&folder).args(["with.npy"]).outcome();
-    outcome.expect_refusal(1, &["with.npy: row 9 (from 0): value 0: expected a finite number, found inf"]);
+    outcome.expect_refusal(1, &["with.npy: row 9: value 0: expected a finite number, found inf"]);
     folder.write("far.npy", array(&[vec![1e30; DIM]]));
     let outcome = tool().run(&folder).args(["far.npy"]).outcome();
-    outcome.expect_refusal(1, &["far.npy: row 0 (from 0): too far out to be added up"]);
+    outcome.expect_refusal(1, &["far.npy: row 0: too far out to be added up"]);
 }
 
 #[test]

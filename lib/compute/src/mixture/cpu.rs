@@ -1,7 +1,7 @@
 //! What a mixture says of rows on the CPU, fast: 32-bit floats propose, [`exact`](super::exact) decides.
 //!
-//! Rows go in tiles of 64, a bit of a mask for each. The [proposer](super::tile) leaves out components that are certainly
-//! too far below another one; where it can say nothing, all components are looked at: slow, and right.
+//! Rows go in tiles of 64, a bit of a mask for each. The [proposer](super::tile) leaves out components that are
+//! certainly too far below another one; where it can say nothing, all components are looked at: slow, and right.
 
 use super::exact::{Densities, settle};
 use super::tile::{ROWS, Table, Tile};

@@ -5,13 +5,13 @@
 //! What mixtures come out follows from these roundings, which never change between releases; all are to the nearest,
 //! halves to even, and every product is one rounded multiplication in 64-bit floats.
 //!
-//! - Rows are centred about the [origin](Origin): the means of the mixture that they were held against, or the centroids
-//!   of the clusters that they are in.
-//! - The unit of coordinate i is `U_i = 2^(E_i)`, where `2^(E_i)` is the smallest power of two above every absolute value
-//!   of the origins' coordinate i, and above the standard deviations there; of centroids, which have none, but no less
-//!   than a 2^10-th of the largest such power of all coordinates. `E_i` is -500 at the least.
-//! - A row x of the responsibility r adds `round(r 2^80)` to the mass of a component of the origin c, and with `t_i = (x_i
-//!   - c_i) / U_i` it adds `round(r t_i 2^80)` to the first moments, and `round((r t_i) t_i 2^80)` to the second.
+//! - Rows are centred about the [origin](Origin): the means of the mixture that they were held against, or the
+//!   centroids of the clusters that they are in.
+//! - The unit of coordinate i is `U_i = 2^(E_i)`, where `2^(E_i)` is the smallest power of two above every absolute
+//!   value of the origins' coordinate i, and above the standard deviations there; of centroids, which have none, but no
+//!   less than a 2^10-th of the largest such power of all coordinates. `E_i` is -500 at the least.
+//! - A row x of the responsibility r adds `round(r 2^80)` to the mass of a component of the origin c, and with
+//!   `t_i = (x_i - c_i) / U_i` it adds `round(r t_i 2^80)` to the first moments, and `round((r t_i) t_i 2^80)` to the second.
 //! - Its log-likelihood adds `round(l 2^32)`.
 //!
 //! All are 128-bit numbers.
@@ -32,8 +32,8 @@ const LOWER: i32 = FRACTION - UPPER;
 /// Bits behind the point of log-likelihoods.
 const LIKELIHOOD: i32 = 32;
 
-/// A row that moments cannot take: in some coordinate 2^18 times as far from 0 as any component reaches, or of a density
-/// below exp(-2^60).
+/// A row that moments cannot take: in some coordinate 2^18 times as far from 0 as any component reaches, or of a
+/// density below exp(-2^60).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outlier;
 
@@ -152,8 +152,8 @@ fn add_all(sums: &mut [i128], others: &[i128]) -> Result<(), TooMany> {
 
 /// Adds rows up, on one thread.
 ///
-/// Moments are gathered as two 64-bit numbers, an upper half of 36 bits behind the point and a lower one of 44 more, and
-/// go into the 128 bits every so many rows.
+/// Moments are gathered as two 64-bit numbers, an upper half of 36 bits behind the point and a lower one of 44 more,
+/// and go into the 128 bits every so many rows.
 #[derive(Debug)]
 pub struct Adder {
     origin: Arc<Origin>,
@@ -315,6 +315,7 @@ fn add_halves(row: &[f32], origin: &[f64], scales: &[f64], share: f64, halves: &
 }
 
 #[inline(always)]
+#[allow(clippy::needless_range_loop, reason = "seven slices side by side")]
 fn add_each(row: &[f32], origin: &[f64], scales: &[f64], share: f64, halves: &mut [i64]) {
     let dim = row.len();
     let (first, second) = halves.split_at_mut(2 * dim);

@@ -1,18 +1,18 @@
 //! Which components may take part in rows, in 32-bit floats with a bound on their error.
 //!
 //! Rows are in lanes: a tile of 64, transposed, passes over four components at a time, each of which is a scale and a
-//! shift a coordinate, so that a coordinate of 64 rows and four components is two fused multiply-adds a lane and nothing
-//! else. (Expanded into `x^2 p - 2 x m p`, it would be as many, and would lose what is near to the mean.)
+//! shift a coordinate, so that a coordinate of 64 rows and four components is two fused multiply-adds a lane and
+//! nothing else. (Expanded into `x^2 p - 2 x m p`, it would be as many, and would lose what is near to the mean.)
 //!
 //! # The bound
 //!
-//! With u = 2^-24, z the exact `x s + b` and z' what comes out in 32 bits, `|z' - z| <= 4.1 u (|z| + |b|)`: the scale and the
-//! shift are rounded, as is the sum, twice where there is no fused multiply-add. With `Z^2 = q` the sum of the z^2 and
-//! B^2 that of the b^2, the sum of the z'^2 is within `u (12.3 q + 4.2 B^2)` of q, and adding it up in 32 bits makes it
-//! wrong by a share of `2 d u / (1 - 2 d u)` at the most. So q is within `beta q' + alpha` of what comes out, q', where
-//! `beta = 4 d u + 40 u` and `alpha = 8 u B^2` leave room for the rounding of constants and of the bound itself, and one
-//! more than [`CUT`] for that of [`exact`](super::exact). Where `d` or a value is so large, or a scale so small, that
-//! this does not hold, nothing is left out.
+//! With u = 2^-24, z the exact `x s + b` and z' what comes out in 32 bits, `|z' - z| <= 4.1 u (|z| + |b|)`: the scale
+//! and the shift are rounded, as is the sum, twice where there is no fused multiply-add. With `Z^2 = q` the sum of the
+//! z^2 and B^2 that of the b^2, the sum of the z'^2 is within `u (12.3 q + 4.2 B^2)` of q, and adding it up in 32 bits
+//! makes it wrong by a share of `2 d u / (1 - 2 d u)` at the most. So q is within `beta q' + alpha` of what comes out,
+//! q', where `beta = 4 d u + 40 u` and `alpha = 8 u B^2` leave room for the rounding of constants and of the bound
+//! itself, and one more than [`CUT`] for that of [`exact`](super::exact). Where `d` or a value is so large, or a scale
+//! so small, that this does not hold, nothing is left out.
 
 use super::exact::{CUT, Densities};
 use crate::buffer::Buffer;
@@ -59,7 +59,7 @@ impl Table {
     pub(super) fn on(densities: &Densities, machine: Machine) -> Table {
         let (dim, k) = (densities.dim(), densities.k());
         let mut values = vec![0.0; k.next_multiple_of(GROUP) * 2 * dim];
-        let mut constants = vec![(f32::NEG_INFINITY, 0.0); k.next_multiple_of(GROUP)];
+        let mut constants = Vec::with_capacity(k);
         let beta = 4.0 * dim as f64 * U + 40.0 * U;
         for j in 0..k {
             let (constant, scales, shifts) = densities.component(j);
@@ -70,7 +70,7 @@ impl Table {
             let square: f64 = shifts.iter().map(|shift| shift * shift).sum();
             let within = beta < 0.25 && scales.iter().all(|scale| (1e-30..1e30).contains(scale));
             let bound = 4.0 * U * square + 8.0 * U * constant.abs() + 1e-20;
-            constants[j] = (constant as f32, if within { (bound * 1.01) as f32 } else { f32::INFINITY });
+            constants.push((constant as f32, if within { (bound * 1.01) as f32 } else { f32::INFINITY }));
         }
         let (certain, possible) = ((0.5 - 0.5 * beta) as f32, (0.5 + 0.5 * beta) as f32);
         Table { machine, dim, k, values, constants, certain, possible }
@@ -150,8 +150,8 @@ fn transpose(rows: &[f32], dim: usize, columns: *mut f32) {
 /// The sums of `z'^2` of four components and some rows.
 ///
 /// # Safety
-/// The processor has the instructions; `values` has `8 dim` values, `columns` `dim` and `sums` four times `V` vectors, 64
-/// values apart.
+/// The processor has the instructions; `values` has `8 dim` values, `columns` `dim` and `sums` four times `V` vectors,
+/// 64 values apart.
 #[inline(always)]
 unsafe fn group<L: Lanes, const V: usize>(values: *const f32, dim: usize, columns: *const f32, sums: *mut f32) {
     // SAFETY: the caller's promise.
