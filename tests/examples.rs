@@ -1,5 +1,6 @@
 //! The examples of every manual page, run in order as they stand there, in a folder with `docs.jsonl`, `target.jsonl`,
-//! `tokenizer.json` and `tokens.npy`.
+//! `tokenizer.json`, `tokens.npy`, instructions in `alpaca.jsonl`, and a tiny model that goes by the name of
+//! `pythia-70m`.
 
 use contract::corpus;
 use contract::folder::Folder;
@@ -50,6 +51,16 @@ fn tools() -> Vec<String> {
     names
 }
 
+/// A causal model in a folder of this name.
+fn write_model(folder: &Folder, name: &str) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lib/model/tests/data/causal-gpt-neox");
+    fs::create_dir(folder.path().join(name)).expect("a new folder");
+    for entry in fs::read_dir(from).expect("the model is there").map(|entry| entry.expect("an entry")) {
+        let to = folder.path().join(name).join(entry.file_name());
+        fs::copy(entry.path(), to).expect("it is copied");
+    }
+}
+
 #[test]
 fn every_example_of_every_tool_does_what_it_says() {
     assert!(tools().len() >= 4);
@@ -59,6 +70,8 @@ fn every_example_of_every_tool_does_what_it_says() {
         folder.write("target.jsonl", corpus::target(100));
         folder.write("tokenizer.json", include_str!("../lib/model/tests/data/tokens/llama.json"));
         folder.write("tokens.npy", corpus::tokens(&[10, 8, 12]));
+        folder.write("alpaca.jsonl", "{\"instruction\": \"Name a colour.\", \"output\": \"Blue.\"}\n");
+        write_model(&folder, "pythia-70m");
         let page = Run::new(program(&tool), &folder).args(["--man"]).text();
         let examples = examples(&page);
         assert!(examples.iter().any(|example| example.command.contains(&tool)), "{tool} is in none of its examples");

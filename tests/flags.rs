@@ -12,8 +12,9 @@ struct Shown {
     summary: String,
 }
 
-/// Flags whose alternatives are those of the data: what can be stored depends on what it is.
-const ALTERNATIVES_DIFFER: &[&str] = &["dtype"];
+/// Flags whose alternatives are those of the data or of what is done with it: what can be stored, which kinds of models
+/// there are, what a long text can be made into.
+const ALTERNATIVES_DIFFER: &[&str] = &["dtype", "long", "model"];
 
 /// The longest summary.
 const SUMMARY_MAX: usize = 60;
@@ -57,8 +58,10 @@ fn a_flag_is_the_same_in_all_programs() {
     for (program, page) in pages() {
         for (name, shown) in flags(&page) {
             let (elsewhere, known) = first.entry(name.clone()).or_insert((program.clone(), shown.clone()));
-            let alternatives =
-                ALTERNATIVES_DIFFER.contains(&name.as_str()) && known.value.contains('|') && shown.value.contains('|');
+            let first_of = |value: &str| value.split('|').next().map(str::to_string);
+            let alternatives = ALTERNATIVES_DIFFER.contains(&name.as_str())
+                && (known.value.contains('|') && shown.value.contains('|')
+                    || first_of(&known.value) == first_of(&shown.value));
             if known.summary != shown.summary || known.value != shown.value && !alternatives {
                 different.push(format!("--{name}: {elsewhere}: {known:?}, {program}: {shown:?}"));
             }

@@ -255,21 +255,23 @@ fn keys_of_the_documents_choose_what_keys_of_the_column_choose() {
     for choice in ["-n 40", "--top -n 40", "--budget 300 --seed 2", "--group kinds --per-group-fraction 0.1"] {
         let run = |more: &str| sh(&folder, &format!("topk-resample {choice} {more} docs.jsonl"));
         assert!(run("--weights weights.tsv") == run("--keys documents --weights keyless.tsv"), "{choice}");
-        let of_ids = run("--weights ids.tsv");
+        let of_ids = run("--id-field id --weights ids.tsv");
         assert!(of_ids == run("--keys documents --id-field id --weights keyless.tsv"), "{choice} by id");
         assert!(
             choice.contains("top") || of_ids != run("--weights weights.tsv"),
             "{choice}: ids and lines are different keys"
         );
     }
+    let refused = Run::shell("topk-resample -n 4 --weights ids.tsv docs.jsonl", &folder).outcome();
+    refused.expect_refusal(1, &["docs.jsonl:1: key ", "--id-field"]);
     let refused = Run::shell("topk-resample -n 4 --weights keyless.tsv docs.jsonl", &folder).outcome();
     refused.expect_refusal(1, &["keyless.tsv:1: ", "--keys documents"]);
     sh(&folder, "paste ids.tsv weights.tsv > wide.tsv");
     let wide = sh(
         &folder,
-        "topk-resample --weight-field 4 --length-field 5 --key-field 3 --budget 900 --weights wide.tsv docs.jsonl",
+        "topk-resample --weight-field 4 --length-field 5 --key-field 3 --id-field id --budget 900 --weights wide.tsv docs.jsonl",
     );
-    assert_eq!(wide, sh(&folder, "topk-resample --budget 900 --weights ids.tsv docs.jsonl"));
+    assert_eq!(wide, sh(&folder, "topk-resample --id-field id --budget 900 --weights ids.tsv docs.jsonl"));
 }
 
 #[test]

@@ -88,7 +88,7 @@ fn model(sizes: &Sizes) -> Transformer {
         Matrix { rows, columns, values: (0..rows * columns).map(|_| random() * scale).collect() }
     };
     let mut linear = |rows, columns| Linear { weight: matrix(rows, columns), bias: vec![0.1; rows] };
-    let norm = || Some(Norm { weight: vec![1.0; d], bias: vec![0.1; d], epsilon: 1e-12 });
+    let norm = || Some(Norm { weight: vec![1.0; d], bias: vec![0.1; d], epsilon: 1e-12, ..Norm::default() });
     let mut block = || Block {
         query: linear(d, d),
         key: linear(d, d),
@@ -103,11 +103,15 @@ fn model(sizes: &Sizes) -> Transformer {
         feed_forward_norm: norm(),
         activation: Activation::Gelu,
         norm_place: NormPlace::After,
+        ..Block::default()
     };
     let blocks = (0..layers).map(|_| block()).collect();
     Transformer {
         hidden: d,
         heads,
+        key_heads: heads,
+        head_size: d / heads,
+        is_causal: false,
         tokens: matrix(1000, d),
         positions: matrix(10_000, d),
         embedding_norm: norm(),

@@ -102,6 +102,13 @@ fn gelu_tanh<L: Lanes, const EXACT: bool>(x: L) -> L {
     x.mul(sigmoid::<L, EXACT>(x.mul(inner)))
 }
 
+/// `cap · tanh(x / cap)`, to within 1e-6 of the cap: `tanh(y) = 2 sigmoid(2 y) - 1`.
+#[inline(always)]
+pub(crate) fn soft_cap<L: Lanes>(x: L, cap: f32) -> L {
+    let twice = x.splat(2.0 * cap);
+    sigmoid::<L, true>(x.mul(x.splat(2.0 / cap))).mul_add(twice, x.splat(-cap))
+}
+
 /// The activation's value.
 #[inline(always)]
 pub(crate) fn activate<L: Lanes, const EXACT: bool>(activation: Activation, x: L) -> L {
@@ -164,6 +171,17 @@ mod tests {
         }
         if is_x86_feature_detected!("avx512f") {
             hold_bounds::<crate::lanes::avx512::Avx512>();
+        }
+    }
+
+    #[test]
+    fn soft_cap_is_the_scaled_tangent() {
+        for x in grid() {
+            for cap in [30.0f32, 50.0] {
+                let wanted = f64::from(cap) * (f64::from(x) / f64::from(cap)).tanh();
+                let error = (value(|x| soft_cap::<Plain>(x, cap), x) - wanted).abs() / f64::from(cap);
+                assert!(error <= 1e-6, "{cap} tanh({x} / {cap}): {error:e}");
+            }
         }
     }
 

@@ -2,29 +2,38 @@
 //!
 //! For a sequence of `t` tokens and a head of `e` values (padded with zeros to `width`, a multiple of 32):
 //! `score(i, j) = q(i)·k(j) / sqrt e + bias(j - i)`, `p(i, ·) = softmax`, `context(i) = Σ p(i, j) v(j)`.
+//! A key that a query must not see has a `p` of exactly zero.
 //!
-//! Keys and values are packed as right-hand matrices once for a head; then some queries at a time (a block of the kernel) have
-//! all their scores computed, turned into exponentials (of the score less the largest one, 1 at most), multiplied with the values, and
-//! divided by their sum at last. Memory: the scores of a block of queries, `t` each; of a window only its keys and those that fill up
-//! panels. Positions enter as one number for a distance, looked up in a line of `2 t - 1` of them made for the head.
+//! Keys and values are packed as right-hand matrices once for the heads of queries that share them; then some queries
+//! at a time (a block of the kernel) have all their scores computed, turned into exponentials (of the score less the
+//! largest one, 1 at most), multiplied with the values, and divided by their sum at last. Memory: the scores of a block
+//! of queries, `t` each; of a window only its keys and those that fill up panels. Positions enter as one number for a
+//! distance, looked up in a line of `2 t - 1` of them made for the head.
 //!
-//! A query's sums run over its sequence's keys in ascending order from a start that its place in the sequence gives, so the
-//! result does not know where in a batch the sequence stands.
+//! A query's sums run over its sequence's keys in ascending order from a start that its place in the sequence gives, so
+//! the result does not know where in a batch the sequence stands. Where tokens see no later ones, what follows a query
+//! adds exact zeros behind its sums: a prefix has the bits that it has alone.
 
-use crate::activation::exp2;
+use crate::activation::{exp2, soft_cap};
 use crate::buffer::{Buffer, round_up, stride};
 use crate::lanes::Lanes;
 use crate::matmul::{Element, GRAIN, Kernel, PANEL, View};
-use crate::transformer;
+use crate::norm::Norm;
+use crate::transformer::{self, Rotary};
 
 /// A score that no softmax sees.
 const HIDDEN: f32 = -1e30;
 
+/// What is farther below the largest score weighs nothing. No score is, and a hidden one is, also scaled.
+const FAR: f32 = 1e27;
+
 /// Sizes of the heads, which all blocks share.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Heads {
-    /// Number of heads.
+    /// Number of heads of queries.
     pub(crate) count: usize,
+    /// Number of heads of keys and values, which divides it.
+    pub(crate) key_count: usize,
     /// `e`.
     pub(crate) size: usize,
 }
@@ -35,9 +44,14 @@ impl Heads {
         round_up(self.size, PANEL)
     }
 
-    /// Columns of all heads, padded.
+    /// Columns of all heads of queries, padded.
     pub(crate) fn columns(self) -> usize {
         self.count * self.width()
+    }
+
+    /// Columns of all heads of keys, or of values.
+    pub(crate) fn key_columns(self) -> usize {
+        self.key_count * self.width()
     }
 }
 
@@ -45,6 +59,12 @@ impl Heads {
 #[derive(Debug)]
 pub(crate) struct Attention {
     pub(crate) heads: Heads,
+    pub(crate) is_causal: bool,
+    /// Normalisations of a head of queries, and of keys.
+    pub(crate) query_norm: Option<Norm>,
+    pub(crate) key_norm: Option<Norm>,
+    pub(crate) scale: f32,
+    pub(crate) soft_cap: Option<f32>,
     pub(crate) positions: transformer::Positions,
     pub(crate) window: Option<usize>,
 }
@@ -57,15 +77,15 @@ pub(crate) struct Scratch {
     scores: Buffer,
     weights: Buffer,
     context: Buffer,
+    row: Buffer,
     bias: Vec<f32>,
     turns: Vec<Turns>,
 }
 
-/// Cosines and sines of a rotary embedding, `size / 2` of each for every position.
+/// Cosines and sines of a rotary embedding, one of each a frequency for every position.
 #[derive(Debug)]
 struct Turns {
-    theta: f32,
-    size: usize,
+    rotary: Rotary,
     positions: usize,
     cosines: Vec<f32>,
     sines: Vec<f32>,
@@ -74,25 +94,22 @@ struct Turns {
 impl Turns {
     /// Extends the tables. The angle is made in 32-bit floats as Hugging Face makes it, so that long texts agree with it.
     fn grow(&mut self, positions: usize) {
-        let pairs = self.size / 2;
-        let frequency = |p: usize| (1.0 / f64::from(self.theta).powf((2 * p) as f64 / self.size as f64)) as f32;
-        let frequencies: Vec<f32> = (0..pairs).map(frequency).collect();
         for position in self.positions..positions {
-            for &frequency in &frequencies {
+            for &frequency in &self.rotary.frequencies {
                 let (sine, cosine) = f64::from(position as f32 * frequency).sin_cos();
-                self.cosines.push(cosine as f32);
-                self.sines.push(sine as f32);
+                self.cosines.push(cosine as f32 * self.rotary.scale);
+                self.sines.push(sine as f32 * self.rotary.scale);
             }
         }
         self.positions = self.positions.max(positions);
     }
 }
 
-/// The tables for `theta`, at least `positions` long.
-fn turns(tables: &mut Vec<Turns>, theta: f32, size: usize, positions: usize) -> &Turns {
-    let found = tables.iter().position(|t| t.theta == theta && t.size == size);
+/// The tables of a rotary embedding, at least `positions` long.
+fn turns<'a>(tables: &'a mut Vec<Turns>, rotary: &Rotary, positions: usize) -> &'a Turns {
+    let found = tables.iter().position(|t| t.rotary == *rotary);
     let index = found.unwrap_or_else(|| {
-        tables.push(Turns { theta, size, positions: 0, cosines: Vec::new(), sines: Vec::new() });
+        tables.push(Turns { rotary: rotary.clone(), positions: 0, cosines: Vec::new(), sines: Vec::new() });
         tables.len() - 1
     });
     tables[index].grow(positions);
@@ -127,7 +144,7 @@ fn fill_bias(bias: &mut Vec<f32>, positions: &transformer::Positions, head: usiz
             let (rows, columns) = (table.rows, table.columns);
             bias.extend(distances.map(|n| table.values[bucket(n, rows, *distance_max) * columns + head]));
         }
-        transformer::Positions::None | transformer::Positions::Rotary { .. } => return false,
+        transformer::Positions::None | transformer::Positions::Rotary(_) => return false,
     }
     bias.resize(2 * t + PANEL, 0.0);
     true
@@ -141,8 +158,7 @@ struct Head<'a, K: Kernel> {
     /// Values of a head, padded.
     width: usize,
     t: usize,
-    window: Option<usize>,
-    scale: f32,
+    attention: &'a Attention,
     bias: Option<&'a [f32]>,
 }
 
@@ -167,35 +183,30 @@ impl Attention {
         lengths: &[usize],
         scratch: &mut Scratch,
     ) {
-        let (width, columns) = (self.heads.width(), self.heads.columns());
+        let Heads { count, key_count, .. } = self.heads;
+        let (width, key_columns) = (self.heads.width(), self.heads.key_columns());
         let longest = round_up(lengths.iter().copied().max().unwrap_or(0), PANEL);
         let keys = scratch.keys.take(longest * width);
         let values = scratch.values.take(longest * width);
         let places = places::<K>(scratch, longest);
         let mut first = 0;
         for &t in lengths {
-            if let &transformer::Positions::Rotary { theta } = &self.positions {
-                let turns = turns(&mut scratch.turns, theta, self.heads.size, t);
-                // SAFETY: rows of this sequence.
-                unsafe { self.rotate::<K>(qkv.from(first, 0), t, turns) }
-            }
-            for head in 0..self.heads.count {
-                let column = head * width;
-                let biased = fill_bias(&mut scratch.bias, &self.positions, head, t);
-                // SAFETY: rows of this sequence and columns of this head; keys and values have room for the longest sequence.
-                unsafe {
-                    K::pack_transposed(qkv.from(first, columns + column), t, width, keys);
-                    K::pack_rows(qkv.from(first, 2 * columns + column), t, width, values);
-                    let head = Head::<K> {
-                        queries: qkv.from(first, column),
-                        keys,
-                        values,
-                        width,
-                        t,
-                        window: self.window,
-                        scale: 1.0 / (self.heads.size as f32).sqrt(),
-                        bias: biased.then_some(&scratch.bias),
-                    };
+            let all = self.heads.columns();
+            // SAFETY: rows of this sequence and columns of its heads; keys and values have room for the longest
+            // sequence.
+            unsafe {
+                self.prepare::<K>(qkv.from(first, 0), t, scratch);
+                for head in 0..count {
+                    let key_head = all + head * key_count / count * width;
+                    if (head * key_count).is_multiple_of(count) {
+                        K::pack_transposed(qkv.from(first, key_head), t, width, keys);
+                        K::pack_rows(qkv.from(first, key_head + key_columns), t, width, values);
+                    }
+                    let column = head * width;
+                    let biased = fill_bias(&mut scratch.bias, &self.positions, head, t);
+                    let bias = biased.then_some(&scratch.bias[..]);
+                    let queries = qkv.from(first, column);
+                    let head = Head::<K> { queries, keys, values, width, t, attention: self, bias };
                     for query in (0..t).step_by(K::ROWS) {
                         head.queries(query, &places, context.from(first + query, column));
                     }
@@ -205,19 +216,69 @@ impl Attention {
         }
     }
 
+    /// Normalises and turns queries and keys of `t` rows in place.
+    ///
+    /// # Safety
+    /// `qkv` has `t` rows.
+    #[inline(always)]
+    unsafe fn prepare<K: Kernel>(&self, qkv: View<K::Element>, t: usize, scratch: &mut Scratch) {
+        let row: *mut f32 = scratch.row.take(self.heads.width());
+        let keys = self.heads.columns();
+        // SAFETY: rows and columns of queries and keys.
+        unsafe {
+            if let Some(norm) = &self.query_norm {
+                normalize::<K>(norm, qkv, t, self.heads.count, self.heads.width(), row);
+            }
+            if let Some(norm) = &self.key_norm {
+                normalize::<K>(norm, qkv.from(0, keys), t, self.heads.key_count, self.heads.width(), row);
+            }
+            if let transformer::Positions::Rotary(rotary) = &self.positions {
+                self.rotate::<K>(qkv, t, turns(&mut scratch.turns, rotary, t));
+            }
+        }
+    }
+
     /// Turns queries and keys of `t` rows in place.
     ///
     /// # Safety
     /// `qkv` has `t` rows.
     #[inline(always)]
     unsafe fn rotate<K: Kernel>(&self, qkv: View<K::Element>, t: usize, turns: &Turns) {
-        let pairs = self.heads.size / 2;
+        let pairs = turns.rotary.frequencies.len();
         for row in 0..t {
             let (cosines, sines) = (&turns.cosines[row * pairs..][..pairs], &turns.sines[row * pairs..][..pairs]);
-            for head in 0..2 * self.heads.count {
+            for head in 0..self.heads.count + self.heads.key_count {
                 // SAFETY: queries' heads, then keys' heads, of this row.
                 let line = unsafe { std::slice::from_raw_parts_mut(qkv.at(row, head * self.heads.width()), 2 * pairs) };
                 rotate(line, cosines, sines);
+            }
+        }
+    }
+}
+
+/// Normalises `heads` heads of `width` columns side by side, in place.
+///
+/// # Safety
+/// The kernel's instructions are there; `from` has `t` rows of them, and `row` is writable for `width` floats.
+#[inline(always)]
+unsafe fn normalize<K: Kernel>(
+    norm: &Norm,
+    from: View<K::Element>,
+    t: usize,
+    heads: usize,
+    width: usize,
+    row: *mut f32,
+) {
+    for (i, head) in (0..t).flat_map(|i| (0..heads).map(move |head| (i, head))) {
+        // SAFETY: a head of a row.
+        unsafe {
+            let line = from.at(i, head * width);
+            for c in 0..width {
+                *row.add(c) = (*line.add(c)).to_f32();
+            }
+            norm.apply::<K::Lanes>(row, row);
+            for c in (0..width).step_by(K::Lanes::COUNT) {
+                K::store(K::Lanes::load(row.add(c)), line.add(c));
             }
         }
     }
@@ -253,10 +314,11 @@ impl<K: Kernel> Head<'_, K> {
     #[inline(always)]
     unsafe fn queries(&self, first: usize, places: &Places<K::Element>, context: View<K::Element>) {
         let rows = K::ROWS.min(self.t - first);
-        let reach = self.window.unwrap_or(self.t);
+        let reach = self.attention.window.unwrap_or(self.t);
         // Whole panels that hold every key that any of these queries sees.
         let low = first.saturating_sub(reach) / PANEL * PANEL;
-        let high = round_up((first + rows).saturating_add(reach).min(self.t), PANEL);
+        let ahead = if self.attention.is_causal { 0 } else { reach };
+        let high = round_up((first + rows).saturating_add(ahead).min(self.t), PANEL);
         // SAFETY: panels of the packed keys and values; the places have room for all keys of the longest sequence.
         unsafe {
             for panel in (low..high).step_by(PANEL) {
@@ -306,23 +368,43 @@ impl<K: Kernel> Head<'_, K> {
         let count = keys.len();
         // SAFETY: all indices lie below `count`; the bias line has `2 t - 1` values and 32 more.
         unsafe {
-            let mut scale = self.scale;
+            let mut scale = self.attention.scale;
+            if let Some(cap) = self.attention.soft_cap {
+                cap_scores::<K::Lanes>(scores, scale, cap, count);
+                scale = 1.0;
+            }
             if let Some(bias) = self.bias {
                 let bias = bias[self.t - 1 - query + keys.start..][..count].as_ptr();
                 add_bias::<K::Lanes>(scores, bias, scale, count);
                 scale = 1.0;
             }
-            if let Some(window) = self.window {
+            if let Some(window) = self.attention.window {
                 let hidden = (keys.start..query.saturating_sub(window))
                     .chain(query.saturating_add(window).saturating_add(1)..keys.end);
                 for key in hidden {
                     *scores.add(key - keys.start) = HIDDEN;
                 }
             }
-            if keys.end > self.t {
-                hide_end::<K::Lanes>(scores.add(count - PANEL), keys.end - self.t);
+            let end = if self.attention.is_causal { query + 1 } else { self.t };
+            for panel in (end / PANEL * PANEL..keys.end).step_by(PANEL) {
+                hide_end::<K::Lanes>(scores.add(panel - keys.start), PANEL - end.saturating_sub(panel));
             }
             exponentials::<K>(scores, scale, count, weights)
+        }
+    }
+}
+
+/// `cap · tanh(score · scale / cap)`, in place.
+///
+/// # Safety
+/// `scores` has `count` values, a multiple of 32.
+#[inline(always)]
+unsafe fn cap_scores<L: Lanes>(scores: *mut f32, scale: f32, cap: f32, count: usize) {
+    for i in (0..count).step_by(L::COUNT) {
+        // SAFETY: all indices lie below `count`.
+        unsafe {
+            let score = L::load(scores.add(i));
+            soft_cap(score.mul(score.splat(scale)), cap).store(scores.add(i));
         }
     }
 }
@@ -365,7 +447,7 @@ unsafe fn hide_end<L: Lanes>(scores: *mut f32, hidden: usize) {
     }
 }
 
-/// `exp(scale · (score - largest))` of each score into `weights`; returns their sum.
+/// `exp(scale · (score - largest))` of each score into `weights`, zero of a hidden one; returns their sum.
 ///
 /// # Safety
 /// Both have `count` values, a multiple of 32.
@@ -389,11 +471,18 @@ unsafe fn exponentials<K: Kernel>(scores: *const f32, scale: f32, count: usize, 
             } else {
                 [exp2::<_, false>(left), exp2::<_, false>(right)]
             };
+            let pair = [pair[0].mul(seen(left)), pair[1].mul(seen(right))];
             K::store_pair(pair, weights.add(i));
             sum = sum.add(pair[0].add(pair[1]));
         }
         sum.sum()
     }
+}
+
+/// One for a score, zero for a hidden one, given its distance from the largest.
+#[inline(always)]
+fn seen<L: Lanes>(distance: L) -> L {
+    distance.add(distance.splat(FAR)).max(distance.splat(0.0)).min(distance.splat(1.0))
 }
 
 #[cfg(test)]

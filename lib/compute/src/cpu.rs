@@ -20,6 +20,21 @@ pub(crate) enum Machine {
 }
 
 impl Machine {
+    /// What the instructions are called.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Machine::Plain => "plain",
+            #[cfg(target_arch = "x86_64")]
+            Machine::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Machine::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Machine::Avx512Bf16 => "avx512-bf16",
+            #[cfg(target_arch = "x86_64")]
+            Machine::Amx => "amx-bf16",
+        }
+    }
+
     /// The machines of 32-bit floats that run here, best first; never empty.
     pub(crate) fn exact() -> Vec<Machine> {
         let mut machines = Vec::new();

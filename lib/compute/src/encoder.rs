@@ -1,4 +1,4 @@
-//! A [`Transformer`] computed on the CPU.
+//! A [`Transformer`] computed on the CPU, and what a `Decoder` has in common with it.
 //!
 //! Tokens of all sequences stand back to back, one row each, and no row is padding. Whole sequences form groups of a few
 //! hundred rows; a group passes through all blocks before the next begins, so its rows stay in the second-level cache. All
@@ -14,22 +14,22 @@
 //! batch (see `matmul` and `attention`), and no formula has a scalar tail (see `lanes`).
 
 use crate::activation::activate;
-use crate::attention::{self, Attention, Heads};
+use crate::attention::{self, Heads};
 use crate::buffer::{Buffer, round_up, stride};
 use crate::cpu::Machine;
+use crate::head::{Head, Running};
 use crate::lanes::Lanes;
+use crate::layer::{HALF, Layer, padded, start};
 use crate::matmul::{self, Element, Kernel, PANEL, Packed, View};
 use crate::norm::{Between, Norm, pass};
-use crate::transformer::{Activation, Block, Linear, Matrix, NormPlace, Transformer};
+use crate::transformer::{self, Activation, Block, Matrix, Transformer};
+use std::borrow::Borrow;
 
 /// Sequences are computed together until they have so many rows.
 const GROUP_ROWS: usize = 512;
 
 /// Products run over so many rows at a time, of which the feed-forward part keeps its inner values.
 const STRIP_ROWS: usize = 256;
-
-/// Columns of each of gate and up that stand side by side in a panel.
-const HALF: usize = PANEL / 2;
 
 /// What the factors of matrix products are rounded to. Sums are 32-bit floats either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub fn available(precision: Precision) -> bool {
     machine(precision).is_some()
 }
 
-fn machine(precision: Precision) -> Option<Machine> {
+pub(crate) fn machine(precision: Precision) -> Option<Machine> {
     let machines = match precision {
         Precision::F32 => Machine::exact(),
         Precision::Bf16 => Machine::half(),
@@ -62,30 +62,33 @@ pub struct Encoder {
     tokens: Matrix,
     positions: Matrix,
     embedding_norm: Option<Norm>,
-    layers: Layers,
+    parts: Precise,
     final_norm: Option<Norm>,
 }
 
+/// The parts, packed for the machine.
 #[derive(Debug)]
-enum Layers {
-    F32(Vec<Layer<f32>>),
+enum Precise {
+    F32(Parts<f32>),
     #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only x86-64 has such machines"))]
-    Bf16(Vec<Layer<u16>>),
+    Bf16(Parts<u16>),
 }
 
-/// A block, packed.
+/// What products are made with.
 #[derive(Debug)]
-struct Layer<E> {
-    qkv: Packed<E>,
-    attention: Attention,
-    output: Packed<E>,
-    attention_norm: Option<Norm>,
-    up: Packed<E>,
-    gated: bool,
-    activation: Activation,
-    down: Packed<E>,
-    feed_forward_norm: Option<Norm>,
-    norm_place: NormPlace,
+struct Parts<E> {
+    layers: Vec<Layer<E>>,
+    /// Of a decoder.
+    head: Option<Head<E>>,
+}
+
+/// What is made of the final states.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum End<'a> {
+    /// They are handed out, into [`Scratch::hidden`].
+    States,
+    /// What the head thinks of the token that comes next, where one is asked for, into [`Scratch::scores`].
+    Scores(&'a [Option<u32>]),
 }
 
 /// The memory of one thread. It grows to what the largest call needs and is used again.
@@ -97,9 +100,12 @@ pub struct Scratch {
     context: Buffer,
     inner: Buffer,
     blocks: Buffer,
+    added: Buffer,
     row: Buffer,
     attention: attention::Scratch,
     hidden: Vec<f32>,
+    running: Vec<Running>,
+    pub(crate) scores: Vec<f64>,
 }
 
 impl Encoder {
@@ -114,16 +120,26 @@ impl Encoder {
 
     /// Packs the weights for `machine`, which runs here.
     fn on(model: &Transformer, machine: Machine) -> Encoder {
-        assert!(model.heads > 0 && model.hidden.is_multiple_of(model.heads), "the heads divide the hidden size");
+        Encoder::pack(model, model.blocks.iter(), None, machine)
+    }
+
+    /// The same with the blocks apart, each of which is done with when it is packed.
+    pub(crate) fn pack<B: Borrow<Block>>(
+        model: &Transformer,
+        blocks: impl Iterator<Item = B>,
+        head: Option<&transformer::Head>,
+        machine: Machine,
+    ) -> Encoder {
+        assert!(model.key_heads > 0 && model.heads.is_multiple_of(model.key_heads), "heads of keys divide the heads");
         assert_eq!(model.tokens.columns, model.hidden, "columns of the token embedding");
-        let heads = Heads { count: model.heads, size: model.hidden / model.heads };
+        let heads = Heads { count: model.heads, key_count: model.key_heads, size: model.head_size };
         let norm = |norm: &Option<_>| norm.as_ref().map(|n| Norm::new(n, padded(model.hidden)));
-        let layers = match machine {
-            Machine::Plain => Layers::F32(pack_layers(model, heads)),
+        let parts = match machine {
+            Machine::Plain => Precise::F32(Parts::new(model, blocks, head, heads)),
             #[cfg(target_arch = "x86_64")]
-            Machine::Avx2 | Machine::Avx512 => Layers::F32(pack_layers(model, heads)),
+            Machine::Avx2 | Machine::Avx512 => Precise::F32(Parts::new(model, blocks, head, heads)),
             #[cfg(target_arch = "x86_64")]
-            Machine::Avx512Bf16 | Machine::Amx => Layers::Bf16(pack_layers(model, heads)),
+            Machine::Avx512Bf16 | Machine::Amx => Precise::Bf16(Parts::new(model, blocks, head, heads)),
         };
         Encoder {
             machine,
@@ -132,9 +148,14 @@ impl Encoder {
             tokens: model.tokens.clone(),
             positions: model.positions.clone(),
             embedding_norm: norm(&model.embedding_norm),
-            layers,
+            parts,
             final_norm: norm(&model.final_norm),
         }
+    }
+
+    /// The instructions that make the bits.
+    pub(crate) fn instructions(&self) -> &'static str {
+        self.machine.name()
     }
 
     /// Final hidden states, `hidden` values for each token, of sequences that stand back to back in `ids`.
@@ -143,29 +164,33 @@ impl Encoder {
     /// Where `lengths` do not sum up to the number of `ids`, an id is beyond the vocabulary, or a sequence beyond the
     /// position embedding.
     pub fn forward<'a>(&self, ids: &[u32], lengths: &[usize], scratch: &'a mut Scratch) -> &'a [f32] {
-        assert_eq!(lengths.iter().sum::<usize>(), ids.len(), "lengths against tokens");
         scratch.hidden.resize(ids.len() * self.hidden, 0.0);
-        // SAFETY: the machine was found on this processor, and the layers are packed for it.
+        self.run(ids, lengths, End::States, scratch);
+        &scratch.hidden
+    }
+
+    pub(crate) fn run(&self, ids: &[u32], lengths: &[usize], end: End, scratch: &mut Scratch) {
+        assert_eq!(lengths.iter().sum::<usize>(), ids.len(), "lengths against tokens");
+        // SAFETY: the machine was found on this processor, and the parts are packed for it.
         unsafe {
-            match (self.machine, &self.layers) {
-                (Machine::Plain, Layers::F32(layers)) => {
-                    groups::<matmul::plain::PlainKernel>(self, layers, ids, lengths, scratch)
+            match (self.machine, &self.parts) {
+                (Machine::Plain, Precise::F32(parts)) => {
+                    groups::<matmul::plain::PlainKernel>(self, parts, ids, lengths, end, scratch)
                 }
                 #[cfg(target_arch = "x86_64")]
-                (Machine::Avx2, Layers::F32(layers)) => on_avx2(self, layers, ids, lengths, scratch),
+                (Machine::Avx2, Precise::F32(parts)) => on_avx2(self, parts, ids, lengths, end, scratch),
                 #[cfg(target_arch = "x86_64")]
-                (Machine::Avx512, Layers::F32(layers)) => on_avx512(self, layers, ids, lengths, scratch),
+                (Machine::Avx512, Precise::F32(parts)) => on_avx512(self, parts, ids, lengths, end, scratch),
                 #[cfg(target_arch = "x86_64")]
-                (Machine::Avx512Bf16, Layers::Bf16(layers)) => on_avx512bf16(self, layers, ids, lengths, scratch),
+                (Machine::Avx512Bf16, Precise::Bf16(parts)) => on_avx512bf16(self, parts, ids, lengths, end, scratch),
                 #[cfg(target_arch = "x86_64")]
-                (Machine::Amx, Layers::Bf16(layers)) => {
+                (Machine::Amx, Precise::Bf16(parts)) => {
                     let _tiles = matmul::amx::Tiles::configure();
-                    on_amx(self, layers, ids, lengths, scratch);
+                    on_amx(self, parts, ids, lengths, end, scratch);
                 }
-                _ => unreachable!("layers are packed for the machine"),
+                _ => unreachable!("parts are packed for the machine"),
             }
         }
-        &scratch.hidden
     }
 }
 
@@ -178,13 +203,14 @@ macro_rules! compiled_for {
         #[target_feature(enable = $features)]
         unsafe fn $name(
             encoder: &Encoder,
-            layers: &[Layer<<$kernel as Kernel>::Element>],
+            parts: &Parts<<$kernel as Kernel>::Element>,
             ids: &[u32],
             lengths: &[usize],
+            end: End,
             scratch: &mut Scratch,
         ) {
             // SAFETY: the caller's promise.
-            unsafe { groups::<$kernel>(encoder, layers, ids, lengths, scratch) }
+            unsafe { groups::<$kernel>(encoder, parts, ids, lengths, end, scratch) }
         }
     };
 }
@@ -202,127 +228,16 @@ compiled_for!(
 #[cfg(target_arch = "x86_64")]
 compiled_for!(on_amx, matmul::amx::AmxKernel<false>, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16");
 
-/// A width with its padding.
-fn padded(width: usize) -> usize {
-    round_up(width, PANEL)
-}
-
-fn pack_layers<E: Element>(model: &Transformer, heads: Heads) -> Vec<Layer<E>> {
-    model.blocks.iter().map(|block| Layer::new(block, model.hidden, heads)).collect()
-}
-
-/// `weight[output][input]` of a linear map, zero in the padding.
-fn weight(linear: &Linear, output: usize, input: usize) -> f32 {
-    let m = &linear.weight;
-    if output < m.rows && input < m.columns { m.values[output * m.columns + input] } else { 0.0 }
-}
-
-/// The bias of an output, zero where there is none.
-fn bias(linear: &Linear, output: usize) -> f32 {
-    linear.bias.get(output).copied().unwrap_or(0.0)
-}
-
-fn check(linear: &Linear, outputs: usize, inputs: usize) {
-    assert_eq!((linear.weight.rows, linear.weight.columns), (outputs, inputs), "shape of a weight");
-    assert_eq!(linear.weight.values.len(), outputs * inputs, "values of a weight");
-    assert!(linear.bias.is_empty() || linear.bias.len() == outputs, "length of a bias");
-}
-
-impl<E: Element> Layer<E> {
-    fn new(block: &Block, d: usize, heads: Heads) -> Layer<E> {
-        let f = block.up.weight.rows;
-        for linear in [&block.query, &block.key, &block.value, &block.output] {
-            check(linear, d, d);
-        }
-        check(&block.up, f, d);
-        check(&block.down, d, f);
-        block.gate.iter().for_each(|gate| check(gate, f, d));
-        let norm = |norm: &Option<_>| norm.as_ref().map(|n| Norm::new(n, padded(d)));
-        Layer {
-            qkv: pack_qkv(block, d, heads),
-            attention: Attention { heads, positions: block.positions.clone(), window: block.window },
-            output: pack_output(block, d, heads),
-            attention_norm: norm(&block.attention_norm),
-            up: pack_up(block, d, f),
-            gated: block.gate.is_some(),
-            activation: block.activation,
-            down: Packed::new(f, d, |k, n| weight(&block.down, n, k), |n| bias(&block.down, n)),
-            feed_forward_norm: norm(&block.feed_forward_norm),
-            norm_place: block.norm_place,
-        }
+impl<E: Element> Parts<E> {
+    fn new<B: Borrow<Block>>(
+        model: &Transformer,
+        blocks: impl Iterator<Item = B>,
+        head: Option<&transformer::Head>,
+        heads: Heads,
+    ) -> Parts<E> {
+        let layer = |block: B| Layer::new(block.borrow(), model.hidden, heads, model.is_causal);
+        Parts { layers: blocks.map(layer).collect(), head: head.map(|head| Head::new(head, model.hidden)) }
     }
-
-    /// The normalisation of what the attention sees, where it stands before.
-    fn norm_before_attention(&self) -> Option<&Norm> {
-        self.attention_norm.as_ref().filter(|_| self.norm_place == NormPlace::Before)
-    }
-
-    /// The pass between attention and feed-forward part.
-    fn between_parts(&self) -> Between<'_> {
-        let after = self.norm_place == NormPlace::After;
-        Between {
-            stream: self.attention_norm.as_ref().filter(|_| after),
-            seen: self.feed_forward_norm.as_ref().filter(|_| !after),
-            bias: &self.down.bias,
-        }
-    }
-
-    /// The pass that ends this block and prepares the `next`.
-    fn end<'a>(&'a self, next: Option<&'a Layer<E>>) -> Between<'a> {
-        let after = self.norm_place == NormPlace::After;
-        Between { stream: self.feed_forward_norm.as_ref().filter(|_| after), ..start(next) }
-    }
-}
-
-/// The part of a pass that prepares a block.
-fn start<E: Element>(next: Option<&Layer<E>>) -> Between<'_> {
-    Between {
-        stream: None,
-        seen: next.and_then(Layer::norm_before_attention),
-        bias: next.map_or(&[], |next| &next.output.bias),
-    }
-}
-
-/// Queries, keys and values side by side, each head padded.
-fn pack_qkv<E: Element>(block: &Block, d: usize, heads: Heads) -> Packed<E> {
-    let (width, columns) = (heads.width(), heads.columns());
-    let parts = [&block.query, &block.key, &block.value];
-    let place = |n: usize| {
-        let (part, head, inside) = (n / columns, n % columns / width, n % width);
-        (inside < heads.size).then_some((parts[part], head * heads.size + inside))
-    };
-    let value = |k, n| place(n).map_or(0.0, |(linear, output)| weight(linear, output, k));
-    Packed::new(d, 3 * columns, value, |n| place(n).map_or(0.0, |(linear, output)| bias(linear, output)))
-}
-
-/// The map from padded heads back.
-fn pack_output<E: Element>(block: &Block, d: usize, heads: Heads) -> Packed<E> {
-    let width = heads.width();
-    let value = |k: usize, n| {
-        let (head, inside) = (k / width, k % width);
-        if inside < heads.size { weight(&block.output, n, head * heads.size + inside) } else { 0.0 }
-    };
-    Packed::new(heads.columns(), d, value, |n| bias(&block.output, n))
-}
-
-/// `up`, or sixteen columns of `gate` and the same of `up` in turn.
-fn pack_up<E: Element>(block: &Block, d: usize, f: usize) -> Packed<E> {
-    let Some(gate) = &block.gate else {
-        return Packed::new(d, f, |k, n| weight(&block.up, n, k), |n| bias(&block.up, n));
-    };
-    let place = |n: usize| {
-        let linear = if n % PANEL < HALF { gate } else { &block.up };
-        (linear, n / PANEL * HALF + n % HALF)
-    };
-    let value = |k, n| {
-        let (linear, output) = place(n);
-        weight(linear, output, k)
-    };
-    let bias = |n| {
-        let (linear, output) = place(n);
-        bias(linear, output)
-    };
-    Packed::new(d, 2 * padded(f), value, bias)
 }
 
 /// The places of a group's values.
@@ -332,6 +247,8 @@ struct Places<E> {
     qkv: View<E>,
     context: View<E>,
     inner: View<E>,
+    /// What a part adds to a strip of the stream, where it is normalised before.
+    added: View<f32>,
     blocks: *mut f32,
     row: *mut f32,
 }
@@ -349,15 +266,17 @@ impl<E: Element> Places<E> {
             View { start: buffer.take(rows * stride), stride }
         }
         let (d, heads) = (padded(encoder.hidden), encoder.heads.columns());
+        let qkv = heads + 2 * encoder.heads.key_columns();
         let f = layers.iter().map(|layer| layer.down.depth).max().unwrap_or(0);
         let strip = round_up(rows.min(STRIP_ROWS), K::ROWS);
         let rows = round_up(rows, K::ROWS) + K::ROWS;
         Places {
             stream: view(&mut scratch.stream, rows, d),
             seen: view(&mut scratch.seen, rows, d),
-            qkv: view(&mut scratch.qkv, rows, 3 * heads),
+            qkv: view(&mut scratch.qkv, rows, qkv),
             context: view(&mut scratch.context, rows, heads),
             inner: view(&mut scratch.inner, strip, f),
+            added: view(&mut scratch.added, strip, d),
             blocks: scratch.blocks.take(matmul::blocks_len::<K>(strip)),
             row: scratch.row.take(d),
         }
@@ -371,23 +290,32 @@ impl<E: Element> Places<E> {
 #[inline(always)]
 unsafe fn groups<K: Kernel>(
     encoder: &Encoder,
-    layers: &[Layer<K::Element>],
+    parts: &Parts<K::Element>,
     ids: &[u32],
     lengths: &[usize],
+    end: End,
     scratch: &mut Scratch,
 ) {
-    let mut hidden = std::mem::take(&mut scratch.hidden);
-    let (mut ids, mut lengths, mut to) = (ids, lengths, hidden.as_mut_slice());
+    let (mut first, mut lengths) = (0, lengths);
     while !lengths.is_empty() {
         let (count, rows) = next_group(lengths);
         let (group, later) = lengths.split_at(count);
-        let (tokens, tokens_later) = ids.split_at(rows);
-        let (states, states_later) = to.split_at_mut(rows * encoder.hidden);
-        // SAFETY: the caller's promise.
-        unsafe { run_group::<K>(encoder, layers, tokens, group, scratch, states) }
-        (ids, lengths, to) = (tokens_later, later, states_later);
+        let tokens = first..first + rows;
+        // SAFETY: the caller's promise; the places have room for the group's rows.
+        unsafe {
+            let places = run_group::<K>(encoder, &parts.layers, &ids[tokens.clone()], group, scratch);
+            match (end, &parts.head) {
+                (End::Scores(next), Some(head)) => {
+                    score::<K>(encoder, head, &places, &next[tokens], &mut scratch.running, &mut scratch.scores)
+                }
+                _ => {
+                    let states = first * encoder.hidden..(first + rows) * encoder.hidden;
+                    finish::<K>(encoder, &places, rows, &mut scratch.hidden[states]);
+                }
+            }
+        }
+        (first, lengths) = (first + rows, later);
     }
-    scratch.hidden = hidden;
 }
 
 /// How many sequences the next group takes, and their rows.
@@ -410,8 +338,7 @@ unsafe fn run_group<K: Kernel>(
     ids: &[u32],
     lengths: &[usize],
     scratch: &mut Scratch,
-    states: &mut [f32],
-) {
+) -> Places<K::Element> {
     let rows = ids.len();
     let places = Places::new::<K>(encoder, layers, rows, scratch);
     let d = padded(encoder.hidden);
@@ -423,8 +350,8 @@ unsafe fn run_group<K: Kernel>(
         for (i, layer) in layers.iter().enumerate() {
             run_layer::<K>(layer, layers.get(i + 1), lengths, rows, d, &places, &mut scratch.attention);
         }
-        finish::<K>(encoder, &places, rows, states);
     }
+    places
 }
 
 /// The sum of the embeddings of each token, zero in the padding.
@@ -472,11 +399,50 @@ unsafe fn run_layer<K: Kernel>(
         layer.attention.run::<K>(places.qkv, places.context, lengths, scratch);
         for (first, rows) in strips() {
             let (stream, seen) = (places.stream.from(first, 0), places.seen.from(first, 0));
-            matmul::add_product::<K>(places.context.from(first, 0), rows, &layer.output, stream);
-            pass::<K>(stream, seen, rows, d, &layer.between_parts(), places.row);
+            let context = places.context.from(first, 0);
+            if layer.is_parallel {
+                pass::<K>(stream, seen, rows, d, &layer.between_parts(), places.row);
+            }
+            add_part::<K>(context, rows, &layer.output, &layer.attention_end_norm, stream, places.added);
+            if !layer.is_parallel {
+                pass::<K>(stream, seen, rows, d, &layer.between_parts(), places.row);
+            }
             feed_up::<K>(layer, seen, rows, places);
-            matmul::add_product::<K>(places.inner, rows, &layer.down, stream);
+            add_part::<K>(places.inner, rows, &layer.down, &layer.feed_forward_end_norm, stream, places.added);
             pass::<K>(stream, seen, rows, d, &layer.end(next), places.row);
+        }
+    }
+}
+
+/// Adds what a part made to the stream, through its end norm where it has one.
+///
+/// # Safety
+/// As for [`run_layer`]; `added` has room for the rows in whole blocks.
+#[inline(always)]
+unsafe fn add_part<K: Kernel>(
+    from: View<K::Element>,
+    rows: usize,
+    weights: &Packed<K::Element>,
+    norm: &Option<Norm>,
+    stream: View<f32>,
+    added: View<f32>,
+) {
+    // SAFETY: rows of the stream, and of `added`, which are whole blocks.
+    unsafe {
+        let Some(norm) = norm else {
+            return matmul::add_product::<K>(from, rows, weights, stream);
+        };
+        let width = weights.panels * PANEL;
+        for row in 0..round_up(rows, K::ROWS) {
+            std::slice::from_raw_parts_mut(added.at(row, 0), width).fill(0.0);
+        }
+        matmul::add_product::<K>(from, rows, weights, added);
+        for row in 0..rows {
+            norm.apply::<K::Lanes>(added.at(row, 0), added.at(row, 0));
+            for i in (0..width).step_by(K::Lanes::COUNT) {
+                let (more, to) = (K::Lanes::load(added.at(row, i)), stream.at(row, i));
+                K::Lanes::load(to).add(more).store(to);
+            }
         }
     }
 }
@@ -586,44 +552,60 @@ unsafe fn finish<K: Kernel>(encoder: &Encoder, places: &Places<K::Element>, rows
     }
 }
 
+/// What the head thinks of the tokens that come next, where one is asked for.
+///
+/// # Safety
+/// As for [`run_group`]; the group has been run.
+#[inline(always)]
+unsafe fn score<K: Kernel>(
+    encoder: &Encoder,
+    head: &Head<K::Element>,
+    places: &Places<K::Element>,
+    next: &[Option<u32>],
+    running: &mut Vec<Running>,
+    scores: &mut Vec<f64>,
+) {
+    let asked = || next.iter().enumerate().filter_map(|(row, &next)| next.map(|id| (row, id)));
+    running.clear();
+    running.extend(asked().map(|(_, id)| Running::new(id)));
+    let none = Between { stream: None, seen: encoder.final_norm.as_ref(), bias: &[] };
+    let strip_rows = STRIP_ROWS / K::ROWS * K::ROWS;
+    // SAFETY: rows of the group; what is asked for moves to the first rows of `seen`, which nobody needs any more.
+    unsafe {
+        for (to, (row, _)) in asked().enumerate() {
+            let (stream, seen) = (places.stream.from(row, 0), places.seen.from(to, 0));
+            pass::<K>(stream, seen, 1, padded(encoder.hidden), &none, places.row);
+        }
+        for (strip, running) in running.chunks_mut(strip_rows).enumerate() {
+            head.run::<K>(places.seen.from(strip * strip_rows, 0), running, places.blocks);
+        }
+    }
+    scores.extend(running.iter().map(Running::score));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::reference::{self, Plan, Random, VOCABULARY, random_model};
+    use crate::transformer::NormPlace;
 
-    const BASE: Plan = Plan {
-        d: 64,
-        heads: 2,
-        f: 128,
-        blocks: 2,
-        positions: "learned",
-        window: None,
-        gated: false,
-        activation: Activation::Gelu,
-        norm_place: NormPlace::After,
-        bias: true,
-        norms: true,
-    };
+    const BASE: Plan = Plan::ENCODER;
 
     /// Every feature, in sizes with awkward tails: heads of 12 to 64, widths that no register divides.
     fn plans() -> Vec<Plan> {
         vec![
             BASE,
-            Plan { d: 36, heads: 3, f: 70, positions: "alibi", activation: Activation::GeluTanh, ..BASE },
-            Plan { d: 32, heads: 1, f: 33, positions: "relative", activation: Activation::Relu, ..BASE },
+            Plan { f: 70, positions: "alibi", activation: Activation::GeluTanh, ..BASE.split(36, 3) },
+            Plan { f: 33, positions: "relative", activation: Activation::Relu, ..BASE.split(32, 1) },
             Plan {
-                d: 48,
-                heads: 3,
                 f: 50,
                 positions: "rotary",
                 gated: true,
                 activation: Activation::Silu,
                 bias: false,
-                ..BASE
+                ..BASE.split(48, 3)
             },
             Plan {
-                d: 72,
-                heads: 2,
                 f: 90,
                 positions: "rotary",
                 window: Some(5),
@@ -631,29 +613,25 @@ mod tests {
                 norm_place: NormPlace::Before,
                 bias: false,
                 norms: false,
-                ..BASE
+                ..BASE.split(72, 2)
             },
             Plan {
-                d: 128,
-                heads: 2,
                 f: 520,
                 positions: "alibi",
                 window: Some(40),
                 gated: true,
                 activation: Activation::Relu,
-                ..BASE
+                ..BASE.split(128, 2)
             },
-            Plan { d: 120, heads: 3, f: 48, positions: "none", window: Some(0), norm_place: NormPlace::Before, ..BASE },
-            Plan { d: 384, heads: 12, f: 1536, blocks: 1, ..BASE },
+            Plan { f: 48, positions: "none", window: Some(0), norm_place: NormPlace::Before, ..BASE.split(120, 3) },
+            Plan { f: 1536, blocks: 1, ..BASE.split(384, 12) },
             Plan {
-                d: 768,
-                heads: 12,
                 f: 1000,
                 blocks: 1,
                 positions: "relative",
                 gated: true,
                 activation: Activation::GeluTanh,
-                ..BASE
+                ..BASE.split(768, 12)
             },
         ]
     }
@@ -706,9 +684,9 @@ mod tests {
                     assert_eq!(found.len(), wanted.len());
                     let cosine = cosine(&mean_row(&found, plan.d), &mean_row(&wanted, plan.d));
                     let difference = difference(&found, &wanted);
-                    let (cosine_least, difference_most) = match encoder.layers {
-                        Layers::F32(_) => (0.999_999_99, 1e-5),
-                        Layers::Bf16(_) => (0.999, 0.1),
+                    let (cosine_least, difference_most) = match encoder.parts {
+                        Precise::F32(_) => (0.999_999_99, 1e-5),
+                        Precise::Bf16(_) => (0.999, 0.1),
                     };
                     let good = cosine >= cosine_least && difference <= difference_most;
                     assert!(good, "{plan:?}, t {t}, {machine:?}: cosine {cosine}, difference {difference:e}");
@@ -771,7 +749,7 @@ mod tests {
 
     #[test]
     fn long_sequences_of_eight_thousand_tokens_work() {
-        let plan = Plan { d: 32, heads: 1, f: 32, blocks: 1, positions: "alibi", ..BASE };
+        let plan = Plan { f: 32, blocks: 1, positions: "alibi", ..BASE.split(32, 1) };
         let model = random_model(&plan, 5);
         let ids = random_ids(&mut Random(17), 8192);
         for machine in machines() {

@@ -1,12 +1,13 @@
-//! Layer normalisation of padded rows.
+//! Normalisation of padded rows.
 
 use crate::lanes::Lanes;
 use crate::matmul::{Kernel, PANEL, View};
-use crate::transformer;
+use crate::transformer::{self, NormKind};
 
 /// A normalisation with its weights padded: beyond `d` both are zero, so the padding of a row stays zero.
 #[derive(Debug)]
 pub(crate) struct Norm {
+    kind: NormKind,
     weight: Vec<f32>,
     bias: Vec<f32>,
     /// For the last panel: one where a column is real, else zero.
@@ -25,6 +26,7 @@ impl Norm {
         };
         let width = norm.weight.len();
         Norm {
+            kind: norm.kind,
             weight: pad(&norm.weight),
             bias: pad(&norm.bias),
             real: std::array::from_fn(|i| if padded - PANEL + i < width { 1.0 } else { 0.0 }),
@@ -33,7 +35,8 @@ impl Norm {
         }
     }
 
-    /// Normalises `row` into `to`, which may be `row` itself: mean, then variance of what is left, each in one order.
+    /// Normalises `row` into `to`, which may be `row` itself: mean (where the kind has one), then variance of what is
+    /// left, each in one order.
     ///
     /// # Safety
     /// The instructions of the lanes are there; both are rows of the padded width.
@@ -43,7 +46,10 @@ impl Norm {
         let count = self.width as f32;
         // SAFETY: all arrays have the padded width, whole panels.
         unsafe {
-            let mean = L::zero().splat(sum::<L>(row, columns) / count);
+            let mean = match self.kind {
+                NormKind::Layer => L::zero().splat(sum::<L>(row, columns) / count),
+                NormKind::RootMeanSquare => L::zero(),
+            };
             let squares = squares_from(row, columns, mean, &self.real);
             let scale = mean.splat(1.0 / (squares / count + self.epsilon).sqrt());
             for i in (0..columns).step_by(L::COUNT) {

@@ -1,4 +1,4 @@
-//! A [`Transformer`] in 64-bit floats and plain loops: what the encoder is held against. Also random models.
+//! A [`Transformer`] in 64-bit floats and plain loops: what encoder and decoder are held against. Also random models.
 
 use crate::transformer::*;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ fn linear(map: &Linear, x: &Row) -> Row {
 fn norm(norm: &Option<Norm>, x: Row) -> Row {
     let Some(norm) = norm else { return x };
     let count = x.len() as f64;
-    let mean = x.iter().sum::<f64>() / count;
+    let mean = if norm.kind == NormKind::Layer { x.iter().sum::<f64>() / count } else { 0.0 };
     let variance = x.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / count;
     let scale = 1.0 / (variance + f64::from(norm.epsilon)).sqrt();
     let bias = |i: usize| norm.bias.get(i).map_or(0.0, |&b| f64::from(b));
@@ -33,13 +33,14 @@ pub(crate) fn activate(activation: Activation, x: f64) -> f64 {
     }
 }
 
-fn rotate(x: &mut [f64], position: usize, theta: f64) {
-    let e = x.len();
-    for p in 0..e / 2 {
-        let (sine, cosine) = (position as f64 / theta.powf(2.0 * p as f64 / e as f64)).sin_cos();
-        let (a, b) = (x[p], x[p + e / 2]);
+fn rotate(x: &mut [f64], position: usize, rotary: &Rotary) {
+    let n = rotary.frequencies.len();
+    for (p, &frequency) in rotary.frequencies.iter().enumerate() {
+        let (sine, cosine) = (position as f64 * f64::from(frequency)).sin_cos();
+        let (sine, cosine) = (sine * f64::from(rotary.scale), cosine * f64::from(rotary.scale));
+        let (a, b) = (x[p], x[p + n]);
         x[p] = a * cosine - b * sine;
-        x[p + e / 2] = b * cosine + a * sine;
+        x[p + n] = b * cosine + a * sine;
     }
 }
 
@@ -59,7 +60,7 @@ fn bucket(distance: i64, buckets: i64, distance_max: f64) -> i64 {
 fn position_bias(positions: &Positions, head: usize, i: usize, j: usize) -> f64 {
     let distance = j as i64 - i as i64;
     match positions {
-        Positions::None | Positions::Rotary { .. } => 0.0,
+        Positions::None | Positions::Rotary(_) => 0.0,
         Positions::Alibi(slopes) => -f64::from(slopes[head]) * distance.abs() as f64,
         Positions::Relative { table, distance_max } => {
             let row = bucket(distance, table.rows as i64, *distance_max as f64) as usize;
@@ -68,26 +69,35 @@ fn position_bias(positions: &Positions, head: usize, i: usize, j: usize) -> f64 
     }
 }
 
-fn attention(block: &Block, heads: usize, x: &[Row]) -> Vec<Row> {
-    let e = x[0].len() / heads;
-    let project = |map: &Linear, turn: bool| -> Vec<Row> {
-        let row = |(i, x): (usize, &Row)| {
-            let mut row = linear(map, x);
-            if let (true, Positions::Rotary { theta }) = (turn, &block.positions) {
-                row.chunks_mut(e).for_each(|head| rotate(head, i, f64::from(*theta)));
+fn cap(cap: Option<f32>, x: f64) -> f64 {
+    cap.map_or(x, |cap| f64::from(cap) * (x / f64::from(cap)).tanh())
+}
+
+fn attention(model: &Transformer, block: &Block, x: &[Row]) -> Vec<Row> {
+    let e = model.head_size;
+    let project = |map: &Linear, by: &Option<Norm>, turn: bool| -> Vec<Row> {
+        let head = |i: usize, head: &[f64]| {
+            let mut head = norm(by, head.to_vec());
+            if let (true, Positions::Rotary(rotary)) = (turn, &block.positions) {
+                rotate(&mut head, i, rotary);
             }
-            row
+            head
         };
+        let row = |(i, x): (usize, &Row)| linear(map, x).chunks(e).flat_map(|h| head(i, h)).collect();
         x.iter().enumerate().map(row).collect()
     };
-    let (q, k, v) = (project(&block.query, true), project(&block.key, true), project(&block.value, false));
+    let (q, k) = (project(&block.query, &block.query_norm, true), project(&block.key, &block.key_norm, true));
+    let v = project(&block.value, &None, false);
+    let scale = block.scale.map_or(1.0 / (e as f64).sqrt(), f64::from);
     let context = |i: usize| -> Row {
         let one_head = |head: usize| -> Row {
-            let part = head * e..(head + 1) * e;
+            let query = &q[i][head * e..(head + 1) * e];
+            let key_head = head / (model.heads / model.key_heads);
+            let part = key_head * e..(key_head + 1) * e;
             let score = |j: usize| {
-                let product: f64 = q[i][part.clone()].iter().zip(&k[j][part.clone()]).map(|(a, b)| a * b).sum();
-                let hidden = block.window.is_some_and(|w| i.abs_diff(j) > w);
-                let score = product / (e as f64).sqrt() + position_bias(&block.positions, head, i, j);
+                let product: f64 = query.iter().zip(&k[j][part.clone()]).map(|(a, b)| a * b).sum();
+                let hidden = block.window.is_some_and(|w| i.abs_diff(j) > w) || (model.is_causal && j > i);
+                let score = cap(block.soft_cap, product * scale) + position_bias(&block.positions, head, i, j);
                 if hidden { f64::NEG_INFINITY } else { score }
             };
             let scores: Row = (0..x.len()).map(score).collect();
@@ -96,9 +106,9 @@ fn attention(block: &Block, heads: usize, x: &[Row]) -> Vec<Row> {
             let sum: f64 = powers.iter().sum();
             part.map(|c| powers.iter().zip(&v).map(|(p, v)| p / sum * v[c]).sum()).collect()
         };
-        (0..heads).flat_map(one_head).collect()
+        (0..model.heads).flat_map(one_head).collect()
     };
-    (0..x.len()).map(|i| linear(&block.output, &context(i))).collect()
+    (0..x.len()).map(|i| norm(&block.attention_end_norm, linear(&block.output, &context(i)))).collect()
 }
 
 fn feed_forward(block: &Block, x: &Row) -> Row {
@@ -107,7 +117,7 @@ fn feed_forward(block: &Block, x: &Row) -> Row {
         Some(gate) => linear(gate, x).iter().zip(&up).map(|(&g, u)| activate(block.activation, g) * u).collect(),
         None => up.iter().map(|&u| activate(block.activation, u)).collect(),
     };
-    linear(&block.down, &inner)
+    norm(&block.feed_forward_end_norm, linear(&block.down, &inner))
 }
 
 fn add(x: &Row, y: Row) -> Row {
@@ -128,15 +138,28 @@ pub(crate) fn forward(model: &Transformer, ids: &[u32]) -> Vec<Row> {
         let after = block.norm_place == NormPlace::After;
         let seen: Vec<Row> =
             x.iter().map(|x| if after { x.clone() } else { norm(&block.attention_norm, x.clone()) }).collect();
-        for (x, part) in x.iter_mut().zip(attention(block, model.heads, &seen)) {
+        for (x, part) in x.iter_mut().zip(attention(model, block, &seen)) {
+            let before = x.clone();
             let sum = add(x, part);
             *x = if after { norm(&block.attention_norm, sum) } else { sum };
-            let seen = if after { x.clone() } else { norm(&block.feed_forward_norm, x.clone()) };
+            let seen = if block.is_parallel { &before } else { &*x };
+            let seen = if after { seen.clone() } else { norm(&block.feed_forward_norm, seen.clone()) };
             let sum = add(x, feed_forward(block, &seen));
             *x = if after { norm(&block.feed_forward_norm, sum) } else { sum };
         }
     }
     x.into_iter().map(|x| norm(&model.final_norm, x)).collect()
+}
+
+/// The negative log-likelihood of the token behind each; NaN where none is asked for.
+pub(crate) fn scores(model: &Transformer, head: &Head, ids: &[u32], next: &[Option<u32>]) -> Row {
+    let score = |(state, next): (&Row, &Option<u32>)| {
+        let Some(next) = next else { return f64::NAN };
+        let logits: Row = linear(&head.linear, state).into_iter().map(|x| cap(head.soft_cap, x)).collect();
+        let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        most + logits.iter().map(|x| (x - most).exp()).sum::<f64>().ln() - logits[*next as usize]
+    };
+    forward(model, ids).iter().zip(next).map(score).collect()
 }
 
 /// xorshift64*.
@@ -175,7 +198,8 @@ impl Random {
 
     fn norm(&mut self, d: usize, bias: bool) -> Norm {
         let weight = (0..d).map(|_| 1.0 + 0.3 * self.uniform()).collect();
-        Norm { weight, bias: if bias { self.values(d, 0.3) } else { Vec::new() }, epsilon: 1e-5 }
+        let bias = if bias { self.values(d, 0.3) } else { Vec::new() };
+        Norm { kind: NormKind::Layer, weight, bias, epsilon: 1e-5 }
     }
 }
 
@@ -194,6 +218,48 @@ pub(crate) struct Plan {
     pub(crate) bias: bool,
     /// All norms; else the first block's attention, the embedding and the end go without.
     pub(crate) norms: bool,
+    pub(crate) key_heads: usize,
+    pub(crate) head_size: usize,
+    /// Values of a head that a rotary embedding turns.
+    pub(crate) rotary: usize,
+    pub(crate) is_causal: bool,
+    pub(crate) norm_kind: NormKind,
+    pub(crate) has_head_norms: bool,
+    pub(crate) has_end_norms: bool,
+    pub(crate) is_parallel: bool,
+    /// Of scores, with a scale of their own, and of logits.
+    pub(crate) soft_cap: Option<f32>,
+}
+
+impl Plan {
+    /// What BERT is like.
+    pub(crate) const ENCODER: Plan = Plan {
+        d: 64,
+        heads: 2,
+        f: 128,
+        blocks: 2,
+        positions: "learned",
+        window: None,
+        gated: false,
+        activation: Activation::Gelu,
+        norm_place: NormPlace::After,
+        bias: true,
+        norms: true,
+        key_heads: 2,
+        head_size: 32,
+        rotary: usize::MAX,
+        is_causal: false,
+        norm_kind: NormKind::Layer,
+        has_head_norms: false,
+        has_end_norms: false,
+        is_parallel: false,
+        soft_cap: None,
+    };
+
+    /// The same with so many heads that share `d`.
+    pub(crate) fn split(self, d: usize, heads: usize) -> Plan {
+        Plan { d, heads, key_heads: heads, head_size: d / heads, ..self }
+    }
 }
 
 /// Vocabulary and position embedding of random models.
@@ -204,25 +270,34 @@ const POSITIONS: usize = 520;
 pub(crate) fn random_model(plan: &Plan, seed: u64) -> Transformer {
     let mut random = Random(seed | 1);
     let r = &mut random;
-    let &Plan { d, heads, f, bias, .. } = plan;
-    let optional = |r: &mut Random, there: bool| there.then(|| r.norm(d, bias));
+    let &Plan { d, heads, key_heads, head_size: e, f, bias, .. } = plan;
+    let optional = |r: &mut Random, there: bool, d: usize| {
+        there.then(|| Norm { kind: plan.norm_kind, ..r.norm(d, bias && plan.norm_kind == NormKind::Layer) })
+    };
     let block = |r: &mut Random, first: bool| Block {
-        query: r.linear(d, d, bias),
-        key: r.linear(d, d, bias),
-        value: r.linear(d, d, bias),
-        output: r.linear(d, d, bias),
+        query: r.linear(heads * e, d, bias),
+        key: r.linear(key_heads * e, d, bias),
+        value: r.linear(key_heads * e, d, bias),
+        output: r.linear(d, heads * e, bias),
+        query_norm: optional(r, plan.has_head_norms, e),
+        key_norm: optional(r, plan.has_head_norms, e),
+        scale: plan.soft_cap.map(|_| 0.4),
+        soft_cap: plan.soft_cap,
         positions: match plan.positions {
             "alibi" => Positions::Alibi((0..heads).map(|h| 0.5f32.powi(h as i32 + 1)).collect()),
-            "rotary" => Positions::Rotary { theta: 10_000.0 },
+            "rotary" => Positions::Rotary(Rotary::new(10_000.0, plan.rotary.min(e))),
             "relative" => Positions::Relative { table: Arc::new(r.matrix(32, heads, 1.0)), distance_max: 128 },
             _ => Positions::None,
         },
         window: plan.window,
-        attention_norm: optional(r, plan.norms || !first),
+        attention_norm: optional(r, plan.norms || !first, d),
         gate: plan.gated.then(|| r.linear(f, d, bias)),
         up: r.linear(f, d, bias),
         down: r.linear(d, f, bias),
-        feed_forward_norm: optional(r, true),
+        feed_forward_norm: optional(r, true, d),
+        attention_end_norm: optional(r, plan.has_end_norms, d),
+        feed_forward_end_norm: optional(r, plan.has_end_norms, d),
+        is_parallel: plan.is_parallel,
         activation: plan.activation,
         norm_place: plan.norm_place,
     };
@@ -230,10 +305,22 @@ pub(crate) fn random_model(plan: &Plan, seed: u64) -> Transformer {
     Transformer {
         hidden: d,
         heads,
+        key_heads,
+        head_size: e,
+        is_causal: plan.is_causal,
         tokens: r.matrix(VOCABULARY, d, 1.0),
         positions: if learned { r.matrix(POSITIONS, d, 0.5) } else { Matrix::default() },
-        embedding_norm: optional(r, plan.norms),
+        embedding_norm: optional(r, plan.norms, d),
         blocks: (0..plan.blocks).map(|i| block(r, i == 0)).collect(),
-        final_norm: optional(r, plan.norm_place == NormPlace::Before),
+        final_norm: optional(r, plan.norm_place == NormPlace::Before, d),
     }
+}
+
+/// A random head for a random model.
+pub(crate) fn random_head(plan: &Plan, seed: u64) -> Head {
+    let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let bias = plan.bias && plan.soft_cap.is_none();
+    let linear = Linear { weight: random.matrix(VOCABULARY, plan.d, 4.0 / (plan.d as f32).sqrt()), bias: Vec::new() };
+    let bias = if bias { random.values(VOCABULARY, 1.0) } else { Vec::new() };
+    Head { linear: Linear { bias, ..linear }, soft_cap: plan.soft_cap }
 }

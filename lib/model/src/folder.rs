@@ -269,7 +269,7 @@ fn tokenizer_limit(folder: &Path) -> Result<usize, Error> {
     }
 }
 
-fn check_vocabulary(folder: &Path, tokenizer: &Tokenizer, transformer: &Transformer) -> Result<(), Error> {
+pub(crate) fn check_vocabulary(folder: &Path, tokenizer: &Tokenizer, transformer: &Transformer) -> Result<(), Error> {
     let (ids, rows) = (tokenizer.ids(), transformer.tokens.rows);
     if ids > rows {
         let why = format!(

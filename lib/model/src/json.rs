@@ -79,6 +79,22 @@ impl Settings {
         value.as_bool().ok_or_else(|| self.wrong(names, "true or false", value))
     }
 
+    /// As [`Settings::number_or`] for a setting that null turns off; one that is not there has the default.
+    pub(crate) fn number_or_off(&self, name: &str, default: f64) -> Result<Option<f64>, Error> {
+        match self.value.get(name) {
+            Some(Value::Null) => Ok(None),
+            _ => self.number_or(&[name], default).map(Some),
+        }
+    }
+
+    /// The same for a positive whole number.
+    pub(crate) fn count_or_off(&self, name: &str, default: usize) -> Result<Option<usize>, Error> {
+        match self.value.get(name) {
+            Some(Value::Null) => Ok(None),
+            _ => Ok(Some(self.count_if_there(&[name])?.unwrap_or(default))),
+        }
+    }
+
     /// A string.
     pub(crate) fn text(&self, names: &[&str]) -> Result<Option<&str>, Error> {
         let Some(value) = self.get(names) else { return Ok(None) };

@@ -126,6 +126,29 @@ impl Tokenizer {
         self.before.len() + self.behind.len()
     }
 
+    /// The special tokens that every text gets before it, and behind it.
+    pub fn around(&self) -> (&[u32], &[u32]) {
+        (&self.before, &self.behind)
+    }
+
+    /// The id of a token by its name.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Puts the token ids of a text into `ids`, which is emptied before, without special ones around it: the first
+    /// `room` of them. True: there are more.
+    ///
+    /// # Errors
+    /// Where the tokenizer refuses the text.
+    pub fn encode_bare(&self, text: &str, room: usize, ids: &mut Vec<u32>) -> Result<bool, Error> {
+        let encoding = self.tokens_beyond(text, room)?;
+        let kept = encoding.len().min(room);
+        ids.clear();
+        ids.extend_from_slice(&encoding.get_ids()[..kept]);
+        Ok(kept < encoding.len())
+    }
+
     /// Puts the token ids of a text into `ids`, which is emptied before; true: the text was cut at the limit.
     ///
     /// # Errors
@@ -173,7 +196,7 @@ impl Tokenizer {
     ///
     /// A document is often ten times as long as what a model reads of it; where a seam is known, the rest is not looked at.
     fn tokens_beyond(&self, text: &str, room: usize) -> Result<Encoding, Error> {
-        let mut bytes = BYTES_PER_TOKEN * (room + 1);
+        let mut bytes = BYTES_PER_TOKEN.saturating_mul(room.saturating_add(1));
         while bytes < text.len() / 2 {
             let Some(end) = self.seam.find(text.as_bytes(), bytes) else { break };
             let encoding = self.tokens(&text[..end])?;

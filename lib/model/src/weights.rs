@@ -1,7 +1,7 @@
 //! The tensors of a model folder, by name and expected shape.
 
 use crate::Error;
-use compute::transformer::{Linear, Matrix, Norm};
+use compute::transformer::{Linear, Matrix, Norm, NormKind};
 use pipe::safetensors::File;
 use serde::de::{Deserialize, Deserializer};
 use std::collections::HashMap;
@@ -91,7 +91,13 @@ impl Weights {
             return Err(Error::new(&self.path, format!("tensor {name:?} is missing")));
         };
         match file.shape(&name) {
-            Some(found) if found == shape => Ok(file.read(&name)?.values),
+            Some(found) if found == shape => {
+                let values = file.read(&name)?.values;
+                match values.iter().find(|value| !value.is_finite()) {
+                    Some(value) => Err(Error::new(file.path(), format!("tensor {name:?}: has the value {value}"))),
+                    None => Ok(values),
+                }
+            }
             found => {
                 let found = found.unwrap_or_default();
                 Err(Error::new(file.path(), format!("tensor {name:?}: expected shape {shape:?}, found {found:?}")))
@@ -119,12 +125,15 @@ impl Weights {
         inputs: usize,
         bias: bool,
     ) -> Result<[Linear; N], Error> {
-        let whole = self.linear(name, N * outputs, inputs, bias)?;
-        Ok(std::array::from_fn(|i| {
-            let values = whole.weight.values[i * outputs * inputs..(i + 1) * outputs * inputs].to_vec();
-            let bias = whole.bias.get(i * outputs..(i + 1) * outputs).unwrap_or_default().to_vec();
-            Linear { weight: Matrix { rows: outputs, columns: inputs, values }, bias }
-        }))
+        Ok(split(&self.linear(name, N * outputs, inputs, bias)?))
+    }
+
+    /// As [`Weights::linear`], the weight stored as `(inputs, outputs)` (GPT-2's `Conv1D`); there is always a bias.
+    pub(crate) fn turned(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear, Error> {
+        let stored = self.values(&format!("{name}.weight"), &[inputs, outputs])?;
+        let values = (0..outputs).flat_map(|o| stored[o..].iter().step_by(outputs).copied()).collect();
+        let bias = self.values(&format!("{name}.bias"), &[outputs])?;
+        Ok(Linear { weight: Matrix { rows: outputs, columns: inputs, values }, bias })
     }
 
     /// `NAME.weight` and `NAME.bias`; files from before 2020 call them gamma and beta.
@@ -133,8 +142,18 @@ impl Weights {
         let (weight, bias) = if old { ("gamma", "beta") } else { ("weight", "bias") };
         let weight = self.values(&format!("{name}.{weight}"), &[size])?;
         let bias = if has_bias { self.values(&format!("{name}.{bias}"), &[size])? } else { Vec::new() };
-        Ok(Norm { weight, bias, epsilon })
+        Ok(Norm { kind: NormKind::Layer, weight, bias, epsilon })
     }
+}
+
+/// Maps that stand one below the other, of equally many outputs.
+pub(crate) fn split<const N: usize>(whole: &Linear) -> [Linear; N] {
+    let (outputs, inputs) = (whole.weight.rows / N, whole.weight.columns);
+    std::array::from_fn(|i| {
+        let values = whole.weight.values[i * outputs * inputs..(i + 1) * outputs * inputs].to_vec();
+        let bias = whole.bias.get(i * outputs..(i + 1) * outputs).unwrap_or_default().to_vec();
+        Linear { weight: Matrix { rows: outputs, columns: inputs, values }, bias }
+    })
 }
 
 /// Which file holds which tensor, from a `model.safetensors.index.json`.

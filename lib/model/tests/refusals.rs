@@ -1,5 +1,6 @@
 //! A folder with a missing, wrong or unknown part is refused by one line that names the file and the field or tensor.
 
+use model::causal::CausalModel;
 use model::folder::Model;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -82,6 +83,79 @@ fn copy(from: &Path, to: &Path) {
 fn refused(folder: Folder, expected: &str) {
     let why = folder.refusal();
     assert!(why.contains(expected) && !why.contains('\n'), "{why}");
+}
+
+#[track_caller]
+fn refused_as_causal(folder: Folder, expected: &str) {
+    let why = CausalModel::open(&folder.0).map_or_else(|why| why.to_string(), |_| "no error".into());
+    assert!(why.contains(expected) && !why.contains('\n'), "{why}");
+}
+
+#[test]
+fn causal_folders_that_are_not_understood_are_refused() {
+    let config = |fixture: &str, field: &str, value: Value| Folder::of(fixture).set("config.json", field, value);
+    let known = "known are GPT2LMHeadModel, GPTNeoXForCausalLM, OPTForCausalLM, LlamaForCausalLM, ";
+    refused_as_causal(
+        Folder::of("bert"),
+        "architecture \"BertModel\" is not known as a causal model; known are GPT2LMHead",
+    );
+    refused_as_causal(config("causal-llama", "architectures", json!(["Gemma3ForCausalLM"])), known);
+    refused_as_causal(config("causal-llama", "architectures", json!(["LlamaForSequenceClassification"])), known);
+    let quantised = config("causal-llama", "quantization_config", json!({"quant_method": "gptq"}));
+    refused_as_causal(quantised, "config.json: quantization_config: quantised weights are not supported");
+    for kind in ["dynamic", "longrope", "ntk"] {
+        let rope = json!({"rope_type": kind, "factor": 2.0});
+        let why = format!("config.json: rope_type {kind:?} is not supported, only default, linear, llama3 and yarn");
+        refused_as_causal(config("causal-llama", "rope_scaling", rope.clone()), &why);
+        refused_as_causal(config("causal-qwen3", "rope_parameters", rope), &why);
+    }
+    let linear = config("causal-llama", "rope_scaling", json!({"type": "linear"}));
+    refused_as_causal(linear, "rope_parameters.factor or rope_scaling.factor is missing");
+    refused_as_causal(
+        config("causal-opt", "word_embed_proj_dim", json!(20)),
+        "word_embed_proj_dim: 20 is not supported",
+    );
+    refused_as_causal(
+        config("causal-gpt2", "add_cross_attention", json!(true)),
+        "add_cross_attention: true is not supported",
+    );
+    refused_as_causal(
+        config("causal-gemma2", "layer_types", json!(["full_attention"])),
+        "layer_types: expected 2, found 1",
+    );
+    refused_as_causal(
+        config("causal-qwen2", "layer_types", json!(["full_attention", "linear_attention"])),
+        "is not known",
+    );
+    refused_as_causal(config("causal-mistral", "num_key_value_heads", json!(null)), "num_key_value_heads is missing");
+    refused_as_causal(
+        config("causal-llama", "num_key_value_heads", json!(3)),
+        "num_key_value_heads: 3 do not divide 4",
+    );
+    refused_as_causal(
+        config("causal-llama", "head_dim", json!(6)),
+        "self_attn.q_proj.weight\": expected shape [24, 32]",
+    );
+    refused_as_causal(
+        config("causal-gpt2", "tie_word_embeddings", json!(false)),
+        "tensor \"lm_head.weight\" is missing",
+    );
+    refused_as_causal(config("causal-gpt2", "vocab_size", json!(267)), "expected shape [267, 36], found [268, 36]");
+    let token = Folder::of("causal-gpt2").set("tokenizer_config.json", "bos_token", json!("<none>"));
+    refused_as_causal(token, "tokenizer_config.json: bos_token: \"<none>\" is not in tokenizer.json");
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_refused() {
+    for (fixture, value) in [("causal-opt", f32::NAN), ("bert", f32::INFINITY)] {
+        let folder = Folder::of(fixture);
+        let mut bytes = std::fs::read(folder.0.join("model.safetensors")).unwrap();
+        let at = bytes.len() - 4;
+        bytes[at..].copy_from_slice(&value.to_le_bytes());
+        let folder = folder.write("model.safetensors", &bytes);
+        let why = format!("has the value {value}");
+        if fixture == "bert" { refused(folder, &why) } else { refused_as_causal(folder, &why) }
+    }
 }
 
 #[test]

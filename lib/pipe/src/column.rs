@@ -60,6 +60,14 @@ pub fn unequal(documents: impl Display, column: &str, rows: impl Display) -> Fai
     Failure::work(format!("documents: {documents}; {column}: {rows}; expected as many of the one as of the other"))
 }
 
+/// What to say where a column and the documents beside it have other keys.
+pub fn unlike(column: u64, document: u64) -> String {
+    format!(
+        "key {document:016x}: the column has {column:016x}; expected documents in the order of its rows, and their \
+         keys by the same --id-field"
+    )
+}
+
 /// A number that is not known but for this.
 pub fn more_than(number: u64) -> String {
     format!("more than {number}")

@@ -3,7 +3,7 @@
 use crate::cut::Cut;
 use crate::draws::Draws;
 use crate::rows::{NONE, Rows};
-use pipe::column::{more_than, unequal};
+use pipe::column::{more_than, unequal, unlike};
 use pipe::cut::Bound;
 use pipe::failure::Failure;
 use pipe::folder::Folder;
@@ -42,6 +42,8 @@ pub struct Emission<'a> {
     pub common: &'a Common,
     /// The column; without keys, these come from the documents.
     pub rows: &'a Rows,
+    /// Whether the keys are the column's own, so that those of the documents are compared with them.
+    pub compares: bool,
     /// The bounds.
     pub cut: &'a Cut,
     /// The rings.
@@ -111,10 +113,7 @@ impl Emission<'_> {
         if cluster == NONE {
             return Ok(());
         }
-        let key = match self.rows.keys.get(place) {
-            Some(&key) => key,
-            None => document_key(reader.document(line).map_err(Stop::Bad)?.1),
-        };
+        let key = self.key(place, line, reader).map_err(Stop::Bad)?;
         let part = self.cut.parts.of(key);
         let Some(bound) = &bounds[part][cluster as usize] else { return Ok(()) };
         let repeats = self.draws.repeats(bound, key, place as u32, self.first_row);
@@ -125,6 +124,16 @@ impl Emission<'_> {
             taken.tokens += repeats * self.rows.lengths.get(place).map_or(0, |&length| u64::from(length));
         }
         Ok(())
+    }
+
+    /// The key of the document at a place.
+    fn key(&self, place: usize, line: &[u8], reader: &mut Reader) -> Result<u64, String> {
+        let known = self.rows.keys.get(place).copied();
+        if let Some(key) = known.filter(|_| !self.compares) {
+            return Ok(key);
+        }
+        let key = document_key(reader.document(line)?.1);
+        known.filter(|&known| known != key).map_or(Ok(key), |known| Err(unlike(known, key)))
     }
 }
 

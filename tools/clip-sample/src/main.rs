@@ -161,7 +161,7 @@ const FLAGS: &[Flag<Args>] = &[
         })
     },
     Flag {
-        help: "jsonl-key(1) makes the column. Without it keys are made from the documents, which are read twice then, or copied to a temporary file where they come from a pipe.",
+        help: "jsonl-key(1) makes the column; each key is compared with that of its document (--id-field, as the column was made). Without it keys are made from the documents, which are read twice then, or copied to a temporary file where they come from a pipe.",
         ..shared::key_field(|args: &mut Args, value| {
             args.key_field = Some(value.positive()?);
             Ok(())
@@ -355,7 +355,8 @@ fn sample(args: &Args) -> Result<(), Failure> {
             Taken::default()
         }
         (None, Some(sink)) => {
-            let emission = Emission { common, rows: &rows, cut: &cut, draws: &draws, first_row: 0 };
+            let compares = args.key_field.is_some();
+            let emission = Emission { common, rows: &rows, compares, cut: &cut, draws: &draws, first_row: 0 };
             emission.run(files.documents_again()?, sink)?
         }
         (None, None) => unreachable!("a cut or documents are written"),
@@ -444,7 +445,7 @@ fn apply(args: &Args, cut: &Cut) -> Result<(), Failure> {
     let rows = Rows::read(common, &args.clusters, layout(args))?;
     let draws = Draws::new(cut.seed, cut.clip);
     let first_row = first_row(cut.needs_rows(), args.first_row, common)?;
-    let taken = Emission { common, rows: &rows, cut, draws: &draws, first_row }.run(input, sink)?;
+    let taken = Emission { common, rows: &rows, compares: false, cut, draws: &draws, first_row }.run(input, sink)?;
     stats(common, &taken, &rows, None)
 }
 

@@ -58,7 +58,23 @@ fn column(rows: usize) -> String {
     documents.lines().map(&mut row).collect()
 }
 
-contract::holds!(tool: manual, files, documents);
+/// The same where every document is drawn.
+fn all() -> Tool {
+    Tool { args: &["--clusters", "clusters.tsv", "--fraction", "1"], ..tool() }
+}
+
+contract::holds!(tool: manual, files);
+contract::holds!(@tests tool documents:
+    no_documents_are_no_rows, last_line_needs_no_newline, standard_input_is_a_file, operands_are_read_in_order,
+    threads_change_nothing, reader_may_leave, reader_may_leave_while_input_waits,
+    shards_of_what_cannot_be_cut_are_refused, progress_is_not_data, byte_order_mark_is_no_part_of_a_line,
+    formats_without_lines_are_named);
+
+/// Lines that end otherwise are other documents to a column that has keys.
+mod other_lines {
+    use super::all;
+    contract::holds!(@tests all documents: carriage_returns_change_no_row, very_long_line_is_a_line);
+}
 
 /// What holds for every tool, where the keys come from the documents: these are read twice, or copied.
 #[test]
@@ -534,6 +550,21 @@ fn a_cut_between_equal_documents_needs_the_rows_before() {
     draw(&folder, &["--cut", "cut", "part"]).outcome().expect_refusal(2, &["--first-row R"]);
     assert_eq!(draw(&folder, &["--cut", "cut", "--first-row", "5", "part"]).text(), "same\nsame\n");
     assert_eq!(draw(&folder, &["--cut", "cut", "--shard", "0/1", "part"]).text(), "same\n".repeat(5));
+}
+
+/// A column that has keys is of these documents in this order, or nothing is drawn.
+#[test]
+fn a_column_of_another_order_is_noticed() {
+    let folder = tool().folder(100);
+    let mut lines: Vec<_> = folder.text(INPUT).lines().map(str::to_string).collect();
+    lines.swap(60, 61);
+    let (found, expected) = (xxh3_64(lines[60].as_bytes()), xxh3_64(lines[61].as_bytes()));
+    folder.write(INPUT, lines.join("\n"));
+    let said = format!("{INPUT}:61: key {found:016x}: the column has {expected:016x}; expected documents in the order");
+    for args in [&["-n", "10"][..], &["--split", "a=5,b=5", "--out", "out"]] {
+        draw(&folder, args).args(["--key-field", "3", INPUT]).outcome().expect_refusal(1, &[&said]);
+    }
+    assert!(!folder.has("out"));
 }
 
 /// A cut that lost its last lines draws nothing; neither does one whose names would lead out of the folder, whole though it is.

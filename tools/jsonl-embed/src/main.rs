@@ -64,8 +64,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "model",
         "DIR|hash[:DIM]",
-        "The folder of a model, or a hash of the words",
-        "The folder is as sentence-transformers or Hugging Face write it. `hash` needs no file and compares texts by their words alone, with DIM values a vector.",
+        "The folder of a model",
+        "As sentence-transformers or Hugging Face write it. Or `hash`, which needs no file and compares texts by their words alone, with DIM values a vector.",
         |args: &mut Args, value| {
             args.model = source(value)?;
             Ok(())

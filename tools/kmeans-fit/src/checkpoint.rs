@@ -167,7 +167,7 @@ mod tests {
             (0, plain(3, 3), None, "tensor \"centroids\": shape [3, 3]: expected [2, 3]"),
             (0, plain(2, 4), None, "tensor \"centroids\": shape [2, 4]: expected [2, 3]"),
             (0, state(2, 3, Metric::Cosine, None), None, "tensor \"centroids\": expected the metric \"euclidean\""),
-            (1, plain(2, 3), best(3, 3, 3), "tensor \"best_centroids\": shape [3, 3]: expected [2, 3]"),
+            (1, plain(2, 3), best(3, 3, 2), "tensor \"best_centroids\": shape [3, 3]: expected [2, 3]"),
             (1, plain(2, 3), best(2, 5, 2), "tensor \"best_centroids\": shape [2, 5]: expected [2, 3]"),
             (1, plain(2, 3), best(2, 3, 7), "tensor \"best_sizes\": 7: expected 2"),
             (1, plain(2, 3), None, "tensor \"best_centroids\": expected where a run has ended: this is run 1, from 0"),

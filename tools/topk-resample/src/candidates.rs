@@ -111,6 +111,8 @@ pub struct Layout {
     pub needs_length: bool,
     /// The keys.
     pub keys: Keys,
+    /// Whether documents are read beside the column, so that their keys are compared with its own.
+    pub compares: bool,
 }
 
 /// A weights column, to be read once for each weight.
@@ -136,12 +138,15 @@ pub struct Candidates {
     pub rows: u64,
     /// Rows without a weight or a group.
     pub missing: u64,
+    /// The key of every row, 0 where it has none; empty where nobody compares.
+    pub keys: Vec<u64>,
 }
 
 impl Column<'_> {
     /// Reads the weight at `place` (from 0) of every row.
     pub fn candidates(&self, place: usize) -> Result<Candidates, Failure> {
-        let layout = Layout { weight: self.layout.weight + place, ..self.layout };
+        let compares = self.layout.compares && place == 0;
+        let layout = Layout { weight: self.layout.weight + place, compares, ..self.layout };
         let input = Input::of(&[self.path.to_path_buf()], None)?;
         let worker =
             || RowReader { layout, scoring: self.scoring.clone(), purpose: purpose(place), out: Candidates::default() };
@@ -162,6 +167,7 @@ impl Column<'_> {
         let before = all.rows;
         all.rows += part.rows;
         all.missing += part.missing;
+        all.keys.extend(part.keys);
         if all.rows > u64::from(u32::MAX) {
             let why = "more than 4,294,967,295 rows: make a --write-cut of a sample, or choose in parts";
             return Err(Failure::file(self.path, why));
@@ -258,6 +264,9 @@ impl Worker for RowReader {
     fn line(&mut self, line: &[u8]) -> Result<(), String> {
         let row = self.out.rows as u32;
         self.out.rows += 1;
+        if let (Keys::Field(number), true) = (self.layout.keys, self.layout.compares) {
+            self.out.keys.push(fields(line).nth(number - 1).and_then(read_key).unwrap_or(0));
+        }
         let number = self.layout.weight;
         let weight = read_number(field(line, number, "a weight")?, number)?;
         if weight.is_nan() {

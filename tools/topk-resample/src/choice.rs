@@ -22,14 +22,17 @@
 
 use crate::candidates::{Candidate, Column, unequal};
 use crate::cut::{Cut, between};
-use pipe::column::more_than;
+use pipe::column::{more_than, unlike};
 use pipe::failure::Failure;
 use pipe::input::Input;
+use pipe::key::document_key;
 use pipe::lines::{Tally, split};
 use pipe::output::Output;
 use pipe::progress::Meter;
+use pipe::record::Reader;
 use pipe::settings::Common;
 use std::io::Write;
+use std::sync::Arc;
 
 /// A document of fewer words is short.
 const SHORT: u32 = 10;
@@ -138,13 +141,15 @@ pub struct Choice {
     short: u64,
     bits: Vec<u64>,
     scores: Option<Vec<(u32, f64)>>,
+    /// The key of every row, 0 where it has none; empty where nobody compares.
+    keys: Vec<u64>,
 }
 
 impl Choice {
     /// Nothing chosen; `with_scores` keeps sampling keys.
     pub fn new(with_scores: bool) -> Choice {
         let scores = with_scores.then(Vec::new);
-        Choice { rows: 0, missing: 0, qualified: 0, chosen: 0, short: 0, bits: Vec::new(), scores }
+        Choice { rows: 0, missing: 0, qualified: 0, chosen: 0, short: 0, bits: Vec::new(), scores, keys: Vec::new() }
     }
 
     /// Chooses as many as are wanted. Gives the cut that this comes down to, and a sentence wherever fewer qualified.
@@ -200,6 +205,7 @@ impl Choice {
         let mut candidates = column.candidates(place)?;
         if place == 0 {
             self.rows = candidates.rows;
+            self.keys = std::mem::take(&mut candidates.keys);
             self.missing = candidates.missing;
             self.qualified = candidates.list.len() as u64;
             self.bits = vec![0; self.rows.div_ceil(64) as usize];
@@ -217,6 +223,13 @@ impl Choice {
             scores.extend(chosen.iter().map(|candidate| (candidate.row, candidate.score)));
             scores.sort_unstable_by_key(|&(row, _)| row);
         }
+    }
+
+    /// Refuses the document at a row that has another key than the column says.
+    fn check_key(&self, row: u64, line: &[u8], reader: &mut Reader) -> Result<(), String> {
+        let Some(&known) = self.keys.get(row as usize).filter(|&&known| known != 0) else { return Ok(()) };
+        let found = document_key(reader.document(line)?.1);
+        if found == known { Ok(()) } else { Err(unlike(known, found)) }
     }
 
     fn has(&self, row: u64) -> bool {
@@ -280,15 +293,29 @@ fn shortfall(amount: Amount, qualified: usize, chosen: usize) -> Option<String> 
 }
 
 /// Lets the chosen documents through.
+///
+/// # Errors
+/// Where documents and rows are not as many, or have other keys; where they cannot be read, or written.
 pub fn emit(common: &Common, mut input: Input, choice: &Choice) -> Result<Tally, Failure> {
     let mut meter = Meter::new(common, input.bytes_total);
     let mut output = Output::stdout();
     let mut scores = choice.scores.iter().flatten();
     let mut tally = Tally::default();
+    let mut reader = Reader::of_identity(common)?;
     let (mut buffer, mut out) = (Vec::new(), Vec::new());
+    let (mut source, mut number) = (None, 0);
     while let Some(batch) = input.next(buffer)? {
         out.clear();
+        if !source.as_ref().is_some_and(|source| Arc::ptr_eq(source, &batch.source)) {
+            (source, number) = (Some(batch.source.clone()), 0);
+        }
         for line in split(batch.bytes()) {
+            number += 1;
+            let checked = choice.check_key(tally.rows, line, &mut reader);
+            checked.map_err(|why| {
+                let line = batch.source.lines_before() + number;
+                Failure::work(format!("{}:{line}: {why}", batch.source.name))
+            })?;
             if choice.has(tally.rows) {
                 if let Some((_, score)) = scores.next() {
                     write!(out, "{score}\t").expect("writing to memory cannot fail");

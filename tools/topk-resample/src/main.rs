@@ -1,8 +1,8 @@
 //! `topk-resample`: documents and a column of weights in, the chosen documents out.
 //!
 //! Chosen lines leave in input order, byte for byte. Every choice is a threshold on the documents' keys, so it depends
-//! on the data, the flags and nothing else. Memory: 24 bytes a row (28 with groups) and one bit; documents are streamed
-//! once.
+//! on the data, the flags and nothing else. Memory: 24 bytes a row (28 with groups), 8 for a key of the
+//! column that is compared with the document's, and one bit; documents are streamed once.
 
 mod candidates;
 mod choice;
@@ -173,7 +173,9 @@ const FLAGS: &[Flag<Args>] = &[
         "keys",
         "column|documents",
         "Where the documents' keys come from",
-        "The column of weights, or the documents themselves, which must be files then, since they are read twice.",
+        "The column of weights, or the documents themselves, which must be files then, since they are read twice. Each \
+         key of a column is compared with that of its document (--id-field, as the column was made): another order is \
+         an error.",
         |args: &mut Args, value| {
             args.keys_from_documents = value.choice(&[("column", false), ("documents", true)])?;
             Ok(())
@@ -409,6 +411,7 @@ fn layout(args: &Args, scoring: &Scoring) -> Layout {
             _ if args.keys_from_documents => Keys::Documents,
             _ => field(),
         },
+        compares: args.write_cut.is_none(),
     }
 }
 

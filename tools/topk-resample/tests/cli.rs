@@ -5,6 +5,7 @@ use contract::files::killed_at_512_bytes;
 use contract::folder::Folder;
 use contract::run::Run;
 use contract::tool::{INPUT, Tool, lines};
+use xxhash_rust::xxh3::xxh3_64;
 
 fn tool() -> Tool {
     Tool {
@@ -35,17 +36,59 @@ fn tool() -> Tool {
     }
 }
 
-/// A column of so many rows: weight, length, key.
+/// A column for so many of `corpus::documents`: weight, length, key.
 fn weights(rows: usize) -> String {
-    let mut numbers = Numbers(3);
-    let mut row = |_| {
-        let (weight, length, key) = (numbers.below(1000), 10 + numbers.below(50), numbers.below(u64::MAX));
-        format!("{}\t{length}\t{key:016x}\n", weight as f64 / -10.0)
-    };
-    (0..rows).map(&mut row).collect()
+    weights_of(corpus::documents(rows).lines().map(str::as_bytes))
 }
 
-contract::holds!(tool: manual, files, documents);
+/// A column for these documents.
+fn weights_of<'d>(documents: impl Iterator<Item = &'d [u8]>) -> String {
+    let mut numbers = Numbers(3);
+    let mut row = |document| {
+        let (weight, length, key) = (numbers.below(1000), 10 + numbers.below(50), xxh3_64(document));
+        format!("{}\t{length}\t{key:016x}\n", weight as f64 / -10.0)
+    };
+    documents.map(&mut row).collect()
+}
+
+/// The same with keys from the documents, where every document is chosen.
+fn all() -> Tool {
+    Tool { args: &["--weights", "weights.tsv", "--fraction", "1", "--keys", "documents"], ..tool() }
+}
+
+contract::holds!(tool: manual, files);
+contract::holds!(@tests tool documents:
+    no_documents_are_no_rows, last_line_needs_no_newline, standard_input_is_a_file, operands_are_read_in_order,
+    threads_change_nothing, reader_may_leave, reader_may_leave_while_input_waits,
+    shards_of_what_cannot_be_cut_are_refused, progress_is_not_data, byte_order_mark_is_no_part_of_a_line,
+    formats_without_lines_are_named);
+
+/// Lines that end otherwise are other documents to a column that has keys.
+mod other_lines {
+    use super::all;
+    contract::holds!(@tests all documents: carriage_returns_change_no_row, very_long_line_is_a_line);
+}
+
+/// A column that has keys is of these documents in this order, or the run ends at the first that differs.
+#[test]
+fn a_column_of_another_order_is_noticed() {
+    let folder = tool().folder(100);
+    let mut lines: Vec<_> = folder.text(INPUT).lines().map(str::to_string).collect();
+    choose(&folder, &["-n", "10", "--write-cut", "cut"]).output();
+    lines.swap(60, 61);
+    let (found, expected) = (xxh3_64(lines[60].as_bytes()), xxh3_64(lines[61].as_bytes()));
+    folder.write("swapped", lines.join("\n"));
+    let said = format!("swapped:61: key {found:016x}: the column has {expected:016x}; expected documents in the order");
+    for args in [&["-n", "10"][..], &["--top", "-n", "1"], &["--cut", "cut"], &["--print-score"]] {
+        choose(&folder, args).args(["swapped"]).outcome().expect_refusal(1, &[&said]);
+    }
+    let shard = choose(&folder, &["--cut", "cut", "--shard", "1/2", "swapped"]);
+    let rows = folder.text(INPUT)[..folder.text(INPUT).len() / 2].lines().count();
+    folder.write("weights.tsv", weights(100).lines().skip(rows).map(|row| format!("{row}\n")).collect::<String>());
+    shard.outcome().expect_refusal(1, &[&said]);
+    folder.write("weights.tsv", weights(100));
+    choose(&folder, &["-n", "10", "--keys", "documents", "swapped"]).output();
+}
 
 #[test]
 fn endless_documents_are_an_error() {
@@ -220,8 +263,10 @@ fn many_short_documents_are_worth_a_note() {
     let folder = tool().folder(2000);
     let noted = |end: &str, count: usize| {
         let length = |row: usize| if row < count { 9 } else { 10 };
-        let row = |row: usize| format!("{}\t{}\t{row:016x}\n", 2000 - row, length(row));
-        folder.write("weights.tsv", (0..2000).map(row).collect::<String>());
+        let row = |(row, line): (usize, &str)| {
+            format!("{}\t{}\t{:016x}\n", 2000 - row, length(row), xxh3_64(line.as_bytes()))
+        };
+        folder.write("weights.tsv", folder.text(INPUT).lines().enumerate().map(row).collect::<String>());
         let outcome = choose(&folder, &[end, "-n", "1000", INPUT]).outcome();
         outcome.expect(0);
         outcome.stderr
@@ -300,6 +345,7 @@ fn asking_for_more_than_there_is_gives_all_and_says_so() {
 fn chosen_lines_are_the_very_bytes() {
     let odd = [&b""[..], b"\xff\xfe\0\r", b"{\"a\":  1e400, \"a\": 1}", b"a\tb", "\u{2028}".as_bytes(), b"\r"];
     let folder = tool().folder_of(odd.len(), &odd.join(&b'\n'));
+    folder.write("weights.tsv", weights_of(odd.into_iter()));
     let outcome = choose(&folder, &["-n", "6", INPUT]).output();
     assert_eq!(lines(&outcome), odd);
     let keyed = choose(&folder, &["--print-score", INPUT]).output();
@@ -312,7 +358,7 @@ fn rows_without_weight_or_group_are_never_chosen() {
     let folder = tool().folder(6);
     let rows = weights(6);
     let mut rows: Vec<_> = rows.lines().collect();
-    (rows[1], rows[4]) = ("nan\tnan\tnan", "nan\t3\t0123456789abcdef");
+    (rows[1], rows[4]) = ("nan\tnan\tnan", "nan\t3\tnan");
     folder.write("weights.tsv", rows.join("\n"));
     let documents = corpus::documents(6);
     let kept = |rows: &[usize]| {

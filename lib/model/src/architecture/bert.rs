@@ -33,6 +33,9 @@ pub(super) fn read(config: &Settings, weights: &mut Weights, kind: Kind) -> Resu
     let transformer = Transformer {
         hidden: d,
         heads: sizes.heads,
+        key_heads: sizes.heads,
+        head_size: d / sizes.heads,
+        is_causal: false,
         tokens,
         positions,
         embedding_norm: Some(weights.norm("embeddings.LayerNorm", d, epsilon, true)?),
@@ -81,5 +84,6 @@ fn block(w: &Weights, i: usize, sizes: &Sizes, epsilon: f32, activation: Activat
         feed_forward_norm: Some(w.norm(&at("output.LayerNorm"), d, epsilon, true)?),
         activation,
         norm_place: NormPlace::After,
+        ..Block::default()
     })
 }

@@ -27,6 +27,9 @@ pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<Encoder, 
     let transformer = Transformer {
         hidden: d,
         heads: sizes.heads,
+        key_heads: sizes.heads,
+        head_size: d / sizes.heads,
+        is_causal: false,
         tokens,
         positions: Matrix::default(),
         embedding_norm: Some(weights.norm("embeddings.LayerNorm", d, epsilon, true)?),
@@ -82,5 +85,6 @@ fn block(
         feed_forward_norm: Some(w.norm(&at("mlp.layernorm"), d, eps, true)?),
         activation,
         norm_place: NormPlace::After,
+        ..Block::default()
     })
 }

@@ -85,7 +85,7 @@ fn refuse_what_changes_everything(config: &Settings) -> Result<(), Error> {
 }
 
 /// The non-linearity of a name in transformers' table.
-fn activation(config: &Settings, names: &[&str], default: &str) -> Result<Activation, Error> {
+pub(crate) fn activation(config: &Settings, names: &[&str], default: &str) -> Result<Activation, Error> {
     match config.text(names)?.unwrap_or(default) {
         "gelu" | "gelu_python" => Ok(Activation::Gelu),
         "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),

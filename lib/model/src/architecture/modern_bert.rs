@@ -4,7 +4,7 @@ use super::{Encoder, Sizes, activation, refuse_odd_heads};
 use crate::Error;
 use crate::json::Settings;
 use crate::weights::Weights;
-use compute::transformer::{Activation, Block, Matrix, NormPlace, Positions, Transformer};
+use compute::transformer::{Activation, Block, Matrix, NormPlace, Positions, Rotary, Transformer};
 use serde_json::json;
 
 struct Shape {
@@ -30,6 +30,9 @@ pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<Encoder, 
     let transformer = Transformer {
         hidden: d,
         heads: sizes.heads,
+        key_heads: sizes.heads,
+        head_size: d / sizes.heads,
+        is_causal: false,
         tokens: weights.matrix("embeddings.tok_embeddings.weight", sizes.vocabulary, d)?,
         positions: Matrix::default(),
         embedding_norm: Some(norm("embeddings.norm")?),
@@ -89,7 +92,10 @@ fn block(w: &Weights, i: usize, sizes: &Sizes, shape: &Shape) -> Result<Block, E
         key,
         value,
         output: w.linear(&at("attn.Wo"), d, d, shape.attention_bias)?,
-        positions: Positions::Rotary { theta: if is_local { shape.theta_local } else { shape.theta_global } },
+        positions: Positions::Rotary(Rotary::new(
+            if is_local { shape.theta_local } else { shape.theta_global },
+            d / sizes.heads,
+        )),
         window: is_local.then_some(shape.window),
         // The embeddings are already normalised.
         attention_norm: if i == 0 { None } else { Some(norm("attn_norm")?) },
@@ -99,5 +105,6 @@ fn block(w: &Weights, i: usize, sizes: &Sizes, shape: &Shape) -> Result<Block, E
         feed_forward_norm: Some(norm("mlp_norm")?),
         activation: shape.activation,
         norm_place: NormPlace::Before,
+        ..Block::default()
     })
 }

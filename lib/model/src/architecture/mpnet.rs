@@ -29,6 +29,9 @@ pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<Encoder, 
     let transformer = Transformer {
         hidden: d,
         heads: sizes.heads,
+        key_heads: sizes.heads,
+        head_size: d / sizes.heads,
+        is_causal: false,
         tokens: weights.matrix("embeddings.word_embeddings.weight", sizes.vocabulary, d)?,
         positions,
         embedding_norm: Some(weights.norm("embeddings.LayerNorm", d, epsilon, true)?),
@@ -62,5 +65,6 @@ fn block(
         feed_forward_norm: Some(w.norm(&at("output.LayerNorm"), d, eps, true)?),
         activation,
         norm_place: NormPlace::After,
+        ..Block::default()
     })
 }

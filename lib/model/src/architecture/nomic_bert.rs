@@ -7,7 +7,7 @@ use super::{Encoder, Sizes, activation, add_token_type, refuse_odd_heads};
 use crate::Error;
 use crate::json::Settings;
 use crate::weights::Weights;
-use compute::transformer::{Activation, Block, Matrix, NormPlace, Positions, Transformer};
+use compute::transformer::{Activation, Block, Matrix, NormPlace, Positions, Rotary, Transformer};
 use serde_json::json;
 
 struct Shape {
@@ -38,6 +38,9 @@ pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<Encoder, 
     let transformer = Transformer {
         hidden: d,
         heads: sizes.heads,
+        key_heads: sizes.heads,
+        head_size: d / sizes.heads,
+        is_causal: false,
         tokens,
         positions: Matrix::default(),
         embedding_norm: Some(weights.norm("emb_ln", d, shape.epsilon, true)?),
@@ -111,7 +114,7 @@ fn block(w: &Weights, i: usize, sizes: &Sizes, shape: &Shape) -> Result<Block, E
         key,
         value,
         output: w.linear(&at("attn.out_proj"), d, d, shape.projection_bias)?,
-        positions: Positions::Rotary { theta: shape.theta },
+        positions: Positions::Rotary(Rotary::new(shape.theta, d / sizes.heads)),
         window: None,
         attention_norm: Some(w.norm(&at("norm1"), d, shape.epsilon, true)?),
         gate: Some(w.linear(&at("mlp.fc12"), f, d, shape.inner_bias)?),
@@ -120,5 +123,6 @@ fn block(w: &Weights, i: usize, sizes: &Sizes, shape: &Shape) -> Result<Block, E
         feed_forward_norm: Some(w.norm(&at("norm2"), d, shape.epsilon, true)?),
         activation: shape.activation,
         norm_place: NormPlace::After,
+        ..Block::default()
     })
 }

@@ -79,9 +79,9 @@ fn attention(block: &Block, heads: usize, x: &[Row]) -> Vec<Row> {
     let e = d / heads;
     let rows = |map: &Linear| -> Vec<Row> { x.iter().map(|row| linear(map, row)).collect() };
     let (mut q, mut k, v) = (rows(&block.query), rows(&block.key), rows(&block.value));
-    if let Positions::Rotary { theta } = block.positions {
+    if let Positions::Rotary(rotary) = &block.positions {
         for (i, row) in q.iter_mut().enumerate().chain(k.iter_mut().enumerate()) {
-            row.chunks_mut(e).for_each(|head| rotate(head, i, f64::from(theta)));
+            row.chunks_mut(e).for_each(|head| rotate(head, i, &rotary.frequencies));
         }
     }
     let mut out = vec![vec![0.0; d]; t];
@@ -103,10 +103,10 @@ fn attention(block: &Block, heads: usize, x: &[Row]) -> Vec<Row> {
     out.iter().map(|row| linear(&block.output, row)).collect()
 }
 
-fn rotate(head: &mut [f64], position: usize, theta: f64) {
+fn rotate(head: &mut [f64], position: usize, frequencies: &[f32]) {
     let half = head.len() / 2;
     for p in 0..half {
-        let angle = position as f64 / theta.powf(p as f64 / half as f64);
+        let angle = position as f64 * f64::from(frequencies[p]);
         let (a, b) = (head[p], head[p + half]);
         head[p] = a * angle.cos() - b * angle.sin();
         head[p + half] = b * angle.cos() + a * angle.sin();
@@ -115,7 +115,7 @@ fn rotate(head: &mut [f64], position: usize, theta: f64) {
 
 fn bias(positions: &Positions, head: usize, i: usize, j: usize) -> f64 {
     match positions {
-        Positions::None | Positions::Rotary { .. } => 0.0,
+        Positions::None | Positions::Rotary(_) => 0.0,
         Positions::Alibi(slopes) => -f64::from(slopes[head]) * i.abs_diff(j) as f64,
         Positions::Relative { table, distance_max } => {
             let bucket = bucket(j as i64 - i as i64, table.rows, *distance_max);
