@@ -36,7 +36,8 @@ fn example(block: &str) -> Example {
 
 #[test]
 fn a_page_is_taken_apart() {
-    let page = ".SH EXAMPLES\nCount:\n.PP\n.nf\n.RS 4\n$ a \\-b '\\en'\n  c\n1\\-2\n\\&.x\n.RE\n.fi\n.PP\nAgain:\n.PP\n.nf\n.RS 4\n$ d\n.RE\n.fi\n.SH SEE ALSO\n$ e\n";
+    let page = ".SH EXAMPLES\nCount:\n.PP\n.nf\n.RS 4\n$ a \\-b '\\en'\n  \
+     c\n1\\-2\n\\&.x\n.RE\n.fi\n.PP\nAgain:\n.PP\n.nf\n.RS 4\n$ d\n.RE\n.fi\n.SH SEE ALSO\n$ e\n";
     let expected = [("a -b '\\n'\nc\n", "1-2\n.x\n"), ("d\n", "")];
     let expected = expected.map(|(command, output)| Example { command: command.into(), output: output.into() });
     assert_eq!(examples(page), expected);

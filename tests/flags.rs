@@ -1,5 +1,5 @@
-//! A flag has one name, one form of value and one first sentence in all programs: held against the committed manual pages, which the
-//! contract holds against the programs.
+//! A flag has one name, one form of value and one first sentence in all programs: held against the committed manual
+//! pages, which the contract holds against the programs.
 
 use std::collections::BTreeMap;
 use std::fs;

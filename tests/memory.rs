@@ -1,4 +1,5 @@
-//! Memory does not grow with the input: 100 MB of documents in 64 MiB, and 32 bytes a row where rows are chosen; more to shuffle.
+//! Memory does not grow with the input: 100 MB of documents in 64 MiB, and 32 bytes a row where rows are chosen; more
+//! to shuffle.
 //!
 //! `scripts/check-memory` does the same with the release build and any size.
 

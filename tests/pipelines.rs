@@ -10,7 +10,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 const ROWS: usize = 600;
 
-/// A folder with documents and all that is made of them: `weights.tsv` for one target, `two.tsv` for two, `kinds` as groups.
+/// A folder with documents and all that is made of them: `weights.tsv` for one target, `two.tsv` for two, `kinds` as
+/// groups.
 fn weighed(documents: &str) -> Folder {
     let folder = Folder::new();
     folder.write("docs.jsonl", documents);
@@ -118,7 +119,8 @@ fn a_cut_between_equal_documents_needs_the_rows_before() {
     }
     sh(
         &folder,
-        "head -n 100 docs.jsonl > part.0; tail -n +101 docs.jsonl > part.1; head -n 100 weights.tsv > w.0; tail -n +101 weights.tsv > w.1",
+        "head -n 100 docs.jsonl > part.0; tail -n +101 docs.jsonl > part.1; head -n 100 weights.tsv > w.0; tail -n \
+         +101 weights.tsv > w.1",
     );
     let apply = "for i in 0 1; do topk-resample --cut cut --first-row $((100 * i)) --weights w.$i part.$i; done";
     assert_eq!(sh(&folder, apply), single);
@@ -250,7 +252,8 @@ fn keys_of_the_documents_choose_what_keys_of_the_column_choose() {
     let folder = weighed(&corpus::documents(ROWS));
     sh(
         &folder,
-        "cut -f 1,2 weights.tsv > keyless.tsv; dsir-weight --id-field id --raw raw.counts --target target.counts docs.jsonl > ids.tsv",
+        "cut -f 1,2 weights.tsv > keyless.tsv; dsir-weight --id-field id --raw raw.counts --target target.counts \
+         docs.jsonl > ids.tsv",
     );
     for choice in ["-n 40", "--top -n 40", "--budget 300 --seed 2", "--group kinds --per-group-fraction 0.1"] {
         let run = |more: &str| sh(&folder, &format!("topk-resample {choice} {more} docs.jsonl"));
@@ -269,7 +272,8 @@ fn keys_of_the_documents_choose_what_keys_of_the_column_choose() {
     sh(&folder, "paste ids.tsv weights.tsv > wide.tsv");
     let wide = sh(
         &folder,
-        "topk-resample --weight-field 4 --length-field 5 --key-field 3 --id-field id --budget 900 --weights wide.tsv docs.jsonl",
+        "topk-resample --weight-field 4 --length-field 5 --key-field 3 --id-field id --budget 900 --weights wide.tsv \
+         docs.jsonl",
     );
     assert_eq!(wide, sh(&folder, "topk-resample --id-field id --budget 900 --weights ids.tsv docs.jsonl"));
 }
@@ -281,7 +285,8 @@ fn proportions_serve_targets_in_order_and_choose_nothing_twice() {
     let first = sh(&folder, "topk-resample --top -n 20 --length-field 3 --key-field 4 --weights two.tsv docs.jsonl");
     let second = sh(
         &folder,
-        "topk-resample --top --weight-field 2 --length-field 3 --key-field 4 -n 60 --print-score --weights two.tsv docs.jsonl | sort -k1,1gr | cut -f 2-",
+        "topk-resample --top --weight-field 2 --length-field 3 --key-field 4 -n 60 --print-score --weights two.tsv \
+         docs.jsonl | sort -k1,1gr | cut -f 2-",
     );
     let first: Vec<_> = first.lines().collect();
     let second = second.lines().filter(|line| !first.contains(line)).take(40);
@@ -297,7 +302,8 @@ fn groups_are_chosen_from_each_by_itself() {
     let mut expected = Vec::new();
     for kind in ["a", "b", "c"] {
         let script = format!(
-            "paste kinds weights.tsv | grep '^{kind}' | cut -f 2- > of.tsv; grep '\"kind\": \"{kind}\"' docs.jsonl > of.jsonl
+            "paste kinds weights.tsv | grep '^{kind}' | cut -f 2- > of.tsv; grep '\"kind\": \"{kind}\"' docs.jsonl > \
+             of.jsonl
              topk-resample --fraction 0.2 --weights of.tsv of.jsonl"
         );
         expected.extend(sh(&folder, &script).lines().map(str::to_string));
@@ -403,7 +409,8 @@ fn the_choice_is_closer_to_the_target() {
     assert!(numbers[1] < numbers[0] && numbers[2] == 0.0, "{text}");
 }
 
-/// The sum over the buckets of the target of share times log ratio: `ngram-kl` says it and so do the weights of the target's own documents.
+/// The sum over the buckets of the target of share times log ratio: `ngram-kl` says it and so do the weights of the
+/// target's own documents.
 #[test]
 fn divergence_is_the_mean_weight_of_the_target() {
     let folder = weighed(&corpus::documents(ROWS));
@@ -423,7 +430,8 @@ fn rows_stand_beside_their_documents() {
     let folder = weighed(&corpus::documents(ROWS));
     let spoilt = folder.text("docs.jsonl").replacen("\"text\"", "\"txet\"", 5);
     folder.write("docs.jsonl", &spoilt);
-    let skip = "ngram-hash --on-error skip docs.jsonl > raw.counts; dsir-weight --on-error skip --raw raw.counts --target target.counts docs.jsonl > weights.tsv";
+    let skip = "ngram-hash --on-error skip docs.jsonl > raw.counts; dsir-weight --on-error skip --raw raw.counts \
+     --target target.counts docs.jsonl > weights.tsv";
     Run::shell(skip, &folder).outcome().expect(0);
     let chosen = Run::shell("topk-resample -n 600 --weights weights.tsv docs.jsonl", &folder).outcome();
     chosen.expect(0);
@@ -505,7 +513,8 @@ fn there(folder: &Folder, programs: &[&str]) -> bool {
     missing.is_empty()
 }
 
-/// `scripts/hir.mk` over parts is the pipe over the whole; another alpha mixes and chooses anew, another number only chooses.
+/// `scripts/hir.mk` over parts is the pipe over the whole; another alpha mixes and chooses anew, another number only
+/// chooses.
 #[test]
 fn hybrid_resampling_in_parts_is_that_of_the_whole() {
     let folder = Folder::new();

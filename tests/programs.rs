@@ -1,4 +1,5 @@
-//! The list of programs is that of the folders in `tools`: each of them is held by the contract, and is where a user looks for it.
+//! The list of programs is that of the folders in `tools`: each of them is held by the contract, and is where a user
+//! looks for it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ fn programs() -> Vec<String> {
     names
 }
 
-/// The groups that a program's tests call: `holds!(tool: GROUP, GROUP)`, or with a choice of clauses `holds!(@tests tool GROUP: ...)`.
+/// The groups that a program's tests call: `holds!(tool: GROUP, GROUP)`, or with a choice of clauses `holds!(@tests
+/// tool GROUP: ...)`.
 fn groups(program: &str) -> Vec<String> {
     let tests = root().join("tools").join(program).join("tests");
     let file = [tests.join("cli.rs"), tests.join("cli/main.rs")].into_iter().find(|path| path.exists());

@@ -80,7 +80,8 @@ pub fn reader_may_leave_while_input_waits(tool: &Tool) {
     tool.run(&folder).stdin((tool.input)(MANY)).waiting().reader_leaves_after(1).output();
 }
 
-/// A line of 200 MB is a line, in at most sixteen times its memory: a text is held with a few numbers for each of its words.
+/// A line of 200 MB is a line, in at most sixteen times its memory: a text is held with a few numbers for each of its
+/// words.
 pub fn very_long_line_is_a_line(tool: &Tool) {
     let input = corpus::very_long_line();
     let outcome = tool.run_on_input(&tool.folder_of(1, &input)).outcome();
@@ -109,8 +110,8 @@ pub fn progress_is_not_data(tool: &Tool) {
     assert!(outcome.stderr.contains("rows"), "{:?}", outcome.stderr);
 }
 
-/// The mark that Windows' programs put in front of a text is not part of its first line; neither in each of several files, packed or
-/// not, nor in a shard.
+/// The mark that Windows' programs put in front of a text is not part of its first line; neither in each of several
+/// files, packed or not, nor in a shard.
 pub fn byte_order_mark_is_no_part_of_a_line(tool: &Tool) {
     let (input, expected) = ((tool.input)(300), tool.output(300));
     let marked = [b"\xef\xbb\xbf", &input[..]].concat();

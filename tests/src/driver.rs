@@ -1,11 +1,13 @@
-//! A stand-in for NVIDIA's driver that runs the kernels in emulation, for programs that compute on GPUs: `lib/kernels/emulate_driver.cpp`.
+//! A stand-in for NVIDIA's driver that runs the kernels in emulation, for programs that compute on GPUs:
+//! `lib/kernels/emulate_driver.cpp`.
 
 use crate::folder::Folder;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// A folder with the stand-in, for `LD_LIBRARY_PATH`; tests that run together share it. `None`, and says so, where it cannot be compiled.
+/// A folder with the stand-in, for `LD_LIBRARY_PATH`; tests that run together share it. `None`, and says so, where it
+/// cannot be compiled.
 pub fn driver() -> Option<Arc<Folder>> {
     static SHARED: Mutex<Weak<Folder>> = Mutex::new(Weak::new());
     let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);

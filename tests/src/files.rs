@@ -96,7 +96,8 @@ pub fn stats_are_one_object(tool: &Tool) {
     assert_eq!(arguments, [tool.args, &[INPUT, "--stats", "stats"]].concat());
 }
 
-/// A tool that is killed while it writes its statistics leaves what was there before, and nothing where there was nothing.
+/// A tool that is killed while it writes its statistics leaves what was there before, and nothing where there was
+/// nothing.
 pub fn stats_survive_a_kill_whole_or_not_at_all(tool: &Tool) {
     if !tool.has("--stats") {
         return;
@@ -111,7 +112,8 @@ pub fn stats_survive_a_kill_whole_or_not_at_all(tool: &Tool) {
     assert_eq!(folder.text("stats"), "before");
 }
 
-/// Runs a command that writes a file of more than 512 bytes, and gets a signal there. Standard output is a pipe, which has no limit.
+/// Runs a command that writes a file of more than 512 bytes, and gets a signal there. Standard output is a pipe, which
+/// has no limit.
 pub fn killed_at_512_bytes(command: &str, folder: &Folder) {
     let outcome = Run::shell(&format!("ulimit -f 1; exec {command}"), folder).outcome();
     assert_eq!(outcome.code, None, "{command} was to be killed by SIGXFSZ: {}", outcome.stderr);
@@ -133,8 +135,8 @@ pub fn signals_leave_nothing(tool: &Tool, args: &[&str]) {
     }
 }
 
-/// A command that reads documents from a pipe keeps them in TMPDIR: nothing is left there after a run, a full disk, a kill; a folder that
-/// is not there is named. Gives what a run prints.
+/// A command that reads documents from a pipe keeps them in TMPDIR: nothing is left there after a run, a full disk, a
+/// kill; a folder that is not there is named. Gives what a run prints.
 pub fn temporary_files_are_gone(folder: &Folder, name: &str, args: &str) -> Vec<u8> {
     Run::shell("mkdir tmp", folder).output();
     let run = |tmp: &str| format!("cat {INPUT} | TMPDIR=$PWD/{tmp} {name} {args}");

@@ -1,7 +1,7 @@
 //! What every tool must do, as tests, and what the tests of all tools are made of.
 //!
-//! A tool's `tests/cli.rs` says once how the tool is run on valid documents, a [`tool::Tool`], and calls [`holds!`]; each clause
-//! of the contract is then a test of its own. Clauses about a flag ask the tool whether it has that flag.
+//! A tool's `tests/cli.rs` says once how the tool is run on valid documents, a [`tool::Tool`], and calls [`holds!`];
+//! each clause of the contract is then a test of its own. Clauses about a flag ask the tool whether it has that flag.
 
 pub mod corpus;
 pub mod descriptors;
@@ -19,18 +19,19 @@ pub mod streams;
 pub mod tool;
 pub mod vectors;
 
-/// Tests that a tool keeps groups of clauses: `holds!(tool: manual, files, documents, records, rows)`, where `tool` is a
-/// function that gives the [`tool::Tool`]. `manual` and `files` (with `descriptors`) are for every tool; `documents` for those that read one line a
-/// document; `records` for those that look into the line; `rows` for those that write one row a document. `vectors` is for those
-/// that read vectors, whose input is that of [`vectors::input`], `skipped_vectors` for those whose output does not count bad vectors apart from missing ones, and `vector_rows` for those that also
-/// write one row a vector.
-/// `streams` is for those that read vectors or tokens.
+/// Tests that a tool keeps groups of clauses: `holds!(tool: manual, files, documents, records, rows)`, where `tool` is
+/// a function that gives the [`tool::Tool`]. `manual` and `files` (with `descriptors`) are for every tool; `documents`
+/// for those that read one line a document; `records` for those that look into the line; `rows` for those that write
+/// one row a document. `vectors` is for those that read vectors, whose input is that of [`vectors::input`],
+/// `skipped_vectors` for those whose output does not count bad vectors apart from missing ones, and `vector_rows` for
+/// those that also write one row a vector. `streams` is for those that read vectors or tokens.
 #[macro_export]
 macro_rules! holds {
     ($tool:ident: $($group:ident),+) => { $( $crate::holds!(@$group $tool); )+ };
     (@manual $tool:ident) => {
         $crate::holds!(@tests $tool manual:
-            help_names_every_flag, help_fits_eighty_columns, version_is_one_line, manual_page_is_the_committed_one, completions_are_for_three_shells,
+            help_names_every_flag, help_fits_eighty_columns, version_is_one_line, manual_page_is_the_committed_one,
+            completions_are_for_three_shells,
             misspelt_flag_is_refused_with_a_suggestion, wrong_values_are_refused_by_name, missing_values_are_refused);
     };
     (@files $tool:ident) => {
@@ -40,11 +41,13 @@ macro_rules! holds {
             stats_are_one_object, stats_survive_a_kill_whole_or_not_at_all);
         $crate::holds!(@tests $tool descriptors:
             closed_output_is_an_error, closed_input_is_an_error, full_or_closed_stderr_changes_nothing,
-            descriptors_are_written_to, links_in_wait_are_not_followed, scarcity_is_no_crash, named_pipes_are_read_whole);
+            descriptors_are_written_to, links_in_wait_are_not_followed, scarcity_is_no_crash,
+            named_pipes_are_read_whole);
     };
     (@documents $tool:ident) => {
         $crate::holds!(@tests $tool documents:
-            no_documents_are_no_rows, last_line_needs_no_newline, carriage_returns_change_no_row, standard_input_is_a_file,
+            no_documents_are_no_rows, last_line_needs_no_newline, carriage_returns_change_no_row,
+            standard_input_is_a_file,
             operands_are_read_in_order, threads_change_nothing, reader_may_leave, reader_may_leave_while_input_waits,
             very_long_line_is_a_line, shards_of_what_cannot_be_cut_are_refused, progress_is_not_data,
             byte_order_mark_is_no_part_of_a_line, formats_without_lines_are_named);
@@ -62,7 +65,8 @@ macro_rules! holds {
         $crate::holds!(@tests $tool vectors:
             arrays_and_files_are_one_stream, half_precision_is_the_same, double_precision_is_rounded,
             fortran_order_is_read_from_files, headerless_records_are_the_same,
-            damaged_headers_are_named, changed_headers_are_no_crash, half_a_row_is_an_error, another_dimension_is_refused,
+            damaged_headers_are_named, changed_headers_are_no_crash, half_a_row_is_an_error,
+            another_dimension_is_refused,
             values_that_are_no_numbers_are_named, missing_vectors_are_no_error);
         mod vector_files {
             $crate::holds!(@tests $tool documents:

@@ -1,5 +1,5 @@
-//! `.npy` arrays and streams, read as their specifications say (`numpy.lib.format`, versions 1.0 to 3.0, and corpus-utils(7)), and not
-//! as the programs read and write them.
+//! `.npy` arrays and streams, read as their specifications say (`numpy.lib.format`, versions 1.0 to 3.0, and
+//! corpus-utils(7)), and not as the programs read and write them.
 
 /// An array, or a block of a stream that is not its beginning or end.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,7 +3,8 @@
 use crate::records::with_line;
 use crate::tool::{INPUT, Tool, lines};
 
-/// `--on-error skip`: a bad record is a row of `nan`, the others do not change, and the last line on stderr counts them.
+/// `--on-error skip`: a bad record is a row of `nan`, the others do not change, and the last line on stderr counts
+/// them.
 pub fn skipped_records_are_missing_rows(tool: &Tool) {
     let whole = tool.output(2000);
     let mut expected = lines(&whole);

@@ -1,7 +1,7 @@
 //! Arrays and streams are read alike, and a stream that is not whole is an error.
 //!
-//! For a tool that reads vectors or tokens: its [`Tool::input`] is arrays. The streams here are made of them as corpus-utils(7) says,
-//! and not as the programs write them.
+//! For a tool that reads vectors or tokens: its [`Tool::input`] is arrays. The streams here are made of them as
+//! corpus-utils(7) says, and not as the programs write them.
 
 use crate::npy::{self, Array};
 use crate::packed;

@@ -137,7 +137,8 @@ pub fn fortran_order_is_read_from_files(tool: &Tool) {
     tool.run_on_input(&cut).outcome().expect_refusal(1, &[INPUT, "truncated: row 1999 "]);
 }
 
-/// `--headerless DIM:DTYPE` reads records without a header, from files, pipes and compressed input, and says what does not fit.
+/// `--headerless DIM:DTYPE` reads records without a header, from files, pipes and compressed input, and says what does
+/// not fit.
 pub fn headerless_records_are_the_same(tool: &Tool) {
     let (all, expected) = (rows(2000), tool.output(2000));
     let (full, half) = (records(&all), half_records(&all));
@@ -163,7 +164,8 @@ pub fn headerless_records_are_the_same(tool: &Tool) {
     }
 }
 
-/// Each field of a header that is not as it should be is exit 1, with the file and what is wrong, before anything is written.
+/// Each field of a header that is not as it should be is exit 1, with the file and what is wrong, before anything is
+/// written.
 pub fn damaged_headers_are_named(tool: &Tool) {
     let values = records(&rows(9));
     let good = ("<f4", "False", "(9, 8)");

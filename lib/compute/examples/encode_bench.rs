@@ -1,7 +1,8 @@
-//! How fast the encoder is on this machine: sequences and GFLOP a second by number of threads, and for AMX the share of what
-//! the tile unit does from registers alone, measured in the same run.
+//! How fast the encoder is on this machine: sequences and GFLOP a second by number of threads, and for AMX the share of
+//! what the tile unit does from registers alone, measured in the same run.
 //!
-//! `cargo run --release -p compute --example encode_bench [-- TOKENS [SECONDS [d layers heads f]]]`; weights are random, which no time depends on.
+//! `cargo run --release -p compute --example encode_bench [-- TOKENS [SECONDS [d layers heads f]]]`; weights are
+//! random, which no time depends on.
 
 mod peak;
 
@@ -40,7 +41,8 @@ fn main() {
             let share = peak.filter(|_| precision == Precision::Bf16).map(|p| 100.0 * gflops / threads as f64 / p);
             let share = share.map_or(String::new(), |s| format!(", {s:.0} % of the tiles' peak"));
             println!(
-                "{precision:?}, {threads} threads, {tokens} tokens: {rate:.1} sequences/s; fastest calls {fastest:.1}, {gflops:.0} GFLOP/s{share}"
+                "{precision:?}, {threads} threads, {tokens} tokens: {rate:.1} sequences/s; fastest calls {fastest:.1}, \
+                 {gflops:.0} GFLOP/s{share}"
             );
         }
     }
@@ -52,8 +54,8 @@ fn work(sizes: &Sizes, tokens: usize) -> f64 {
     (2 * layers * tokens * (4 * d * d + 2 * d * f + 2 * tokens * d)) as f64
 }
 
-/// Sequences a second, of lengths around `tokens`, in calls of 16: over all the time, and in the threads' fastest calls,
-/// which says what an undisturbed machine would do.
+/// Sequences a second, of lengths around `tokens`, in calls of 16: over all the time, and in the threads' fastest
+/// calls, which says what an undisturbed machine would do.
 fn rate(encoder: &Encoder, tokens: usize, threads: usize, time: Duration) -> (f64, f64) {
     let worker = || {
         let lengths: Vec<usize> = (0..16).map(|i| tokens * (75 + 50 * i / 15) / 100).map(|t| t.max(1)).collect();

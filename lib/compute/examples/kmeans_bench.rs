@@ -37,7 +37,8 @@ fn main() {
             let share = share.map_or(String::new(), |s| format!(", {s:.0} % of the tiles' peak"));
             println!(
                 "{machine}, {threads} threads: {iterations} iterations {:.3} s; \
-                 fastest: centroids {:.1} ms, iteration {:.1} ms, calls {:.0} rows/s ({:.0} GFLOP/s{share}), sums {:.0} rows/s; re-ranked {:.1} %, inertia {:.6}",
+                 fastest: centroids {:.1} ms, iteration {:.1} ms, calls {:.0} rows/s ({:.0} GFLOP/s{share}), sums \
+                 {:.0} rows/s; re-ranked {:.1} %, inertia {:.6}",
                 run.total,
                 1e3 * run.prepare,
                 1e3 * run.iteration,

@@ -25,8 +25,8 @@ fn polynomial<L: Lanes, const N: usize>(x: L, c: [f32; N]) -> L {
     y
 }
 
-/// `2^x`; below -120 it stays at about `2^-120`, so that nothing is ever denormal (which costs 100 cycles) or, for -infinity, not
-/// a number.
+/// `2^x`; below -120 it stays at about `2^-120`, so that nothing is ever denormal (which costs 100 cycles) or, for
+/// -infinity, not a number.
 #[inline(always)]
 pub(crate) fn exp2<L: Lanes, const EXACT: bool>(x: L) -> L {
     let x = x.max(x.splat(-120.0)).min(x.splat(127.0));

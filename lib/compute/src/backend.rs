@@ -7,10 +7,11 @@ pub trait Backend: Send + Sync + 'static {
     /// What a thread keeps from call to call.
     type Memory: Default + Send;
 
-    /// The final hidden states of the sequences that stand back to back in `ids`, which have these `lengths`: one row of the
-    /// model's hidden size for each token, 32-bit floats.
+    /// The final hidden states of the sequences that stand back to back in `ids`, which have these `lengths`: one row
+    /// of the model's hidden size for each token, 32-bit floats.
     ///
-    /// A row's bits depend on its own sequence alone: not on the other sequences, their order, the thread or the memory.
+    /// A row's bits depend on its own sequence alone: not on the other sequences, their order, the thread or the
+    /// memory.
     ///
     /// # Panics
     /// Where `lengths` do not sum up to the number of `ids`, an id is beyond the vocabulary, or a sequence beyond the

@@ -26,7 +26,8 @@ unsafe impl Plain for u16 {}
 unsafe impl Plain for i16 {}
 
 impl Buffer {
-    /// At least `count` values for writing. What an earlier call wrote may still stand there: it is never uninitialised.
+    /// At least `count` values for writing. What an earlier call wrote may still stand there: it is never
+    /// uninitialised.
     pub(crate) fn take<T: Plain>(&mut self, count: usize) -> *mut T {
         let lines = (count * size_of::<T>()).div_ceil(LINE);
         if self.0.len() < lines {

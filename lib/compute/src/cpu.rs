@@ -96,7 +96,8 @@ pub(crate) fn has_amx_bf16() -> bool {
     has_avx512() && is_x86_feature_detected!("avx512bf16") && has_amx()
 }
 
-/// Whether tiles of bf16 may be used, and asks the kernel for them the first time. The permission holds for all threads.
+/// Whether tiles of bf16 may be used, and asks the kernel for them the first time. The permission holds for all
+/// threads.
 #[cfg(target_arch = "x86_64")]
 fn has_amx() -> bool {
     static ANSWER: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
@@ -125,14 +126,16 @@ fn system_saves_tiles() -> bool {
     low >> 17 & 3 == 3
 }
 
-/// Asks Linux for the tile registers, which a process has to do once: `arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)`.
+/// Asks Linux for the tile registers, which a process has to do once: `arch_prctl(ARCH_REQ_XCOMP_PERM,
+/// XFEATURE_XTILEDATA)`.
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 fn tiles_permitted() -> bool {
     const ARCH_PRCTL: i64 = 158;
     const ARCH_REQ_XCOMP_PERM: u64 = 0x1023;
     const XFEATURE_XTILEDATA: u64 = 18;
     let answer: i64;
-    // SAFETY: a system call with two plain numbers; it touches no memory of ours, and the kernel clobbers rcx and r11 only.
+    // SAFETY: a system call with two plain numbers; it touches no memory of ours, and the kernel clobbers rcx and r11
+    // only.
     unsafe {
         std::arch::asm!(
             "syscall",

@@ -1,17 +1,18 @@
 //! A [`Transformer`] computed on the CPU, and what a `Decoder` has in common with it.
 //!
-//! Tokens of all sequences stand back to back, one row each, and no row is padding. Whole sequences form groups of a few
-//! hundred rows; a group passes through all blocks before the next begins, so its rows stay in the second-level cache. All
-//! widths are padded to multiples of 32 with zero weights, which adds zeros to sums and nothing else.
+//! Tokens of all sequences stand back to back, one row each, and no row is padding. Whole sequences form groups of a
+//! few hundred rows; a group passes through all blocks before the next begins, so its rows stay in the second-level
+//! cache. All widths are padded to multiples of 32 with zero weights, which adds zeros to sums and nothing else.
 //!
 //! A block is five steps: queries, keys and values in one product; attention; its output product, added to the residual
-//! stream in place; `up` with the activation; `down`, added in place. The residual stream, normalisations, softmax and all sums
-//! are 32-bit floats; [`Precision`] says what enters the products. The bias of a product that adds to the stream is added to the
-//! stream beforehand, by the pass that normalises it, so that the product needs no pass of its own.
+//! stream in place; `up` with the activation; `down`, added in place. The residual stream, normalisations, softmax and
+//! all sums are 32-bit floats; [`Precision`] says what enters the products. The bias of a product that adds to the
+//! stream is added to the stream beforehand, by the pass that normalises it, so that the product needs no pass of its
+//! own.
 //!
-//! Numeric contract: a row's bits depend on its own sequence, the model, the precision and the processor's instructions; not
-//! on the other sequences, the order, the threads or the scratch. Every sum runs in one order that knows nothing of the
-//! batch (see `matmul` and `attention`), and no formula has a scalar tail (see `lanes`).
+//! Numeric contract: a row's bits depend on its own sequence, the model, the precision and the processor's
+//! instructions; not on the other sequences, the order, the threads or the scratch. Every sum runs in one order that
+//! knows nothing of the batch (see `matmul` and `attention`), and no formula has a scalar tail (see `lanes`).
 
 use crate::activation::activate;
 use crate::attention::{self, Heads};
@@ -459,7 +460,8 @@ unsafe fn feed_up<K: Kernel>(
     places: &Places<K::Element>,
 ) {
     let inner = places.inner;
-    // SAFETY: the inner values have room for a strip of rows. The decisions stand outside so that each loop is compiled for one activation.
+    // SAFETY: the inner values have room for a strip of rows. The decisions stand outside so that each loop is compiled
+    // for one activation.
     unsafe {
         macro_rules! up {
             ($store:ident, $width:expr, $activation:expr) => {

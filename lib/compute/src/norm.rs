@@ -61,7 +61,8 @@ impl Norm {
     }
 }
 
-/// The sum of `columns` values: even and odd registers apart, so that two chains of additions run at a time, then across.
+/// The sum of `columns` values: even and odd registers apart, so that two chains of additions run at a time, then
+/// across.
 ///
 /// # Safety
 /// So many values, a multiple of 32, are readable.

@@ -94,7 +94,8 @@ pub enum Positions {
     Alibi(Vec<f32>),
     /// Rotary embedding of queries and keys.
     Rotary(Rotary),
-    /// A learned bias by distance as MPNet has it: `score(i, j) + table[bucket(j - i)][head]`, T5's bidirectional buckets.
+    /// A learned bias by distance as MPNet has it: `score(i, j) + table[bucket(j - i)][head]`, T5's bidirectional
+    /// buckets.
     Relative {
         /// `(buckets, heads)`.
         table: std::sync::Arc<Matrix>,
@@ -158,7 +159,8 @@ pub struct Block {
     pub window: Option<usize>,
     /// Normalisation of the attention part; `None` where the architecture leaves it out (ModernBERT's first block).
     pub attention_norm: Option<Norm>,
-    /// `(f, d)`: the gate. With it the feed-forward part is `down(activation(gate(x)) ⊙ up(x))`, without `down(activation(up(x)))`.
+    /// `(f, d)`: the gate. With it the feed-forward part is `down(activation(gate(x)) ⊙ up(x))`, without
+    /// `down(activation(up(x)))`.
     pub gate: Option<Linear>,
     /// `(f, d)`.
     pub up: Linear,

@@ -2,9 +2,9 @@
 
 use pipe::apportion::weighted;
 
-/// Shares of a whole number, in proportion to whole numbers, as [`pipe::apportion`] gives them out: where the exact shares
-/// are whole numbers it gives these; and nobody's share of a larger whole is smaller, so that larger samples contain
-/// smaller ones.
+/// Shares of a whole number, in proportion to whole numbers, as [`pipe::apportion`] gives them out: where the exact
+/// shares are whole numbers it gives these; and nobody's share of a larger whole is smaller, so that larger samples
+/// contain smaller ones.
 pub fn apportion(whole: u64, weights: &[u64]) -> Vec<u64> {
     weighted(weights, &vec![u64::MAX; weights.len()], whole)
 }

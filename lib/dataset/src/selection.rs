@@ -93,7 +93,8 @@ pub const fn shard<A: Selects>() -> Flag<A> {
 /// `-n, --count N`.
 pub const fn count<A: Selects>() -> Flag<A> {
     Flag {
-        help: "By their keys: a larger N contains a smaller one. With --split by shares, N of each part. The tokens are read twice, so they must be files.",
+        help: "By their keys: a larger N contains a smaller one. With --split by shares, N of each part. The tokens \
+         are read twice, so they must be files.",
         ..shared::count(|args: &mut A, value| {
             args.selection().count = Some(value.number()?);
             Ok(())
@@ -107,7 +108,9 @@ pub const fn split<A: Selects>() -> Flag<A> {
         "split",
         "NAME=N,...",
         "Divide into parts that share no document",
-        "N is a number (`test=35000,train=2500000`; files that are read twice), or a share of the documents (`test=1%,train=99%`, `test=0.01,train=0.99`). Each part goes to a place of its own: --out with `{split}` replaced by NAME, or with `/NAME` behind it. A part of nothing is an error.",
+        "N is a number (`test=35000,train=2500000`; files that are read twice), or a share of the documents \
+         (`test=1%,train=99%`, `test=0.01,train=0.99`). Each part goes to a place of its own: --out with `{split}` \
+         replaced by NAME, or with `/NAME` behind it. A part of nothing is an error.",
         |args: &mut A, value| {
             args.selection().splits = splits(value.text()?)?;
             Ok(())
@@ -131,7 +134,8 @@ pub const fn mix<A: Selects>() -> Flag<A> {
         "mix",
         "NAME=W,...",
         "Domains and their weights",
-        "An operand is `NAME=FILE`, or a FILE whose name is NAME up to the first dot; NAME is its label. Sequences are taken in exact proportion: of --count or of each --split by counts, otherwise as many as there are.",
+        "An operand is `NAME=FILE`, or a FILE whose name is NAME up to the first dot; NAME is its label. Sequences are \
+         taken in exact proportion: of --count or of each --split by counts, otherwise as many as there are.",
         |args: &mut A, value| {
             args.selection().mix = proportions(value.text()?)?;
             Ok(())

@@ -1,6 +1,6 @@
-//! A `tokenizer.json`, looked through before the reference crate reads it: that one panics where the JSON ends within the decoder, and
-//! where a template names what is not there, takes memory for every number up to the largest id, and of two tokens of one id decodes
-//! now to the one and now to the other.
+//! A `tokenizer.json`, looked through before the reference crate reads it: that one panics where the JSON ends within
+//! the decoder, and where a template names what is not there, takes memory for every number up to the largest id, and
+//! of two tokens of one id decodes now to the one and now to the other.
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;

@@ -4,7 +4,8 @@ use pipe::failure::Failure;
 use std::fmt::Display;
 use std::path::Path;
 
-/// Why a model cannot be used: one line that names the file, then the field or tensor, then what was found and expected.
+/// Why a model cannot be used: one line that names the file, then the field or tensor, then what was found and
+/// expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error(String);
 

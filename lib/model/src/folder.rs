@@ -1,7 +1,7 @@
 //! A model folder, as sentence-transformers or Hugging Face write it.
 //!
-//! Source of the defaults: sentence-transformers 6.2. `modules.json` lists what follows the transformer; without it there is
-//! mean pooling and nothing else. What is listed and not known is refused by name.
+//! Source of the defaults: sentence-transformers 6.2. `modules.json` lists what follows the transformer; without it
+//! there is mean pooling and nothing else. What is listed and not known is refused by name.
 
 use crate::head::{Dense, Squash, cut, normalize};
 use crate::json::Settings;
@@ -234,8 +234,8 @@ fn read_dense(folder: &Path, width: usize) -> Result<Dense, Error> {
     Ok(Dense { linear: Weights::open(folder)?.linear("linear", outputs, width, has_bias)?, squash })
 }
 
-/// The limit that the folder names for texts, else the least of what tokenizer and model can do; never more than the position
-/// table has rows (the reference fails on such a text).
+/// The limit that the folder names for texts, else the least of what tokenizer and model can do; never more than the
+/// position table has rows (the reference fails on such a text).
 fn read_tokenizer(folder: &Path, encoder: &architecture::Encoder) -> Result<Tokenizer, Error> {
     let own = transformer_settings(folder)?;
     let length_max = match own.count_if_there(&["max_seq_length"])? {

@@ -1,29 +1,31 @@
 //! The embedder that needs no file: signed hashing of word unigrams and bigrams.
 //!
-//! It knows no meaning: texts are near when they share words and pairs of words. It runs on a fresh machine, is fast, and gives
-//! the same bytes everywhere, so a pipeline can be tried whole before a model is fetched.
+//! It knows no meaning: texts are near when they share words and pairs of words. It runs on a fresh machine, is fast,
+//! and gives the same bytes everywhere, so a pipeline can be tried whole before a model is fetched.
 //!
-//! The idea is feature hashing (Weinberger et al. 2009, arXiv:0902.2206) with several signed positions a feature, as in sparse
-//! Johnson-Lindenstrauss projections (Kane and Nelson 2014), so that in few dimensions single collisions matter less. Word
-//! weights are sublinear in the count (Manning et al. 2008, section 6.4.1).
+//! The idea is feature hashing (Weinberger et al. 2009, arXiv:0902.2206) with several signed positions a feature, as in
+//! sparse Johnson-Lindenstrauss projections (Kane and Nelson 2014), so that in few dimensions single collisions matter
+//! less. Word weights are sublinear in the count (Manning et al. 2008, section 6.4.1).
 //!
 //! # Stability
 //!
 //! The recipe is frozen by tests; `scripts/model/hash.py` is the same in Python. For a vector of `D` values:
 //!
 //! 1. The words of a text `w_1 .. w_n`: bytes, in order, as the caller splits and lower-cases them.
-//! 2. Features are byte strings: each word, and each pair of neighbours joined by one byte 0x20. A text without words has one
-//!    feature, the empty string. A feature's key is its `xxh3_64` with seed 0; features with one key are one feature.
-//! 3. A feature that occurs `c` times has the weight `round(2^20 · (1 + ln c))`, a whole number: `ln` is libm's `log` in 64-bit
-//!    floats, `round` takes halves away from zero.
-//! 4. For `j` = 0 .. 7, `h = xxh3_64(key as 8 little-endian bytes, seed j)`. The position is `floor((h >> 32) · D / 2^32)`; the
-//!    weight is added there where bit 0 of `h` is 1, else subtracted. Sums are 64-bit integers: their order does not matter.
-//! 5. Each sum `s_i` becomes `s_i / sqrt(S)`, with `S = Σ s_i²` exact, rounded to a 64-bit float; root, quotient and the final
-//!    rounding to 32 bits as IEEE 754 has them. If all sums are 0, the vector is 1, 0, 0, ...
+//! 2. Features are byte strings: each word, and each pair of neighbours joined by one byte 0x20. A text without words
+//! has one feature, the empty string. A feature's key is its `xxh3_64` with seed 0; features with one key are one
+//! feature.
+//! 3. A feature that occurs `c` times has the weight `round(2^20 · (1 + ln c))`, a whole number: `ln` is libm's `log`
+//! in 64-bit floats, `round` takes halves away from zero.
+//! 4. For `j` = 0 .. 7, `h = xxh3_64(key as 8 little-endian bytes, seed j)`. The position is `floor((h >> 32) · D /
+//! 2^32)`; the weight is added there where bit 0 of `h` is 1, else subtracted. Sums are 64-bit integers: their order
+//! does not matter.
+//! 5. Each sum `s_i` becomes `s_i / sqrt(S)`, with `S = Σ s_i²` exact, rounded to a 64-bit float; root, quotient and
+//! the final rounding to 32 bits as IEEE 754 has them. If all sums are 0, the vector is 1, 0, 0, ...
 //!
-//! So every vector has length one. That holds for a text without words too, because nobody downstream then meets a zero or a
-//! NaN: all such texts share one vector, and k-means puts them together in one place, as it does with a real model's vector of
-//! an empty text.
+//! So every vector has length one. That holds for a text without words too, because nobody downstream then meets a zero
+//! or a NaN: all such texts share one vector, and k-means puts them together in one place, as it does with a real
+//! model's vector of an empty text.
 
 use std::collections::HashMap;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -165,7 +167,8 @@ mod tests {
         vector
     }
 
-    /// Written by `scripts/model/hash.py`: the same recipe in Python. Never change them: vectors that people keep would move.
+    /// Written by `scripts/model/hash.py`: the same recipe in Python. Never change them: vectors that people keep would
+    /// move.
     #[test]
     fn frozen_vectors() {
         let text = include_str!("../tests/data/hash.jsonl");

@@ -41,8 +41,8 @@ impl Dense {
     }
 }
 
-/// Divides a vector by its Euclidean length, in place; a shorter one than 1e-12 by that (`torch.nn.functional.normalize`), so
-/// that zeros stay zeros.
+/// Divides a vector by its Euclidean length, in place; a shorter one than 1e-12 by that
+/// (`torch.nn.functional.normalize`), so that zeros stay zeros.
 pub fn normalize(vector: &mut [f32]) {
     let length = vector.iter().fold(0.0, |sum, &x| sum + f64::from(x) * f64::from(x)).sqrt().max(1e-12);
     vector.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
@@ -50,8 +50,8 @@ pub fn normalize(vector: &mut [f32]) {
 
 /// Cuts a vector to its first `dim` values; what was normalised before is normalised again.
 ///
-/// This is `truncate_dim` of sentence-transformers followed by its normalisation (`normalize_embeddings`), as models trained in
-/// Matryoshka's manner are used.
+/// This is `truncate_dim` of sentence-transformers followed by its normalisation (`normalize_embeddings`), as models
+/// trained in Matryoshka's manner are used.
 pub fn cut(vector: &mut Vec<f32>, dim: usize, is_normalized: bool) {
     vector.truncate(dim);
     if is_normalized {

@@ -1,9 +1,8 @@
 //! What a model is made of, read from the folder that sentence-transformers or Hugging Face wrote.
 //!
-//! [`folder::Model::open`] reads such a folder whole: the weights as the neutral [`compute::transformer::Transformer`], the
-//! tokenizer, the pooling and what follows it, the prompts. What a folder says is the default that flags override.
-//! [`causal::CausalModel::open`] reads the folder of a causal language model.
-//! [`hash`] embeds without any folder.
+//! [`folder::Model::open`] reads such a folder whole: the weights as the neutral [`compute::transformer::Transformer`],
+//! the tokenizer, the pooling and what follows it, the prompts. What a folder says is the default that flags override.
+//! [`causal::CausalModel::open`] reads the folder of a causal language model. [`hash`] embeds without any folder.
 //!
 //! A crate of its own, because the tokenizer brings eighty others that no other tool should be built from.
 

@@ -1,7 +1,8 @@
 //! Whether the reference's regular expressions get to the end of a text.
 //!
-//! The reference crate takes a search that was given up, because it went back too far, for one that found nothing more: what is left of
-//! the text is one word, and its ids are wrong. Here the same searches are made before its ids are believed.
+//! The reference crate takes a search that was given up, because it went back too far, for one that found nothing more:
+//! what is left of the text is one word, and its ids are wrong. Here the same searches are made before its ids are
+//! believed.
 
 use fancy_regex::Regex;
 use serde_json::Value;
@@ -10,7 +11,8 @@ use tokenizers::{NormalizerWrapper, OffsetReferential, OffsetType, PreTokenizer,
 /// The pattern of `ByteLevel`.
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
-/// In a text of no more bytes GPT-2's pattern goes back a fraction of what it may: no further than a run of white space is long.
+/// In a text of no more bytes GPT-2's pattern goes back a fraction of what it may: no further than a run of white space
+/// is long.
 const SHORT: usize = 250_000;
 
 /// The regular expressions of a tokenizer that look around, which is where searches can be given up.

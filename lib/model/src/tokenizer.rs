@@ -1,7 +1,7 @@
 //! Text to token ids, exactly as Hugging Face's `tokenizers` does it with the same `tokenizer.json`.
 //!
-//! The file's own truncation and padding are put aside (all-MiniLM-L6-v2's says 128 where the model reads 256). Special tokens
-//! are added, and special tokens written out in a text are recognised, both as the reference does.
+//! The file's own truncation and padding are put aside (all-MiniLM-L6-v2's says 128 where the model reads 256). Special
+//! tokens are added, and special tokens written out in a text are recognised, both as the reference does.
 
 use crate::patterns::Patterns;
 use crate::{Error, definition};
@@ -53,7 +53,8 @@ impl Seam {
     }
 }
 
-/// The longest text that is tokenized in one piece: the tokenizer takes some hundred bytes of memory for each of its bytes.
+/// The longest text that is tokenized in one piece: the tokenizer takes some hundred bytes of memory for each of its
+/// bytes.
 pub const TEXT_MAX: usize = 16 << 20;
 
 /// Bytes of text a token that are looked at first when a text may be cut; more only where these were too few.
@@ -162,8 +163,8 @@ impl Tokenizer {
         Ok(kept < encoding.len())
     }
 
-    /// The whole text in windows, one after the other without overlap, each with its special tokens and none longer than the
-    /// limit. Calls `window` at least once, for a text without tokens with the special ones alone.
+    /// The whole text in windows, one after the other without overlap, each with its special tokens and none longer
+    /// than the limit. Calls `window` at least once, for a text without tokens with the special ones alone.
     ///
     /// # Errors
     /// Where the tokenizer refuses the text.
@@ -194,7 +195,8 @@ impl Tokenizer {
 
     /// The first tokens of a text: all of them, or more than `room`.
     ///
-    /// A document is often ten times as long as what a model reads of it; where a seam is known, the rest is not looked at.
+    /// A document is often ten times as long as what a model reads of it; where a seam is known, the rest is not looked
+    /// at.
     fn tokens_beyond(&self, text: &str, room: usize) -> Result<Encoding, Error> {
         let mut bytes = BYTES_PER_TOKEN.saturating_mul(room.saturating_add(1));
         while bytes < text.len() / 2 {
@@ -217,10 +219,10 @@ impl Tokenizer {
 
 /// Where the tokenizer of a tokenizer.json certainly ends a word.
 ///
-/// BERT's kind works within the words between spaces: cleaning, lower case and accents a character (with the marks behind it) at
-/// a time, splitting at every space, WordPiece a word at a time. Byte-level BPE with GPT-2's pattern puts a space to the word behind
-/// it and merges nothing across words; a space between two letters is no part of a longer run of spaces, and NFC leaves it alone.
-/// Added tokens are found before that, and must not reach over a space either.
+/// BERT's kind works within the words between spaces: cleaning, lower case and accents a character (with the marks
+/// behind it) at a time, splitting at every space, WordPiece a word at a time. Byte-level BPE with GPT-2's pattern puts
+/// a space to the word behind it and merges nothing across words; a space between two letters is no part of a longer
+/// run of spaces, and NFC leaves it alone. Added tokens are found before that, and must not reach over a space either.
 fn seam(text: &[u8]) -> Seam {
     let Ok(file) = serde_json::from_slice::<serde_json::Value>(text) else { return Seam::None };
     let kind = |part: &str| file[part]["type"].as_str();

@@ -302,7 +302,8 @@ fn tensors_are_named() {
     );
     refused(
         rename("embeddings.word_embeddings.weight", "embeddings.word_embeddingX.weight"),
-        "tensor \"embeddings.word_embeddings.weight\" is missing (looked also for bert.embeddings.word_embeddings.weight",
+        "tensor \"embeddings.word_embeddings.weight\" is missing (looked also for \
+         bert.embeddings.word_embeddings.weight",
     );
     let wider = Folder::of("bert").set("config.json", "intermediate_size", json!(53));
     refused(wider, "tensor \"encoder.layer.0.intermediate.dense.weight\": expected shape [53, 36], found [52, 36]");

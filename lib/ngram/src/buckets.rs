@@ -6,10 +6,11 @@
 //!
 //! These recipes never change between releases; tests freeze values of each. `B` is the number of buckets.
 //!
-//! - [`Hash::Xxh3`]: a word's hash is XXH3-64 (seed 0) of its bytes in lower case. An n-gram's hash, for `n` above 1, is XXH3-64 of
-//!   its words' hashes, 8 bytes each in little endian. The bucket is `hash * B >> 64`.
-//! - [`Hash::Sha256`]: the words joined by single spaces; SHA-256 of that, read as a big-endian number, modulo `B`. These are
-//!   the buckets of PyPI's `data-selection` 1.0.3 (`hash_buckets`); a lone surrogate, which it cannot encode, counts as its three bytes.
+//! - [`Hash::Xxh3`]: a word's hash is XXH3-64 (seed 0) of its bytes in lower case. An n-gram's hash, for `n` above 1,
+//!   is XXH3-64 of its words' hashes, 8 bytes each in little endian. The bucket is `hash * B >> 64`.
+//! - [`Hash::Sha256`]: the words joined by single spaces; SHA-256 of that, read as a big-endian number, modulo `B`.
+//!   These are the buckets of PyPI's `data-selection` 1.0.3 (`hash_buckets`); a lone surrogate, which it cannot encode,
+//!   counts as its three bytes.
 
 use crate::marks::{self, Kernel};
 use crate::sha256::Sha256;
@@ -53,8 +54,8 @@ impl Default for Parameters {
 }
 
 impl Parameters {
-    /// DSIR's estimate of a text's length in words from its number of n-grams: `(grams + n (n - 1) / 2) / n`, rounded down.
-    /// It is exact for texts of at least `n - 1` words.
+    /// DSIR's estimate of a text's length in words from its number of n-grams: `(grams + n (n - 1) / 2) / n`, rounded
+    /// down. It is exact for texts of at least `n - 1` words.
     pub fn length(&self, grams: u64) -> u64 {
         let n = self.ngrams as u64;
         (grams + n * (n - 1) / 2) / n

@@ -8,8 +8,8 @@
 //! # ngram-hash 1 ngrams=2 buckets=10000 hash=xxh3 tokenizer=wordpunct documents=2 words=31 grams=60
 //! ```
 //!
-//! and each further line is `bucket<TAB>count`, buckets ascending, empty ones left out. `grams` is the sum of the counts, so a
-//! file that was cut short is noticed. Files one after another in a stream are read as several.
+//! and each further line is `bucket<TAB>count`, buckets ascending, empty ones left out. `grams` is the sum of the
+//! counts, so a file that was cut short is noticed. Files one after another in a stream are read as several.
 
 use crate::buckets::{BUCKETS_MAX, Hash, NGRAMS_MAX, Parameters};
 use crate::words::Tokenizer;
@@ -74,7 +74,8 @@ impl Counts {
         let Parameters { ngrams, buckets, hash, tokenizer } = &self.parameters;
         let Counts { documents, words, .. } = self;
         let mut text = format!(
-            "# ngram-hash 1 ngrams={ngrams} buckets={buckets} hash={hash} tokenizer={tokenizer} documents={documents} words={words} grams={}\n",
+            "# ngram-hash 1 ngrams={ngrams} buckets={buckets} hash={hash} tokenizer={tokenizer} documents={documents} \
+             words={words} grams={}\n",
             self.grams()
         );
         for (bucket, count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
@@ -92,7 +93,8 @@ impl Counts {
         Counts::read(&text).map_err(|why| Failure::work(format!("{}:{why}", path.display())))
     }
 
-    /// Reads one count file, or several one after another, which are added. Memory is that of one, however many they are.
+    /// Reads one count file, or several one after another, which are added. Memory is that of one, however many they
+    /// are.
     ///
     /// # Errors
     /// What is wrong; begins with the line's number.

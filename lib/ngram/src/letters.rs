@@ -1,25 +1,25 @@
 //! What CPython 3.11 thinks of a code point: word or space or punctuation, its lower case, its part in a final sigma.
 //!
 //! DSIR reads a text as `WordPunctTokenizer().tokenize(text.lower())`, that is as runs of `\w` and of `[^\w\s]` of
-//! Python's `re` in `str.lower()`. Python's sets are neither Unicode's properties nor Rust's: `\w` is `isalnum() or '_'`
-//! (no combining marks, but `²` and `Ⅷ`), `\s` is `isspace()` (with U+001C..U+001F), and both move with the Unicode
-//! version, which is 14.0 in CPython 3.11 and another one in every rustc. So the answers are asked of Python once
-//! (`scripts/unicode-tables`) and kept as ranges; a flat table for U+0000..U+FFFF is expanded from them at the first use
-//! (256 KiB, under a millisecond), and the planes above are searched.
+//! Python's `re` in `str.lower()`. Python's sets are neither Unicode's properties nor Rust's: `\w` is `isalnum() or
+//! '_'` (no combining marks, but `²` and `Ⅷ`), `\s` is `isspace()` (with U+001C..U+001F), and both move with the
+//! Unicode version, which is 14.0 in CPython 3.11 and another one in every rustc. So the answers are asked of Python
+//! once (`scripts/unicode-tables`) and kept as ranges; a flat table for U+0000..U+FFFF is expanded from them at the
+//! first use (256 KiB, under a millisecond), and the planes above are searched.
 //!
-//! NLTK from 3.10.3 on runs that tokenizer on the `regex` package instead of `re`: another Unicode version, marks inside
-//! words, `²` outside them, U+001C..U+001F no spaces (30,472 code points change class). NLTK 3.8.1, which DSIR names, to
-//! 3.10.2 use `re`, and so do we.
+//! NLTK from 3.10.3 on runs that tokenizer on the `regex` package instead of `re`: another Unicode version, marks
+//! inside words, `²` outside them, U+001C..U+001F no spaces (30,472 code points change class). NLTK 3.8.1, which DSIR
+//! names, to 3.10.2 use `re`, and so do we.
 //!
 //! Lone surrogates are code points like others here, because a Python string may hold them (JSON's `"\ud800"`).
 //!
 //! Two code points have a lower case that one [`Letter`] cannot hold; the caller compares for them:
 //!
-//! - U+0130, `İ` ([`DOTTED_I`]), becomes two, [`DOTTED_I_LOWER`]; the second, U+0307, is [`Class::Punct`]. Its `lower` is
-//!   the first of them.
-//! - U+03A3, `Σ` ([`CAPITAL_SIGMA`]), becomes [`FINAL_SIGMA`] if, going back over every [`Sigma::Ignorable`], there is a
-//!   [`Sigma::Cased`], and, going forward over every [`Sigma::Ignorable`], there is none; else [`SMALL_SIGMA`], which is
-//!   its `lower`. Both looks are at the text as it was before any of it was lower-cased, and neither has a limit.
+//! - U+0130, `İ` ([`DOTTED_I`]), becomes two, [`DOTTED_I_LOWER`]; the second, U+0307, is [`Class::Punct`]. Its `lower`
+//!   is the first of them.
+//! - U+03A3, `Σ` ([`CAPITAL_SIGMA`]), becomes [`FINAL_SIGMA`] if, going back over every [`Sigma::Ignorable`], there is
+//!   a [`Sigma::Cased`], and, going forward over every [`Sigma::Ignorable`], there is none; else [`SMALL_SIGMA`], which
+//!   is its `lower`. Both looks are at the text as it was before any of it was lower-cased, and neither has a limit.
 //!
 //! # Stability
 //!

@@ -1,4 +1,5 @@
-//! What class each byte of a text belongs to, one bit a byte, found for 64 bytes at a time; and what else runs on vectors.
+//! What class each byte of a text belongs to, one bit a byte, found for 64 bytes at a time; and what else runs on
+//! vectors.
 
 use crate::sha256::{NUMBERS, ShortGram, TOGETHER, digests_plain};
 
@@ -31,7 +32,8 @@ pub trait Kernel: Copy {
     /// Writes `base` plus the place of each bit to the front of `places`; what is behind them means nothing.
     #[inline(always)]
     fn places(self, mut bits: u64, base: u32, places: &mut [u32; 64]) {
-        // Eight at a time without asking whether there are as many: guessing their number wrongly costs more than a few too many.
+        // Eight at a time without asking whether there are as many: guessing their number wrongly costs more than a few
+        // too many.
         for eight in places.chunks_exact_mut(8) {
             for place in eight {
                 *place = base.wrapping_add(bits.trailing_zeros());

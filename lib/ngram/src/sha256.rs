@@ -1,8 +1,8 @@
 //! SHA-256 of n-grams modulo the number of buckets: the DSIR package's buckets.
 //!
-//! SHA-256 is slow, and language repeats itself. So each thread remembers the n-grams that it met last, byte for byte, with their
-//! buckets; those that it does not know are hashed sixteen at a time where the processor has AVX-512 (20 ns each on a Sapphire
-//! Rapids core, 85 ns with its SHA instructions one after the other).
+//! SHA-256 is slow, and language repeats itself. So each thread remembers the n-grams that it met last, byte for byte,
+//! with their buckets; those that it does not know are hashed sixteen at a time where the processor has AVX-512 (20 ns
+//! each on a Sapphire Rapids core, 85 ns with its SHA instructions one after the other).
 
 use crate::span::Span;
 
@@ -79,7 +79,8 @@ impl Sha256 {
     ) {
         for (first, hashes) in (0..).step_by(CHUNK).zip(hashes.chunks(CHUNK)) {
             let grams = spans[first..].windows(n);
-            // All are joined before the first is read: reading what was just written in pieces makes the processor wait.
+            // All are joined before the first is read: reading what was just written in pieces makes the processor
+            // wait.
             for ((gram, joined), length) in grams.zip(&mut self.joined).zip(&mut self.lengths) {
                 *length = join_short(gram, lower, joined);
             }
@@ -135,8 +136,8 @@ fn join(gram: &[Span], lower: &[u8]) -> Vec<u8> {
     words.join(&b' ')
 }
 
-/// Joins the words of an n-gram by spaces and gives its length; from 32 on, nothing is joined. The copies are of a fixed size:
-/// each word brings what stands behind it in the text, and the space and the next word cover that.
+/// Joins the words of an n-gram by spaces and gives its length; from 32 on, nothing is joined. The copies are of a
+/// fixed size: each word brings what stands behind it in the text, and the space and the next word cover that.
 #[inline(always)]
 fn join_short(gram: &[Span], lower: &[u8], joined: &mut [u8; 64]) -> usize {
     let length = gram.iter().map(Span::length).sum::<usize>() + gram.len() - 1;

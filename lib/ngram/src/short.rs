@@ -1,10 +1,11 @@
 //! XXH3-64 (seed 0) of many short inputs at once.
 //!
-//! Words are short and their lengths unpredictable, so a hash that branches on the length loses more in mispredicted jumps
-//! than in arithmetic. Here up to [`LANES`] words go side by side through both formulas that XXH3 has for 1 to 8 bytes, without
-//! a branch, in plain loops that the compiler turns into vector instructions where there are any (AVX-512 multiplies eight
-//! 64-bit numbers in one); longer words, one in eight, are done afterwards. The answers are XXH3's, which tests compare with
-//! the `xxhash-rust` crate. On a Sapphire Rapids core: 7.4 ns a word with the crate, 2 ns so.
+//! Words are short and their lengths unpredictable, so a hash that branches on the length loses more in mispredicted
+//! jumps than in arithmetic. Here up to [`LANES`] words go side by side through both formulas that XXH3 has for 1 to 8
+//! bytes, without a branch, in plain loops that the compiler turns into vector instructions where there are any
+//! (AVX-512 multiplies eight 64-bit numbers in one); longer words, one in eight, are done afterwards. The answers are
+//! XXH3's, which tests compare with the `xxhash-rust` crate. On a Sapphire Rapids core: 7.4 ns a word with the crate, 2
+//! ns so.
 //!
 //! All functions are in line, so that they take on the caller's target features.
 
@@ -28,7 +29,8 @@ const MIX_2: u64 = 0x9fb21c651e98df25;
 /// The longest input of [`xxh3_lanes`].
 pub const SHORT: usize = 8;
 
-/// XXH3-64 of the first `lengths[i]` bytes (1 to [`SHORT`]) of each little-endian `heads[i]`. A lane of another length gets something.
+/// XXH3-64 of the first `lengths[i]` bytes (1 to [`SHORT`]) of each little-endian `heads[i]`. A lane of another length
+/// gets something.
 #[inline(always)]
 pub fn xxh3_lanes(heads: &Lanes, lengths: &Lanes, hashes: &mut Lanes) {
     for lane in 0..LANES {
@@ -75,7 +77,8 @@ pub fn xxh3_pairs(firsts: &Lanes, lasts: &Lanes, hashes: &mut Lanes) {
     }
 }
 
-/// The low half of the 128-bit product, xored with the high half. In 32-bit pieces, for vector units have no wider products.
+/// The low half of the 128-bit product, xored with the high half. In 32-bit pieces, for vector units have no wider
+/// products.
 #[inline(always)]
 fn folded_product(a: u64, b: u64) -> u64 {
     const LOW: u64 = 0xffff_ffff;

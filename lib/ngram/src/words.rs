@@ -1,9 +1,9 @@
 //! Words of a text in lower case, as DSIR sees them.
 //!
-//! The text is lower-cased into a buffer while the class of each byte (word, white space, punctuation) is noted as bits; then
-//! a word is a run of ones, found by counting trailing zeros. ASCII goes 64 bytes at a time; any other character is looked
-//! up in CPython's tables ([`letters`](crate::letters)). The text is UTF-8 in which lone surrogates may stand as three bytes;
-//! bytes that are neither are taken for one unassigned character each.
+//! The text is lower-cased into a buffer while the class of each byte (word, white space, punctuation) is noted as
+//! bits; then a word is a run of ones, found by counting trailing zeros. ASCII goes 64 bytes at a time; any other
+//! character is looked up in CPython's tables ([`letters`](crate::letters)). The text is UTF-8 in which lone surrogates
+//! may stand as three bytes; bytes that are neither are taken for one unassigned character each.
 
 use crate::letters::{
     CAPITAL_SIGMA, Class, DOTTED_I, DOTTED_I_LOWER, FINAL_SIGMA, Letters, SMALL_SIGMA, Sigma, letters,
@@ -241,7 +241,8 @@ fn padded(rest: &[u8]) -> [u8; 64] {
     bytes
 }
 
-/// The first code point and its length. Surrogates are code points here; a byte that begins nothing is U+FFFF, unassigned for ever.
+/// The first code point and its length. Surrogates are code points here; a byte that begins nothing is U+FFFF,
+/// unassigned for ever.
 fn decode(bytes: &[u8]) -> (u32, usize) {
     let tail = |place: usize| bytes.get(place).filter(|&&byte| byte & 0xc0 == 0x80).map(|&byte| u32::from(byte & 0x3f));
     let first = u32::from(bytes[0]);

@@ -1,8 +1,9 @@
 //! Rows of numbers as `.npy` arrays.
 //!
-//! Into a regular file goes one array, whose shape is filled in at the end; until then it claims more rows than any file has, so
-//! that a run that was killed leaves nothing that loads. Into a pipe, or behind what a file holds already, goes a stream as
-//! [`crate::npy`] has it; all blocks of rows but the last have the same number of rows, so that the bytes depend on the rows alone.
+//! Into a regular file goes one array, whose shape is filled in at the end; until then it claims more rows than any
+//! file has, so that a run that was killed leaves nothing that loads. Into a pipe, or behind what a file holds already,
+//! goes a stream as [`crate::npy`] has it; all blocks of rows but the last have the same number of rows, so that the
+//! bytes depend on the rows alone.
 
 mod reading;
 
@@ -30,8 +31,8 @@ pub struct RowWriter {
 }
 
 impl RowWriter {
-    /// Begins an array or a stream of rows of so many numbers of this type and size. A block has at most `block` bytes of them, unless
-    /// one row has more. Writes nothing yet of a stream.
+    /// Begins an array or a stream of rows of so many numbers of this type and size. A block has at most `block` bytes
+    /// of them, unless one row has more. Writes nothing yet of a stream.
     ///
     /// # Errors
     /// The output cannot be written, or is a terminal.

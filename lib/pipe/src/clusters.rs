@@ -171,7 +171,8 @@ mod tests {
     fn text_and_json_are_the_same_table() {
         let text = table("cluster\tother\tsize\tshare\n7\tx\t3\t0.5\n2\ty\t4\t1\n").unwrap();
         let json = table(
-            "{\"cluster_idx\": 7, \"size\": 3, \"share\": 0.5, \"x\": []}\n{\"cluster\": 2, \"share\": 1, \"size\": 4}\n",
+            "{\"cluster_idx\": 7, \"size\": 3, \"share\": 0.5, \"x\": []}\n{\"cluster\": 2, \"share\": 1, \"size\": \
+             4}\n",
         );
         assert_eq!(text, json.unwrap());
         assert_eq!(text.keys().collect::<Vec<_>>(), [&2, &7]);

@@ -54,8 +54,8 @@ pub fn unexpected(text: &[u8], field: usize, expected: &str) -> String {
     format!("field {field}: expected {expected}, found {shown:?}")
 }
 
-/// What to say when documents and a column do not end together. How many the one are that go on is not waited for: they may have no
-/// end, so that it is said to be [`more_than`] the other.
+/// What to say when documents and a column do not end together. How many the one are that go on is not waited for: they
+/// may have no end, so that it is said to be [`more_than`] the other.
 pub fn unequal(documents: impl Display, column: &str, rows: impl Display) -> Failure {
     Failure::work(format!("documents: {documents}; {column}: {rows}; expected as many of the one as of the other"))
 }

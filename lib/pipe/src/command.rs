@@ -142,7 +142,8 @@ impl<A> Given<'_, A> {
         readers.extend((0..asked + implied).map(|_| "the operands".to_string()));
         match &readers[..] {
             [first, second, ..] => Err(Failure::usage(format!(
-                "standard input can be one thing only, and both {first} and {second} read it: name a file for one of them"
+                "standard input can be one thing only, and both {first} and {second} read it: name a file for one of \
+                 them"
             ))),
             _ => Ok(()),
         }

@@ -14,7 +14,8 @@ pub fn bash<A: Options>(tool: &Tool<A>) -> String {
         let _ = writeln!(cases, "    --{}) COMPREPLY=($(compgen -W '{words}' -- \"$word\")); return ;;", entry.long);
     }
     format!(
-        "{function}() {{\n  local word=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD-1]}}\n  case $previous in\n{cases}  esac\n  if [[ $word == -* ]]; then\n    COMPREPLY=($(compgen -W '{}' -- \"$word\"))\n  else\n    COMPREPLY=($(compgen -f -- \"$word\"))\n  fi\n}}\ncomplete -o filenames -F {function} {}\n",
+        "{function}() {{\n  local word=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD-1]}}\n  case \
+         $previous in\n{cases}  esac\n  if [[ $word == -* ]]; then\n    COMPREPLY=($(compgen -W '{}' -- \"$word\"))\n  else\n    COMPREPLY=($(compgen -f -- \"$word\"))\n  fi\n}}\ncomplete -o filenames -F {function} {}\n",
         flags.join(" "),
         tool.name
     )

@@ -1,7 +1,8 @@
 //! Jobs in parallel, results in the order of the jobs.
 //!
-//! A thread deals jobs out to the workers in turn; the calling thread collects the results in the same turn. Every queue is
-//! bounded, so memory does not grow with the input, and the order does not depend on how many workers there are.
+//! A thread deals jobs out to the workers in turn; the calling thread collects the results in the same turn. Every
+//! queue is bounded, so memory does not grow with the input, and the order does not depend on how many workers there
+//! are.
 
 use crate::failure::{Failure, reason};
 use std::hint::black_box;
@@ -13,8 +14,8 @@ use std::thread::{self, JoinHandle, ScopedJoinHandle};
 /// Jobs waiting for each worker, and results waiting for the collector.
 const QUEUE: usize = 2;
 
-/// Address space that a thread must find: its stack of 2 MiB and what it allocates first. Above 32 MiB the C library maps
-/// and unmaps, and learns nothing from it for later.
+/// Address space that a thread must find: its stack of 2 MiB and what it allocates first. Above 32 MiB the C library
+/// maps and unmaps, and learns nothing from it for later.
 const ROOM: usize = 33 << 20;
 
 /// What is done with jobs, on one thread.
@@ -38,10 +39,11 @@ enum Word<J> {
 
 type Queues<J> = Vec<SyncSender<Word<J>>>;
 
-/// Gives jobs to the hands until there are none, and their results to `collect`, in order; a failure, of the jobs or of the
-/// collector, ends it. Gives the hands back; after an early end, one may have done jobs that were not collected.
+/// Gives jobs to the hands until there are none, and their results to `collect`, in order; a failure, of the jobs or of
+/// the collector, ends it. Gives the hands back; after an early end, one may have done jobs that were not collected.
 ///
-/// The thread that makes the jobs is not waited for after an early end: it may be waiting for a pipe that has nothing more to say.
+/// The thread that makes the jobs is not waited for after an early end: it may be waiting for a pipe that has nothing
+/// more to say.
 ///
 /// # Errors
 /// Those of the jobs and of the collector, and where threads cannot be started.
@@ -90,8 +92,8 @@ pub fn start<T: Send + 'static>(
     .map_err(|why| refused(threads, why))
 }
 
-/// What becomes of each job, in order, each on a thread of its own, and of `meanwhile`, on this one. Nobody works before
-/// all are there.
+/// What becomes of each job, in order, each on a thread of its own, and of `meanwhile`, on this one. Nobody works
+/// before all are there.
 ///
 /// # Errors
 /// Where the system does not give as many threads: then nothing was done.
@@ -124,7 +126,8 @@ pub fn beside<J: Send, T: Send, M>(
     })
 }
 
-/// What becomes of each job, in order, each on a thread of its own; all on this one where the system does not give as many.
+/// What becomes of each job, in order, each on a thread of its own; all on this one where the system does not give as
+/// many.
 ///
 /// # Panics
 /// Where `work` does.
@@ -159,7 +162,8 @@ fn refused(threads: usize, why: std::io::Error) -> Failure {
     Failure::work(format!("{threads} threads cannot be started: {} (--threads N: with fewer)", reason(why)))
 }
 
-/// Tells every worker to stop. One that has jobs waiting has done the next of them then, and ends because nobody takes what it made.
+/// Tells every worker to stop. One that has jobs waiting has done the next of them then, and ends because nobody takes
+/// what it made.
 fn stop<J>(queues: &[SyncSender<Word<J>>]) {
     queues.iter().for_each(|queue| drop(queue.send(Word::Stop)));
 }

@@ -3,9 +3,10 @@
 //! # Stability
 //!
 //! Things to choose from are ordered: larger score, then smaller key, then earlier row. A bound is the last one that is
-//! chosen, as text `score<TAB>key<TAB>row`. The row is `any` unless the next one has the same score and key. A cut file is text:
-//! a header line of `name=value` fields behind what kind it is, then lines that end with a bound each, then `# end lines=N xxh3=HASH`, where
-//! N is the number of lines before it and HASH the XXH3 of their bytes, 16 hexadecimal digits: a file that was cut short is noticed.
+//! chosen, as text `score<TAB>key<TAB>row`. The row is `any` unless the next one has the same score and key. A cut file
+//! is text: a header line of `name=value` fields behind what kind it is, then lines that end with a bound each, then `#
+//! end lines=N xxh3=HASH`, where N is the number of lines before it and HASH the XXH3 of their bytes, 16 hexadecimal
+//! digits: a file that was cut short is noticed.
 
 use crate::column::write_number;
 use crate::failure::Failure;
@@ -137,7 +138,8 @@ impl Bound {
     }
 }
 
-/// How many rows stand before this shard: what the flag says, or what `--shard` skips. Needed only where a bound names a row.
+/// How many rows stand before this shard: what the flag says, or what `--shard` skips. Needed only where a bound names
+/// a row.
 ///
 /// # Errors
 /// Where that is needed and nobody says it.

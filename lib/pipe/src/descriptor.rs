@@ -1,4 +1,5 @@
-//! The descriptors that this process was given: standard input, output and error, and what paths such as `/dev/stderr` name.
+//! The descriptors that this process was given: standard input, output and error, and what paths such as `/dev/stderr`
+//! name.
 
 use std::fs;
 use std::fs::File;
@@ -14,11 +15,12 @@ const LINKS_MAX: usize = 40;
 /// Which of standard input, output and error were closed when the process began.
 static CLOSED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
 
-/// Run by the loader. In `main` it is too late: Rust has opened the null device in place of what was closed by then, into which output
-/// would be lost without a word.
+/// Run by the loader. In `main` it is too late: Rust has opened the null device in place of what was closed by then,
+/// into which output would be lost without a word.
 #[cfg(target_os = "linux")]
 #[used]
-// SAFETY: the loader calls each function that is listed there once; this one neither allocates nor needs anything to be set up.
+// SAFETY: the loader calls each function that is listed there once; this one neither allocates nor needs anything to be
+// set up.
 #[unsafe(link_section = ".init_array")]
 static LOOK: extern "C" fn() = look;
 
@@ -48,7 +50,8 @@ pub(crate) fn stdin() -> io::Result<File> {
 
 /// Standard output itself.
 pub(crate) fn stdout() -> ManuallyDrop<File> {
-    // SAFETY: the descriptor is open until [`close_stdout`], after which nothing is written; it is not closed when this is dropped.
+    // SAFETY: the descriptor is open until [`close_stdout`], after which nothing is written; it is not closed when this
+    // is dropped.
     ManuallyDrop::new(unsafe { File::from_raw_fd(1) })
 }
 
@@ -57,7 +60,8 @@ pub(crate) fn stdout() -> ManuallyDrop<File> {
 /// # Errors
 /// What was put off.
 pub(crate) fn close_stdout() -> io::Result<()> {
-    // SAFETY: called when all is written; what Rust does with standard output at the very end is to flush what is not there.
+    // SAFETY: called when all is written; what Rust does with standard output at the very end is to flush what is not
+    // there.
     close(unsafe { File::from_raw_fd(1) })
 }
 
@@ -79,8 +83,9 @@ fn duplicate(descriptor: RawFd) -> io::Result<File> {
     unsafe { BorrowedFd::borrow_raw(descriptor) }.try_clone_to_owned().map(File::from)
 }
 
-/// The descriptor that a path names, as `/dev/stdout`, `/dev/fd/3` and links to them do, under another of the same place and manner of
-/// writing; `None` for other paths. What is opened by such a name instead would begin at the start of the file, over what is there.
+/// The descriptor that a path names, as `/dev/stdout`, `/dev/fd/3` and links to them do, under another of the same
+/// place and manner of writing; `None` for other paths. What is opened by such a name instead would begin at the start
+/// of the file, over what is there.
 pub(crate) fn named(path: &Path) -> Option<io::Result<File>> {
     let descriptors = fs::canonicalize("/proc/self/fd").ok()?;
     let mut path = path.to_path_buf();

@@ -1,7 +1,8 @@
 //! The command line of a tool as one table.
 //!
-//! A [`Flag`] holds its name, its texts, its default and its effect; [`Rule`]s say what goes with what. Parsing, `-h`, `--help`, the
-//! manual page and the shell completions all come from that table, so a flag that is not in it cannot exist.
+//! A [`Flag`] holds its name, its texts, its default and its effect; [`Rule`]s say what goes with what. Parsing, `-h`,
+//! `--help`, the manual page and the shell completions all come from that table, so a flag that is not in it cannot
+//! exist.
 
 pub use crate::rules::Rule;
 use crate::settings::Common;
@@ -131,7 +132,8 @@ impl<A> Flag<A> {
         Flag { default, ..self }
     }
 
-    /// The same flag, whose value names a file that is read, or `-`: at most one of those, operands included, is standard input.
+    /// The same flag, whose value names a file that is read, or `-`: at most one of those, operands included, is
+    /// standard input.
     pub const fn reads(self) -> Flag<A> {
         Flag { reads: true, group: Group::Input, ..self }
     }

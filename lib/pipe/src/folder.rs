@@ -16,8 +16,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// A folder that appears at `path` when it is finished. What is there already must be an empty folder; `occupied` says what
-    /// is wrong with another.
+    /// A folder that appears at `path` when it is finished. What is there already must be an empty folder; `occupied`
+    /// says what is wrong with another.
     ///
     /// # Errors
     /// Where another lies there, or it cannot be made.

@@ -1,4 +1,5 @@
-//! What a file is, by its first bytes: compressed text is read, other formats are named with the command that makes lines of them.
+//! What a file is, by its first bytes: compressed text is read, other formats are named with the command that makes
+//! lines of them.
 
 use std::io::{self, Read};
 

@@ -48,7 +48,8 @@ pub struct Source {
 }
 
 impl Source {
-    /// How many lines stand before the part that is read: 0 unless it is a shard. Reads the file up to there: for messages only.
+    /// How many lines stand before the part that is read: 0 unless it is a shard. Reads the file up to there: for
+    /// messages only.
     pub fn lines_before(&self) -> u64 {
         if self.start == 0 {
             return 0;
@@ -224,13 +225,14 @@ impl Opening {
         if !found.is_file() {
             return Ok(None);
         }
-        // Whether it may be read shows on opening, which is done again when it is its turn: there may be too many to keep open.
+        // Whether it may be read shows on opening, which is done again when it is its turn: there may be too many to
+        // keep open.
         self.file().map_err(|why| self.failed(why))?;
         Ok(Some(found.len() / self.shard.map_or(1, |shard| shard.count)))
     }
 
-    /// Where a plain file is to be read from, and its length; `None` for pipes, what is compressed and what does not know its length, of
-    /// which no shard can be taken.
+    /// Where a plain file is to be read from, and its length; `None` for pipes, what is compressed and what does not
+    /// know its length, of which no shard can be taken.
     pub(crate) fn plain(&self) -> Result<Option<(u64, u64)>, Failure> {
         let failed = |why| self.failed(why);
         if !self.metadata().map_err(failed)?.is_file() {

@@ -1,7 +1,9 @@
-//! Ctrl-C, TERM and HUP: what has no name yet is taken away, then the process ends by the signal, as its parent expects.
+//! Ctrl-C, TERM and HUP: what has no name yet is taken away, then the process ends by the signal, as its parent
+//! expects.
 //!
-//! Nothing is watched until there is something to take away. The handler only passes the signal's number on to a thread, in which
-//! all that a handler must not do is allowed. That thread keeps others from making or renaming anything until the process is gone.
+//! Nothing is watched until there is something to take away. The handler only passes the signal's number on to a
+//! thread, in which all that a handler must not do is allowed. That thread keeps others from making or renaming
+//! anything until the process is gone.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -16,8 +18,8 @@ const SIGNALS: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 /// Where the handler writes.
 static PIPE: AtomicI32 = AtomicI32::new(-1);
 
-/// Watches for the signals from now on. `take_away` is called when one has come, and what it gives is held until the process ends.
-/// Where watching cannot be, signals end the process at once, as before.
+/// Watches for the signals from now on. `take_away` is called when one has come, and what it gives is held until the
+/// process ends. Where watching cannot be, signals end the process at once, as before.
 pub(crate) fn watch<G: 'static>(take_away: fn() -> G) {
     static BEGUN: Once = Once::new();
     BEGUN.call_once(|| {
@@ -54,7 +56,8 @@ fn take(signal: i32) {
 
 extern "C" fn handler(signal: i32) {
     let byte = signal as u8;
-    // SAFETY: writing a byte of the stack to a pipe is allowed in a handler; `errno` is put back for whom it interrupts.
+    // SAFETY: writing a byte of the stack to a pipe is allowed in a handler; `errno` is put back for whom it
+    // interrupts.
     unsafe {
         let errno = libc::__errno_location();
         let before = *errno;

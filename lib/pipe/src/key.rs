@@ -1,7 +1,8 @@
 //! Document keys and keyed noise: the randomness of every sample.
 //!
-//! No generator is ever advanced. What is drawn for a document is a pure function of the seed, the purpose of the draw and the
-//! document's key, so threads, shards, order and added documents change nothing, and a larger sample contains the smaller one.
+//! No generator is ever advanced. What is drawn for a document is a pure function of the seed, the purpose of the draw
+//! and the document's key, so threads, shards, order and added documents change nothing, and a larger sample contains
+//! the smaller one.
 //!
 //! # Stability
 //!
@@ -93,7 +94,8 @@ mod tests {
         assert_eq!(read_key(b"0123456789abcdeg"), None);
     }
 
-    /// Chi-square of 1,000 cells over 1,000,000 consecutive keys: 999 degrees of freedom, so mean 999 and standard deviation 44.7.
+    /// Chi-square of 1,000 cells over 1,000,000 consecutive keys: 999 degrees of freedom, so mean 999 and standard
+    /// deviation 44.7.
     #[test]
     fn noise_is_uniform() {
         for (seed, purpose) in [(0, "topk"), (1, "topk"), (0, "clip")] {

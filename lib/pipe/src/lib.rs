@@ -1,5 +1,5 @@
-//! How a filter meets the world: flags and their manual, input files, lines in parallel, records, columns, document keys,
-//! checked output, failures and exit codes.
+//! How a filter meets the world: flags and their manual, input files, lines in parallel, records, columns, document
+//! keys, checked output, failures and exit codes.
 //!
 //! A tool is a table of [`flags::Flag`]s, a run function, and a [`lines::Worker`] that turns lines into output:
 //! [`start`] does the rest.
@@ -62,7 +62,8 @@ fn name() -> &'static str {
     NAME.get().copied().unwrap_or("corpus-utils")
 }
 
-/// Parses the command line, answers `--help` and its kin, runs the tool, and turns its failure into a message and an exit code.
+/// Parses the command line, answers `--help` and its kin, runs the tool, and turns its failure into a message and an
+/// exit code.
 pub fn start<A: Options>(tool: &Tool<A>, run: fn(A) -> Result<(), Failure>) -> ExitCode {
     let _ = NAME.set(tool.name);
     let outcome = command::parse(tool, lexopt::Parser::from_env()).and_then(|parsed| match parsed {

@@ -1,7 +1,7 @@
 //! Lines in parallel, output in input order.
 //!
-//! The input is cut into batches, which are the jobs of a [crew]: memory does not grow with the input, and the order of the results
-//! is that of the lines however many workers there are.
+//! The input is cut into batches, which are the jobs of a [crew]: memory does not grow with the input, and the order of
+//! the results is that of the lines however many workers there are.
 
 use crate::crew::{self, Hand};
 use crate::failure::Failure;
@@ -159,7 +159,8 @@ impl Place {
             let line = done.source.lines_before() + self.lines + line + 1;
             let message = format!("{}:{line}: {why}", done.source.name);
             match on_error {
-                // Who has enough does not care about what comes after, which is in this batch or not as reads happen to fall.
+                // Who has enough does not care about what comes after, which is in this batch or not as reads happen to
+                // fall.
                 OnError::Fail if flow.is_break() => {}
                 OnError::Fail => return Err(Failure::Work(message)),
                 OnError::Skip => self.tally.first_bad = Some(message),

@@ -9,7 +9,8 @@ use std::fmt::Write;
 /// `--man`: the manual page in roff's man macros.
 pub fn page<A: Options>(tool: &Tool<A>) -> String {
     let mut text = format!(
-        ".\\\" Printed by {0} --man; do not edit.\n.TH {1} 1 \"\" \"corpus-utils {2}\" \"User Commands\"\n.SH NAME\n{3} \\- {4}\n.SH SYNOPSIS\n.B {3}\n[\\fIFLAG\\fR]... {5}\n.SH DESCRIPTION\n",
+        ".\\\" Printed by {0} --man; do not edit.\n.TH {1} 1 \"\" \"corpus-utils {2}\" \"User Commands\"\n.SH \
+         NAME\n{3} \\- {4}\n.SH SYNOPSIS\n.B {3}\n[\\fIFLAG\\fR]... {5}\n.SH DESCRIPTION\n",
         tool.name,
         tool.name.to_uppercase(),
         env!("CARGO_PKG_VERSION"),
@@ -36,7 +37,8 @@ pub fn page<A: Options>(tool: &Tool<A>) -> String {
     for (title, body) in tool.sections {
         let _ = write!(text, ".SH {}\n{}", title.to_uppercase(), paragraphs(body));
     }
-    text += ".SH EXIT STATUS\n0: all done, or the reader of the output went away.\n1: the work could not be done; the message names file and line.\n2: asked wrongly; nothing was read or written.\n.SH EXAMPLES\n";
+    text += ".SH EXIT STATUS\n0: all done, or the reader of the output went away.\n1: the work could not be done; the \
+     message names file and line.\n2: asked wrongly; nothing was read or written.\n.SH EXAMPLES\n";
     let examples: Vec<_> = tool.examples.iter().map(roff_example).collect();
     text += &examples.join(".PP\n");
     let see_also: Vec<_> = tool.see_also.iter().map(|page| roff_reference(page)).collect();

@@ -41,7 +41,8 @@ fn enough(place: *mut u8, bytes: usize) -> *mut u8 {
     if place.is_null() { exhausted(bytes) } else { place }
 }
 
-/// Says so, takes away what has no name yet, and ends the process. Whoever comes here meanwhile, this very thread too, ends it at once.
+/// Says so, takes away what has no name yet, and ends the process. Whoever comes here meanwhile, this very thread too,
+/// ends it at once.
 #[cold]
 fn exhausted(bytes: usize) -> ! {
     static BEGUN: AtomicBool = AtomicBool::new(false);

@@ -1,19 +1,20 @@
 //! Headers of `.npy` arrays and of the blocks of streams, trusting nothing in them.
 //!
-//! The format is that of `numpy.lib.format`, versions 1.0 to 3.0: six bytes of magic, two of the version, the length of what
-//! follows (two bytes, from version 2.0 on four), and a Python dictionary of `descr`, `fortran_order` and `shape`.
+//! The format is that of `numpy.lib.format`, versions 1.0 to 3.0: six bytes of magic, two of the version, the length of
+//! what follows (two bytes, from version 2.0 on four), and a Python dictionary of `descr`, `fortran_order` and `shape`.
 //!
 //! # Stability
 //!
-//! What goes into a pipe, or behind what a file holds already, is a stream: blocks one after another, each a header and the values
-//! behind it. A header is laid out as one of version 1.0, always [`HEADER`] bytes long, but its version is [`STREAM`], which NumPy
-//! refuses ("we only support format version (1,0), (2,0), and (3,0), not (83, 1)"): a stream is never read short. The first
-//! dimension counts a block's rows (of vectors), or numbers (of tokens).
+//! What goes into a pipe, or behind what a file holds already, is a stream: blocks one after another, each a header and
+//! the values behind it. A header is laid out as one of version 1.0, always [`HEADER`] bytes long, but its version is
+//! [`STREAM`], which NumPy refuses ("we only support format version (1,0), (2,0), and (3,0), not (83, 1)"): a stream is
+//! never read short. The first dimension counts a block's rows (of vectors), or numbers (of tokens).
 //!
-//! - The first block has none: `(0, dim)`, or `(0,)`. It is written before a block of rows is full, so that a run that is killed
-//!   until then has left a beginning.
+//! - The first block has none: `(0, dim)`, or `(0,)`. It is written before a block of rows is full, so that a run that
+//!   is killed until then has left a beginning.
 //! - All others have some. Tokens: each block is by itself `[n][len_1..len_n][d_1]..[d_n]`.
-//! - The last block has none again, and one more key, `'total'`: a tuple of all rows, or of all documents and all of their tokens.
+//! - The last block has none again, and one more key, `'total'`: a tuple of all rows, or of all documents and all of
+//!   their tokens.
 //!
 //! Streams one after another are read as one, and so are arrays; neither stands within a stream.
 
@@ -22,8 +23,8 @@ use std::io::{self, ErrorKind, Read};
 /// Bytes of a header as it is written here: enough for any shape, and a multiple of 64 as NumPy has it.
 pub const HEADER: usize = 128;
 
-/// What the first dimension of an array claims until the run that writes it is done: more than any file has, so that what a killed run
-/// leaves does not load.
+/// What the first dimension of an array claims until the run that writes it is done: more than any file has, so that
+/// what a killed run leaves does not load.
 pub const UNFINISHED: u64 = 1 << 40;
 
 /// The version of the blocks of a stream: `S`, for a human who looks, and 1.
@@ -79,8 +80,8 @@ impl Header {
 
     /// Reads a header; `None` where there is nothing at all.
     ///
-    /// # Errors
-    /// Those of reading, [`ErrorKind::UnexpectedEof`] in the middle of it; of kind `InvalidData`: what was found and expected.
+    /// # Errors Those of reading, [`ErrorKind::UnexpectedEof`] in the middle of it; of kind `InvalidData`: what was
+    /// found and expected.
     pub fn read(reader: &mut impl Read) -> io::Result<Option<Header>> {
         let mut begin = [0; 8];
         let length = read_up_to(reader, &mut begin)?;

@@ -1,4 +1,5 @@
-//! Checked writing: a full disk is an error, a reader that went away is a quiet end, a file appears whole or not at all.
+//! Checked writing: a full disk is an error, a reader that went away is a quiet end, a file appears whole or not at
+//! all.
 
 use crate::descriptor;
 use crate::failure::{Failure, reason};
@@ -46,8 +47,8 @@ impl Output {
         Output { file: descriptor::stdout(), closes: false, lost, name: "<stdout>".to_string(), place: None, end: 0 }
     }
 
-    /// A file that appears under `path` when it is finished. A device, a pipe or a descriptor of this process at `path` is written to
-    /// directly.
+    /// A file that appears under `path` when it is finished. A device, a pipe or a descriptor of this process at `path`
+    /// is written to directly.
     ///
     /// # Errors
     /// Where it cannot be made or written to.
@@ -92,8 +93,8 @@ impl Output {
         self.file.write_all(bytes).map_err(|why| self.failed(why))
     }
 
-    /// Where in a regular file the next byte goes; `None` for a pipe, and where the shell appends (`>>`): what is written there
-    /// cannot be mended later.
+    /// Where in a regular file the next byte goes; `None` for a pipe, and where the shell appends (`>>`): what is
+    /// written there cannot be mended later.
     pub fn position(&mut self) -> Option<u64> {
         let appends = |flags: &str| i64::from_str_radix(flags.trim(), 8).is_ok_and(|flags| flags & O_APPEND != 0);
         let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", self.file.as_raw_fd())).ok()?;
@@ -119,7 +120,8 @@ impl Output {
         File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd())).map_err(|why| {
             let (name, why) = (&self.name, reason(&why));
             Failure::work(format!(
-                "{name}: cannot be read back, which putting in front what is known at the end needs ({why}); a pipe does without"
+                "{name}: cannot be read back, which putting in front what is known at the end needs ({why}); a pipe \
+                 does without"
             ))
         })
     }
@@ -203,7 +205,8 @@ pub(crate) fn finish_stdout() -> Result<(), Failure> {
     descriptor::close_stdout().map_err(|why| Failure::work(format!("<stdout>: {}", reason(why))))
 }
 
-/// What is at `path` already and is no regular file, or is named as a descriptor, for writing; `None`: a file can be put there.
+/// What is at `path` already and is no regular file, or is named as a descriptor, for writing; `None`: a file can be
+/// put there.
 fn existing(path: &Path) -> Option<io::Result<File>> {
     if let Some(file) = descriptor::named(path) {
         return Some(file);

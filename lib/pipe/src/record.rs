@@ -1,8 +1,9 @@
 //! Records: the text and the identity of a document, taken out of a JSON line as bytes.
 //!
-//! Only the asked-for values are looked at; everything else is checked to be JSON and skipped. Strings are unescaped into
-//! bytes rather than into `str`: Python writes lone surrogates (`"\ud800"`), which UTF-8 text cannot hold. They come out as the
-//! three bytes that the general UTF-8 scheme would give them (WTF-8). Of equal names in an object the last wins, as in Python.
+//! Only the asked-for values are looked at; everything else is checked to be JSON and skipped. Strings are unescaped
+//! into bytes rather than into `str`: Python writes lone surrogates (`"\ud800"`), which UTF-8 text cannot hold. They
+//! come out as the three bytes that the general UTF-8 scheme would give them (WTF-8). Of equal names in an object the
+//! last wins, as in Python.
 
 use crate::failure::Failure;
 use crate::settings::Common;
@@ -170,7 +171,8 @@ fn template_parts(template: &str, paths: &mut Vec<Path>) -> Result<Vec<Part>, Fa
     Ok(parts)
 }
 
-/// Shows the names of the fields of the object on this line, those of objects in it left aside, and checks that it is one.
+/// Shows the names of the fields of the object on this line, those of objects in it left aside, and checks that it is
+/// one.
 ///
 /// # Errors
 /// Where the line is no JSON object.
@@ -233,8 +235,8 @@ impl Walk<'_> {
         (0..self.paths.len()).filter(leads).fold(0, |below, path| below | 1 << path)
     }
 
-    /// Takes the member that these paths lead to: `take` gets the walk below it, or `None` where it is a value that is wanted
-    /// itself, which it gives back raw.
+    /// Takes the member that these paths lead to: `take` gets the walk below it, or `None` where it is a value that is
+    /// wanted itself, which it gives back raw.
     fn member<'a, E: Error>(
         &mut self,
         below: u64,

@@ -1,10 +1,10 @@
 //! Safetensors files: read trusting nothing in them, written the same whoever writes.
 //!
-//! The format (huggingface/safetensors): eight bytes, the little-endian length of a header; the header, one JSON object that
-//! maps each tensor's name to `{"dtype", "shape", "data_offsets": [begin, end]}`, and `__metadata__` to an object of strings;
-//! then the data, to which the offsets refer. The tensors must fill the data exactly: no gap, no overlap, nothing behind.
-//! All of it is checked on opening, before any data is read or memory asked for, so that [`File::read`] can only meet a file
-//! that changed underneath it.
+//! The format (huggingface/safetensors): eight bytes, the little-endian length of a header; the header, one JSON object
+//! that maps each tensor's name to `{"dtype", "shape", "data_offsets": [begin, end]}`, and `__metadata__` to an object
+//! of strings; then the data, to which the offsets refer. The tensors must fill the data exactly: no gap, no overlap,
+//! nothing behind. All of it is checked on opening, before any data is read or memory asked for, so that [`File::read`]
+//! can only meet a file that changed underneath it.
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -77,8 +77,9 @@ pub struct Part {
     pub bytes: Vec<u8>,
 }
 
-/// Writes a file and finishes it. As in the reference implementation, types of more bits come first, then names decide; a header is
-/// padded with spaces to a multiple of 8, so that values lie where processors like them. Equal contents are equal bytes.
+/// Writes a file and finishes it. As in the reference implementation, types of more bits come first, then names decide;
+/// a header is padded with spaces to a multiple of 8, so that values lie where processors like them. Equal contents are
+/// equal bytes.
 ///
 /// # Errors
 /// Where it cannot be written.
@@ -597,7 +598,8 @@ mod tests {
         assert!(Scratch::new("empty", &[]).open().unwrap_err().starts_with("not safetensors: 0 bytes"));
     }
 
-    /// Every single-byte change of a small file, and every cut of it: an error or tensors that can be read, never a panic.
+    /// Every single-byte change of a small file, and every cut of it: an error or tensors that can be read, never a
+    /// panic.
     #[test]
     fn changed_bytes_and_cuts_never_panic() {
         let good = file(GOOD, &good_data());

@@ -1,7 +1,8 @@
 //! The flags that several tools share: each means the same in all of them.
 //!
-//! Those whose value is in [`Common`] are whole. Of others the name, the form of the value, the summary and the group stand here, and the
-//! tool says where the value goes; it may put further sentences in place of those here (`Flag { help: "...", ..shared::clusters(set) }`).
+//! Those whose value is in [`Common`] are whole. Of others the name, the form of the value, the summary and the group
+//! stand here, and the tool says where the value goes; it may put further sentences in place of those here (`Flag {
+//! help: "...", ..shared::clusters(set) }`).
 
 use crate::flags::{Flag, Options, Value};
 use crate::floats::Raw;
@@ -152,7 +153,8 @@ pub const fn device_or_gpu<A: Options>() -> Flag<A> {
         "device",
         "auto|cpu|cuda[:I,...]",
         "Where to compute: the CPU, or NVIDIA GPUs by number",
-        "`cuda` alone is GPU 0; several share the rows. A GPU that is asked for and not there is an error. `auto` is the CPU in this version: see GPU.",
+        "`cuda` alone is GPU 0; several share the rows. A GPU that is asked for and not there is an error. `auto` is \
+         the CPU in this version: see GPU.",
         |args: &mut A, value| {
             args.common().gpus = Gpus::parse(value.text()?)?;
             Ok(())
@@ -296,7 +298,9 @@ pub const fn clip<A>(set: Set<A>) -> Flag<A> {
 
 /// `--shares exact|drawn`.
 pub const fn shares<A>(set: Set<A>) -> Flag<A> {
-    let help = "`exact` gives each cluster its share to the document. `drawn` draws one cluster after another in proportion to the shares, so that numbers vary with the seed as they do in ClusterClip. Without it, exact where --clip is 1, otherwise drawn.";
+    let help = "`exact` gives each cluster its share to the document. `drawn` draws one cluster after another in \
+     proportion to the shares, so that numbers vary with the seed as they do in ClusterClip. Without it, exact where \
+     --clip is 1, otherwise drawn.";
     Flag::value("shares", "exact|drawn", "How shares become numbers", help, set)
 }
 

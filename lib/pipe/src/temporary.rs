@@ -1,8 +1,8 @@
 //! Files and folders that lie beside their place until they are complete, under hidden names that nobody else has.
 //!
 //! They are taken away when they are given up, and when a signal ends the run (see [`interruption`]). A name is
-//! `.NAME.RANDOM.tmp`, made only where nothing has it: neither a run of the same process number in another container nor a link
-//! that lies in wait gets in between.
+//! `.NAME.RANDOM.tmp`, made only where nothing has it: neither a run of the same process number in another container
+//! nor a link that lies in wait gets in between.
 
 use crate::interruption;
 use std::collections::BTreeSet;
@@ -109,7 +109,8 @@ pub(crate) fn remove(path: &Path) {
     }
 }
 
-/// A new file in `folder` for reading and writing, whose name is taken away at once: it is gone when the run is, however that ends.
+/// A new file in `folder` for reading and writing, whose name is taken away at once: it is gone when the run is,
+/// however that ends.
 ///
 /// # Errors
 /// Those of making it.

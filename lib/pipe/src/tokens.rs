@@ -1,9 +1,10 @@
-//! Documents of tokens: 1-D `.npy` arrays or a stream, `[n][len_1..len_n][d_1]..[d_n]` each, the layout of CEPE's scripts.
+//! Documents of tokens: 1-D `.npy` arrays or a stream, `[n][len_1..len_n][d_1]..[d_n]` each, the layout of CEPE's
+//! scripts.
 //!
-//! Into a regular file goes one array. Lengths stand in front of the tokens but are known after them, so the tokens are written
-//! first and moved back at the end; until then the header claims more numbers than any file has, so that what a killed run leaves
-//! does not load. Into a pipe, or behind what a file holds already, goes a stream as [`crate::npy`] has it; where its blocks are cut
-//! depends on the documents alone. [`TokenReader`] reads both.
+//! Into a regular file goes one array. Lengths stand in front of the tokens but are known after them, so the tokens are
+//! written first and moved back at the end; until then the header claims more numbers than any file has, so that what a
+//! killed run leaves does not load. Into a pipe, or behind what a file holds already, goes a stream as [`crate::npy`]
+//! has it; where its blocks are cut depends on the documents alone. [`TokenReader`] reads both.
 
 mod lengths;
 mod reading;
@@ -117,8 +118,8 @@ impl Dtype {
         }
     }
 
-    /// The most documents of an array. One less than the largest number: NumPy's scalars overflow silently in `data[1 : n + 1]`. Never
-    /// more than 2^32 - 1.
+    /// The most documents of an array. One less than the largest number: NumPy's scalars overflow silently in `data[1 :
+    /// n + 1]`. Never more than 2^32 - 1.
     pub fn documents_max(self) -> u64 {
         (self.number_max() - 1).min(u32::MAX.into())
     }
@@ -136,8 +137,8 @@ impl Dtype {
     }
 }
 
-/// An id of at most 16 bits. Clamped around zero and shifted back, because that is one instruction for eight of them (`packssdw`)
-/// even where a processor has no other vectors than every x86-64; cutting the upper half off is six.
+/// An id of at most 16 bits. Clamped around zero and shifted back, because that is one instruction for eight of them
+/// (`packssdw`) even where a processor has no other vectors than every x86-64; cutting the upper half off is six.
 fn narrow(id: u32) -> u16 {
     (id.wrapping_sub(0x8000) as i32).clamp(-0x8000, 0x7fff) as u16 ^ 0x8000
 }
@@ -174,8 +175,8 @@ pub struct TokenWriter {
 }
 
 impl TokenWriter {
-    /// Begins an array or a stream of this type. With `may_widen`, an array or block whose number of documents or longest document does not
-    /// fit is wider. Writes nothing yet of a stream.
+    /// Begins an array or a stream of this type. With `may_widen`, an array or block whose number of documents or
+    /// longest document does not fit is wider. Writes nothing yet of a stream.
     ///
     /// # Errors
     /// The file cannot be written, or not be read back, or is a terminal.
@@ -311,7 +312,8 @@ impl TokenWriter {
         self.output.rewrite(at, &Header::array(dtype.descr(), &[numbers]))
     }
 
-    /// Makes room for the lengths; where the type is a wider one, the last tokens first, so that none is written over before it is moved.
+    /// Makes room for the lengths; where the type is a wider one, the last tokens first, so that none is written over
+    /// before it is moved.
     fn move_tokens(&mut self, start: u64, dtype: Dtype) -> Result<(), Failure> {
         let (from, to) = (self.dtype.size() as u64, dtype.size() as u64);
         let target = start + (1 + self.documents) * to;

@@ -76,7 +76,8 @@ impl Value {
         }
     }
 
-    /// The value as a number of bytes: `4096`, `512M`, `1.5G`, `64KiB` (K, M, G and T are powers of 1024), `64KB` (of 1000).
+    /// The value as a number of bytes: `4096`, `512M`, `1.5G`, `64KiB` (K, M, G and T are powers of 1024), `64KB` (of
+    /// 1000).
     ///
     /// # Errors
     /// It is something else, or 2^64 or more.

@@ -1,4 +1,5 @@
-//! Vectors: `.npy` arrays and streams one after another, each array or block `(rows, dim)`, written as [`crate::array`] says.
+//! Vectors: `.npy` arrays and streams one after another, each array or block `(rows, dim)`, written as [`crate::array`]
+//! says.
 
 mod reading;
 
@@ -13,7 +14,8 @@ use half::f16;
 /// The value of 16-bit floats, exactly; a NaN stays one. Written so that the compiler makes it of vector instructions.
 pub fn widen_f16(bits: u16) -> f32 {
     let (sign, magnitude) = (u32::from(bits & 0x8000) << 16, u32::from(bits & 0x7fff));
-    // The fraction and exponent in their places, and the difference of the exponents' biases; subnormals come out right, too.
+    // The fraction and exponent in their places, and the difference of the exponents' biases; subnormals come out
+    // right, too.
     let finite = (f32::from_bits(magnitude << 13) * f32::from_bits((127 + 112) << 23)).to_bits();
     let whole = if magnitude < 0x7c00 { finite } else { magnitude << 13 | 0x7f80_0000 };
     f32::from_bits(sign | whole)

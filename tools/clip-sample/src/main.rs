@@ -69,7 +69,8 @@ const FLAGS: &[Flag<Args>] = &[
         "by",
         "equal|size|FILE",
         "What a cluster's share of the draws goes by",
-        "`equal`: all alike. `size`: the number of its documents. A FILE is a table of cluster-share(1), or has a line for each cluster: the cluster, TAB, its share on any scale.",
+        "`equal`: all alike. `size`: the number of its documents. A FILE is a table of cluster-share(1), or has a line \
+         for each cluster: the cluster, TAB, its share on any scale.",
         |args: &mut Args, value| {
             args.by = match value.text()? {
                 "equal" => By::Equal,
@@ -86,14 +87,17 @@ const FLAGS: &[Flag<Args>] = &[
         Ok(())
     }),
     Flag {
-        help: "From 1 to 65535. 1, the default, is sampling without replacement; with more, a document that was drawn C times leaves the pool, as in ClusterClip.",
+        help: "From 1 to 65535. 1, the default, is sampling without replacement; with more, a document that was drawn \
+         C times leaves the pool, as in ClusterClip.",
         ..shared::clip(|args: &mut Args, value| {
             args.clip = Some(value.number()?).filter(|clip| (1..=CLIP_MAX).contains(clip));
             args.clip.map(drop).ok_or_else(|| format!("expected a whole number from 1 to {CLIP_MAX}"))
         })
     },
     Flag {
-        help: "`exact` gives each cluster its share to the document. `drawn` draws one cluster after another in proportion to the shares, so that numbers vary with the seed as they do in ClusterClip. Without it, exact where --clip is 1 or with --budget, otherwise drawn.",
+        help: "`exact` gives each cluster its share to the document. `drawn` draws one cluster after another in \
+         proportion to the shares, so that numbers vary with the seed as they do in ClusterClip. Without it, exact \
+         where --clip is 1 or with --budget, otherwise drawn.",
         ..shared::shares(|args: &mut Args, value| {
             args.drawn = Some(value.choice(&[("exact", false), ("drawn", true)])?);
             Ok(())
@@ -107,14 +111,16 @@ const FLAGS: &[Flag<Args>] = &[
         })
     },
     Flag {
-        help: "Of the documents of the clusters that are not excluded, rounded to the nearest; above 1 it takes --clip.",
+        help: "Of the documents of the clusters that are not excluded, rounded to the nearest; above 1 it takes \
+         --clip.",
         ..shared::fraction(|args: &mut Args, value| {
             args.fraction = Some(value.not_negative()?);
             Ok(())
         })
     },
     Flag {
-        help: "Each cluster gives as many documents as its share of N allows; what is left of N goes to others until nothing more fits. See Budgets.",
+        help: "Each cluster gives as many documents as its share of N allows; what is left of N goes to others until \
+         nothing more fits. See Budgets.",
         ..shared::budget(|args: &mut Args, value| {
             args.budget = Some(value.number()?);
             Ok(())
@@ -140,7 +146,8 @@ const FLAGS: &[Flag<Args>] = &[
     }
     .count(),
     Flag {
-        help: "The folder for the files of a split, `PATH/NAME.jsonl`. It must not be there, or be empty; it appears when all is written.",
+        help: "The folder for the files of a split, `PATH/NAME.jsonl`. It must not be there, or be empty; it appears \
+         when all is written.",
         ..shared::out(|args: &mut Args, value| {
             args.out = Some(value.path()?);
             Ok(())
@@ -161,14 +168,17 @@ const FLAGS: &[Flag<Args>] = &[
         })
     },
     Flag {
-        help: "jsonl-key(1) makes the column; each key is compared with that of its document (--id-field, as the column was made). Without it keys are made from the documents, which are read twice then, or copied to a temporary file where they come from a pipe.",
+        help: "jsonl-key(1) makes the column; each key is compared with that of its document (--id-field, as the \
+         column was made). Without it keys are made from the documents, which are read twice then, or copied to a \
+         temporary file where they come from a pipe.",
         ..shared::key_field(|args: &mut Args, value| {
             args.key_field = Some(value.positive()?);
             Ok(())
         })
     },
     Flag {
-        help: "Nothing is drawn. The column holds all shards, one after another; documents are read for their keys only, and not at all with --key-field.",
+        help: "Nothing is drawn. The column holds all shards, one after another; documents are read for their keys \
+         only, and not at all with --key-field.",
         ..shared::write_cut(|args: &mut Args, value| {
             args.write_cut = Some(value.path()?);
             Ok(())
@@ -183,7 +193,12 @@ const FLAGS: &[Flag<Args>] = &[
         Ok(())
     }),
     shared::seed(),
-    Flag { help: "A string or a whole number, from which the document's key is made. Without it the whole line is the identity, and a line that is written anew, with other spaces or another order of fields, is another document; `--id-field text` survives that.", ..shared::id_field() },
+    Flag {
+        help: "A string or a whole number, from which the document's key is made. Without it the whole line is the \
+     identity, and a line that is written anew, with other spaces or another order of fields, is another document; \
+     `--id-field text` survives that.",
+        ..shared::id_field()
+    },
     shared::shard(),
     shared::threads(),
     shared::stats(),
@@ -213,50 +228,97 @@ const TOOL: Tool<Args> = Tool {
     summary: "documents and their clusters to a balanced sample",
     operands: "[FILE]...",
     description: &[
-        "Reads documents, any lines, from the FILEs or from standard input, and a column of their clusters, and prints documents drawn from the clusters, byte for byte, each as often as it is drawn. Every cluster gets a share, and its documents are drawn at random with equal chances.",
-        "What is drawn is a function of the seed and the documents' keys, so the same documents are drawn whatever their order, in one run or in shards, and a larger sample contains the smaller one. What a cluster cannot fill goes to the others in proportion to their shares, until exactly as many are drawn as were asked for, or nothing is left; then a note on stderr says how many are missing.",
+        "Reads documents, any lines, from the FILEs or from standard input, and a column of their clusters, and prints \
+         documents drawn from the clusters, byte for byte, each as often as it is drawn. Every cluster gets a share, \
+         and its documents are drawn at random with equal chances.",
+        "What is drawn is a function of the seed and the documents' keys, so the same documents are drawn whatever \
+         their order, in one run or in shards, and a larger sample contains the smaller one. What a cluster cannot \
+         fill goes to the others in proportion to their shares, until exactly as many are drawn as were asked for, or \
+         nothing is left; then a note on stderr says how many are missing.",
     ],
     sections: &[
         (
             "Shares",
             &[
-                "`equal` is the rule of MiniPile (Kaddour, 2023), which takes as many from each cluster, and of ClusterClip (Shao et al., 2024), which draws clusters evenly. cluster-share(1) has more: density, diversity and loss, and the numbers of MiniCorpus' scripts.",
-                "Shares become whole numbers by the divisor method of Webster and Sainte-Lague: documents are given out one by one, each to the cluster with the largest share / (2 has + 1), ties to the lower id, and full clusters take no further part. So numbers add up exactly, and more documents never make a number smaller.",
+                "`equal` is the rule of MiniPile (Kaddour, 2023), which takes as many from each cluster, and of \
+                 ClusterClip (Shao et al., 2024), which draws clusters evenly. cluster-share(1) has more: density, \
+                 diversity and loss, and the numbers of MiniCorpus' scripts.",
+                "Shares become whole numbers by the divisor method of Webster and Sainte-Lague: documents are given \
+                 out one by one, each to the cluster with the largest share / (2 has + 1), ties to the lower id, and \
+                 full clusters take no further part. So numbers add up exactly, and more documents never make a \
+                 number smaller.",
             ],
         ),
         (
             "Draws",
             &[
-                "Each document has a clock that rings C = --clip times: the waits are C independent standard exponential numbers, made from the seed, the document's key and the purposes `clip-1`, `clip-2` and so on as corpus-utils(7) says, and the time of a ring is the sum of the waits so far. What is drawn from a cluster is its first m rings; ties go to the smaller key, then to the earlier row. Since waits have no memory, at every ring each document with rings left is equally likely to be the next. So m draws have exactly the distribution of drawing m times from the pool with equal chances, where a document that was drawn C times leaves the pool.",
-                "With --shares drawn the numbers m are those of drawing clusters one after another, with chances in proportion to the shares of the clusters that have draws left: turn t (from 0) takes the noise bits of corpus-utils(7) for the key t and the purpose `clip-turn` (with a split `clip-turn-1` for its first part, and so on), and draws the cluster in which bits / 2^64 of the sum of these shares falls, in order of the ids. --by equal --clip C with C above 1 is ClusterClip to the letter: draw a cluster evenly, draw a document in it, drop it after C draws. With --shares exact each cluster has its exact number of draws, which are those that ClusterClip has on average while no cluster runs out, without the chance in them; documents are then drawn as above.",
-                "Documents that are equal to the byte have equal keys and are drawn equally often but for a tie at the threshold; give them an --id-field to tell them apart.",
+                "Each document has a clock that rings C = --clip times: the waits are C independent standard \
+                 exponential numbers, made from the seed, the document's key and the purposes `clip-1`, `clip-2` and \
+                 so on as corpus-utils(7) says, and the time of a ring is the sum of the waits so far. What is drawn \
+                 from a cluster is its first m rings; ties go to the smaller key, then to the earlier row. Since \
+                 waits have no memory, at every ring each document with rings left is equally likely to be the next. \
+                 So m draws have exactly the distribution of drawing m times from the pool with equal chances, where \
+                 a document that was drawn C times leaves the pool.",
+                "With --shares drawn the numbers m are those of drawing clusters one after another, with chances in \
+                 proportion to the shares of the clusters that have draws left: turn t (from 0) takes the noise bits \
+                 of corpus-utils(7) for the key t and the purpose `clip-turn` (with a split `clip-turn-1` for its \
+                 first part, and so on), and draws the cluster in which bits / 2^64 of the sum of these shares falls, \
+                 in order of the ids. --by equal --clip C with C above 1 is ClusterClip to the letter: draw a cluster \
+                 evenly, draw a document in it, drop it after C draws. With --shares exact each cluster has its exact \
+                 number of draws, which are those that ClusterClip has on average while no cluster runs out, without \
+                 the chance in them; documents are then drawn as above.",
+                "Documents that are equal to the byte have equal keys and are drawn equally often but for a tie at the \
+                 threshold; give them an --id-field to tell them apart.",
             ],
         ),
         (
             "Budgets",
             &[
-                "Each cluster gives documents in the order of its draws, up to the first that does not fit into its share of the --budget. What all of them leave is shared out again in the same way, on top of the budget, for as long as that brings documents and these fit. In the end each cluster, from the one that leaves most of its share, gets its next document if that fits. So no cluster is more than a document above its share, and what is left is shorter than the next document of every other. A larger budget contains a smaller one but for those documents at the end.",
-                "Lengths are a field of the column. tokens-length(1) counts tokens, and paste(1) puts its column beside that of the clusters.",
+                "Each cluster gives documents in the order of its draws, up to the first that does not fit into its \
+                 share of the --budget. What all of them leave is shared out again in the same way, on top of the \
+                 budget, for as long as that brings documents and these fit. In the end each cluster, from the one \
+                 that leaves most of its share, gets its next document if that fits. So no cluster is more than a \
+                 document above its share, and what is left is shorter than the next document of every other. A \
+                 larger budget contains a smaller one but for those documents at the end.",
+                "Lengths are a field of the column. tokens-length(1) counts tokens, and paste(1) puts its column \
+                 beside that of the clusters.",
             ],
         ),
         (
             "Splits",
             &[
-                "A split gives each part a share of the keys in proportion to its N: a document is in the part in whose share its noise for the purpose `clip-split` falls. From each part's documents its N are then drawn with the same shares of the clusters as everywhere. So a document is in the same part whatever else is in the corpus, however the clusters are drawn from, and for any N in the same proportions; and all its repeats are in that part.",
-                "Shares of keys hold on average: where nearly all documents are wanted, a part may have too few while another has some to spare. Then the ends of the shares are moved so that each part has documents in proportion to its N, and every part is filled if there are enough. That depends on the corpus, and --write-cut carries the ends.",
+                "A split gives each part a share of the keys in proportion to its N: a document is in the part in \
+                 whose share its noise for the purpose `clip-split` falls. From each part's documents its N are then \
+                 drawn with the same shares of the clusters as everywhere. So a document is in the same part whatever \
+                 else is in the corpus, however the clusters are drawn from, and for any N in the same proportions; \
+                 and all its repeats are in that part.",
+                "Shares of keys hold on average: where nearly all documents are wanted, a part may have too few while \
+                 another has some to spare. Then the ends of the shares are moved so that each part has documents in \
+                 proportion to its N, and every part is filled if there are enough. That depends on the corpus, and \
+                 --write-cut carries the ends.",
             ],
         ),
         (
             "Memory",
-            &[
-                "12 bytes a row of the column: a cluster and a key; 4 more with --budget; 4 in all with --cut. Where thresholds fall between documents that are equal to the byte, 40 bytes for each of these. Up to 4,294,967,295 rows. Cluster ids are below 16,777,216, and each id up to the highest costs some 200 bytes for each part of a split. Documents that come from a pipe without keys are copied to a temporary file in TMPDIR (without it /tmp), which has no name and is gone when the run is, however it ends.",
-            ],
+            &["12 bytes a row of the column: a cluster and a key; 4 more with --budget; 4 in all with --cut. Where \
+                 thresholds fall between documents that are equal to the byte, 40 bytes for each of these. Up to \
+                 4,294,967,295 rows. Cluster ids are below 16,777,216, and each id up to the highest costs some 200 \
+                 bytes for each part of a split. Documents that come from a pipe without keys are copied to a \
+                 temporary file in TMPDIR (without it /tmp), which has no name and is gone when the run is, however \
+                 it ends."],
         ),
         (
             "Shards",
             &[
-                "A sample is one threshold on times for each cluster. So a corpus that is spread over jobs is sampled in three steps: each job assigns its shard to clusters; one run with --write-cut reads all columns, one after another, and writes the thresholds; each job applies them to its shard with --cut. The outputs, one after another, are that of a single run. The cut carries the seed, the clip and the split. The one run needs the keys: from the documents, or from a field of the column (--key-field) that the jobs have put there (jsonl-key(1)).",
-                "Where several equal documents stand right at a threshold and only some of them fit, a shard must know how many rows stand before it: --shard counts them itself, otherwise --first-row says it. Such a shard without it is refused.",
+                "A sample is one threshold on times for each cluster. So a corpus that is spread over jobs is sampled \
+                 in three steps: each job assigns its shard to clusters; one run with --write-cut reads all columns, \
+                 one after another, and writes the thresholds; each job applies them to its shard with --cut. The \
+                 outputs, one after another, are that of a single run. The cut carries the seed, the clip and the \
+                 split. The one run needs the keys: from the documents, or from a field of the column (--key-field) \
+                 that the jobs have put there (jsonl-key(1)).",
+                "Where several equal documents stand right at a threshold and only some of them fit, a shard must know \
+                 how many rows stand before it: --shard counts them itself, otherwise --first-row says it. Such a \
+                 shard without it is refused.",
             ],
         ),
     ],
@@ -265,7 +327,9 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Two documents of each kind, kinds being the clusters here:",
-            command: "sed 's/.*\"kind\": \"\\(.\\)\".*/\\1/; y/abc/012/' docs.jsonl > clusters.tsv\nclip-sample -n 6 --clusters clusters.tsv docs.jsonl > sample.jsonl\nsed 's/.*\"kind\": \"\\(.\\)\".*/\\1/' sample.jsonl | sort | uniq -c | tr -s ' '",
+            command: "sed 's/.*\"kind\": \"\\(.\\)\".*/\\1/; y/abc/012/' docs.jsonl > clusters.tsv\nclip-sample -n 6 \
+             --clusters clusters.tsv docs.jsonl > sample.jsonl\nsed 's/.*\"kind\": \"\\(.\\)\".*/\\1/' sample.jsonl | \
+             sort | uniq -c | tr -s ' '",
             output: " 2 a\n 2 b\n 2 c\n",
         },
         Example {
@@ -275,22 +339,27 @@ const TOOL: Tool<Args> = Tool {
         },
         Example {
             about: "By a plan that cluster-share(1) works out, here from distances that are all 0.25:",
-            command: "sed 's/$/\\t0.25/' clusters.tsv | cluster-stats | cluster-share --measure size -n 100 > plan.tsv\nclip-sample --plan plan.tsv --clusters clusters.tsv docs.jsonl | wc -l",
+            command: "sed 's/$/\\t0.25/' clusters.tsv | cluster-stats | cluster-share --measure size -n 100 > \
+             plan.tsv\nclip-sample --plan plan.tsv --clusters clusters.tsv docs.jsonl | wc -l",
             output: "100\n",
         },
         Example {
             about: "A corpus to train on and two to test with:",
-            command: "clip-sample --split train=100,validation=10,test=10 --out corpus --clusters clusters.tsv docs.jsonl\nwc -l < corpus/train.jsonl",
+            command: "clip-sample --split train=100,validation=10,test=10 --out corpus --clusters clusters.tsv \
+             docs.jsonl\nwc -l < corpus/train.jsonl",
             output: "100\n",
         },
         Example {
             about: "In two shards, the same as in one run:",
-            command: "clip-sample -n 6 --clusters clusters.tsv --write-cut cut docs.jsonl\nhead -n 200 clusters.tsv > c.0; tail -n +201 clusters.tsv > c.1\nhead -n 200 docs.jsonl > d.0; tail -n +201 docs.jsonl > d.1\nfor i in 0 1; do clip-sample --cut cut --clusters c.$i d.$i; done | cmp - sample.jsonl",
+            command: "clip-sample -n 6 --clusters clusters.tsv --write-cut cut docs.jsonl\nhead -n 200 clusters.tsv > \
+             c.0; tail -n +201 clusters.tsv > c.1\nhead -n 200 docs.jsonl > d.0; tail -n +201 docs.jsonl > d.1\nfor i \
+             in 0 1; do clip-sample --cut cut --clusters c.$i d.$i; done | cmp - sample.jsonl",
             output: "",
         },
         Example {
             about: "The same cut from columns and keys alone, as the jobs would make them:",
-            command: "for i in 0 1; do jsonl-key d.$i | paste c.$i - > k.$i; done\ncat k.0 k.1 | clip-sample -n 6 --clusters - --key-field 2 --write-cut cut.2\ncmp cut cut.2",
+            command: "for i in 0 1; do jsonl-key d.$i | paste c.$i - > k.$i; done\ncat k.0 k.1 | clip-sample -n 6 \
+             --clusters - --key-field 2 --write-cut cut.2\ncmp cut cut.2",
             output: "",
         },
     ],

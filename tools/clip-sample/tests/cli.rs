@@ -288,7 +288,7 @@ fn what_clusters_leave_of_a_budget_goes_to_the_others() {
 #[test]
 fn a_document_above_the_budget_leaves_it_to_the_others() {
     let folder = tool().folder(1000);
-    let row = |row: usize| format!("{}\t{}\n", row % 2, if row % 2 == 0 { 100_000 } else { 7 });
+    let row = |row: usize| format!("{}\t{}\n", row % 2, if row.is_multiple_of(2) { 100_000 } else { 7 });
     folder.write("clusters.tsv", (0..1000).map(row).collect::<String>());
     let drawn = draw(&folder, &["--budget", "1000", "--length-field", "2", INPUT]).output();
     assert_eq!(lines(&drawn).len(), 142, "142 times 7 is 994");
@@ -567,7 +567,8 @@ fn a_column_of_another_order_is_noticed() {
     assert!(!folder.has("out"));
 }
 
-/// A cut that lost its last lines draws nothing; neither does one whose names would lead out of the folder, whole though it is.
+/// A cut that lost its last lines draws nothing; neither does one whose names would lead out of the folder, whole
+/// though it is.
 #[test]
 fn a_cut_is_trusted_no_further_than_a_command_line() {
     let folder = tool().folder(100);

@@ -63,7 +63,8 @@ const FLAGS: &[Flag<Args>] = &[
         })
     },
     Flag {
-        help: "Its documents, repeats and shares are shown, and a second treemap: what clip-sample would draw beside what there is.",
+        help: "Its documents, repeats and shares are shown, and a second treemap: what clip-sample would draw beside \
+         what there is.",
         ..shared::plan(|args: &mut Args, value| {
             args.plan = Some(value.path()?);
             Ok(())
@@ -73,7 +74,8 @@ const FLAGS: &[Flag<Args>] = &[
         "map",
         "FILE",
         "Where clusters lie, as two numbers each",
-        "Columns x and y behind a header that names them and cluster, or a row a cluster, from 0 on, that begins with the two numbers; a row of nan has no place. With it, bubbles stand for the treemap.",
+        "Columns x and y behind a header that names them and cluster, or a row a cluster, from 0 on, that begins with \
+         the two numbers; a row of nan has no place. With it, bubbles stand for the treemap.",
         |args: &mut Args, value| {
             args.map = Some(value.path()?);
             Ok(())
@@ -99,25 +101,41 @@ const TOOL: Tool<Args> = Tool {
     summary: "what is known of clusters to one page, to look, judge and exclude",
     operands: "[FILE]...",
     description: &[
-        "Reads what is known of the clusters from the FILEs or from standard input, and prints one HTML page that shows it: sizes as a treemap, numbers to sort and filter by, distances as a histogram, the nearest and farthest texts, and a mark and a note for each cluster. The page needs no server and asks for no address: it opens from disk in any browser, on a phone too, in the dark, and prints. The same input is the same page, to the byte.",
-        "A FILE is what cluster-stats(1) prints, also with --compat minicorpus, or TAB-separated text with a header that names cluster. Every number in it is a column of the page, those within objects too (`quantiles.0.5`); every string is a label; `words`, pairs of a word and a number, are listed. Further FILEs add to what the first says of its clusters: mean losses, or labels of a model.",
-        "Texts of documents are data in the page, never markup. Its security policy allows the page's own script alone.",
+        "Reads what is known of the clusters from the FILEs or from standard input, and prints one HTML page that \
+         shows it: sizes as a treemap, numbers to sort and filter by, distances as a histogram, the nearest and \
+         farthest texts, and a mark and a note for each cluster. The page needs no server and asks for no address: it \
+         opens from disk in any browser, on a phone too, in the dark, and prints. The same input is the same page, to \
+         the byte.",
+        "A FILE is what cluster-stats(1) prints, also with --compat minicorpus, or TAB-separated text with a header \
+         that names cluster. Every number in it is a column of the page, those within objects too (`quantiles.0.5`); \
+         every string is a label; `words`, pairs of a word and a number, are listed. Further FILEs add to what the \
+         first says of its clusters: mean losses, or labels of a model.",
+        "Texts of documents are data in the page, never markup. Its security policy allows the page's own script \
+         alone.",
     ],
     sections: &[
         (
             "The page",
             &[
-                "Type words to find clusters whose texts, labels or words have all of them, and conditions: `total_examples>1000`, `average_distance<=0.2`, `mark=exclude` (or unsure, keep, none), `cluster=7`. Click a column to sort by it. Signs that cannot be seen, and those that turn the direction of a line, are shown as their code.",
-                "Keys: j and k go to the next and the previous cluster, x marks it as excluded, u as unsure, y to keep, n goes to its note, / to the search, Escape back.",
-                "Marks are kept by the browser for a set of clusters with their sizes, so they survive a reload and a page that is made anew. `Export excluded` saves the file that --exclude of clip-sample(1), cluster-share(1) and this program take: a cluster a line, then TAB and the note. Several people's lists become one by `sort -u`. `Export marks` saves all marks and notes. Import takes either, and adds it to the marks.",
+                "Type words to find clusters whose texts, labels or words have all of them, and conditions: \
+                 `total_examples>1000`, `average_distance<=0.2`, `mark=exclude` (or unsure, keep, none), `cluster=7`. \
+                 Click a column to sort by it. Signs that cannot be seen, and those that turn the direction of a \
+                 line, are shown as their code.",
+                "Keys: j and k go to the next and the previous cluster, x marks it as excluded, u as unsure, y to \
+                 keep, n goes to its note, / to the search, Escape back.",
+                "Marks are kept by the browser for a set of clusters with their sizes, so they survive a reload and a \
+                 page that is made anew. `Export excluded` saves the file that --exclude of clip-sample(1), \
+                 cluster-share(1) and this program take: a cluster a line, then TAB and the note. Several people's \
+                 lists become one by `sort -u`. `Export marks` saves all marks and notes. Import takes either, and \
+                 adds it to the marks.",
                 "The line on top counts the documents that stay, and any other column whose name begins with total_.",
             ],
         ),
         (
             "Limits",
-            &[
-                "Texts of a cluster are taken apart when it is looked at or searched, rows of the list are made when they are seen: 2,000 clusters of 20 texts open within a second. Search is by letters, whatever their case.",
-            ],
+            &["Texts of a cluster are taken apart when it is looked at or searched, rows of the list are made when \
+                 they are seen: 2,000 clusters of 20 texts open within a second. Search is by letters, whatever their \
+                 case."],
         ),
     ],
     flags: FLAGS,
@@ -125,12 +143,16 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "A page of two clusters, and what is excluded marked in it:",
-            command: "awk '{ print NR % 2 \"\\t0.\" NR + 100 }' docs.jsonl > clusters.tsv\nprintf '1\\tmostly menus\\n' > exclude.tsv\ncluster-stats --documents docs.jsonl clusters.tsv | cluster-report --exclude exclude.tsv --title 'Two halves' > report.html\ngrep -c '<title>Two halves' report.html",
+            command: "awk '{ print NR % 2 \"\\t0.\" NR + 100 }' docs.jsonl > clusters.tsv\nprintf '1\\tmostly \
+             menus\\n' > exclude.tsv\ncluster-stats --documents docs.jsonl clusters.tsv | cluster-report --exclude \
+             exclude.tsv --title 'Two halves' > report.html\ngrep -c '<title>Two halves' report.html",
             output: "1\n",
         },
         Example {
             about: "Beside what a plan would draw:",
-            command: "cluster-stats --documents docs.jsonl clusters.tsv > clusters.jsonl\ncluster-share -n 100 clusters.jsonl > plan.tsv\ncluster-report --plan plan.tsv clusters.jsonl > report.html\ngrep -c plan.documents report.html",
+            command: "cluster-stats --documents docs.jsonl clusters.tsv > clusters.jsonl\ncluster-share -n 100 \
+             clusters.jsonl > plan.tsv\ncluster-report --plan plan.tsv clusters.jsonl > report.html\ngrep -c \
+             plan.documents report.html",
             output: "1\n",
         },
     ],

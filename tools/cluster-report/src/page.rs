@@ -1,8 +1,8 @@
 //! The page: one HTML file with its style, its script and all data.
 //!
-//! What comes from a table stands in the page as JSON in elements of type `application/json`, in which no `<`, `>` or `&` is
-//! left (they are `\u003c` and so on), so that nothing of it is markup. The security policy allows the page's own script
-//! and style by their digests and nothing else: no address, no other script.
+//! What comes from a table stands in the page as JSON in elements of type `application/json`, in which no `<`, `>` or
+//! `&` is left (they are `\u003c` and so on), so that nothing of it is markup. The security policy allows the page's
+//! own script and style by their digests and nothing else: no address, no other script.
 
 use crate::table::{Cluster, Example, Table};
 use base64::Engine;
@@ -144,7 +144,8 @@ fn own(name: &str) -> &str {
     name.split(OF).next().unwrap_or(name)
 }
 
-/// The middles of cells, and their counts. A cell is the upper half of a 32-bit float but for its last bit, negated below 0.
+/// The middles of cells, and their counts. A cell is the upper half of a 32-bit float but for its last bit, negated
+/// below 0.
 fn points(cells: &[(i16, u64)]) -> Vec<(f32, u64)> {
     let middle = |cell: i16| {
         let size = f32::from_bits(u32::from(cell.unsigned_abs()) << 17 | 1 << 16);

@@ -105,7 +105,10 @@ fn the_layout_of_minicorpus_is_read() {
     let examples = "[\n{\"text\": \"one\", \"distance\": 0.125}\n]";
     folder.write(
         "info.json",
-        format!("{{\n\"0\": {{\"closest\": {examples}, \"farthest\": [], \"total_examples\": 2}},\n\"3\": {{\"total_examples\": 0}}\n}}\n"),
+        format!(
+            "{{\n\"0\": {{\"closest\": {examples}, \"farthest\": [], \"total_examples\": 2}},\n\"3\": \
+         {{\"total_examples\": 0}}\n}}\n"
+        ),
     );
     let page = report(&folder, &["info.json"]).text();
     assert_eq!(data(&page, "clusters")["clusters"][1]["numbers"], json!([0]));

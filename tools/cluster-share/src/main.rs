@@ -100,7 +100,8 @@ const FLAGS: &[Flag<Args>] = &[
         Ok(())
     }),
     Flag {
-        help: "`minicorpus`: each cluster's number is rounded as they do, and what it cannot fill is dropped: see Measures.",
+        help: "`minicorpus`: each cluster's number is rounded as they do, and what it cannot fill is dropped: see \
+         Measures.",
         ..shared::compat(|args: &mut Args, value| {
             args.minicorpus = value.choice(&[("minicorpus", true)])?;
             Ok(())
@@ -111,7 +112,8 @@ const FLAGS: &[Flag<Args>] = &[
         Ok(())
     }),
     Flag {
-        help: "Of the documents of the clusters that are not excluded, rounded to the nearest; above 1 it takes --clip.",
+        help: "Of the documents of the clusters that are not excluded, rounded to the nearest; above 1 it takes \
+         --clip.",
         ..shared::fraction(|args: &mut Args, value| {
             args.fraction = Some(value.not_negative()?);
             Ok(())
@@ -144,21 +146,44 @@ const TOOL: Tool<Args> = Tool {
     summary: "a table of clusters to the share of each, and how many documents that is",
     operands: "[FILE]...",
     description: &[
-        "Reads what is known of the clusters from the FILEs or from standard input, and prints a table with a header and a row a cluster: cluster, size and share; with --count or --fraction also documents, how many the cluster gives, and repeats, how often one of its documents is drawn on average.",
-        "clip-sample(1) takes the table: `--plan FILE` draws the numbers of documents, `--by FILE` shares out any number, a budget of tokens or a split in proportion to the shares. What a cluster cannot fill goes to the others in proportion to their shares, until as many are placed as were asked for, or nothing is left; then a note on stderr says how many are missing.",
-        "A FILE is JSON Lines, an object a cluster as cluster-stats(1) prints it, or TAB-separated text with a header. Of its fields `cluster` (or `cluster_idx`, as MiniCorpus calls it) and `total_examples` are needed; `sum_distance` or `average_distance` are for density and diversity, `diversity` for diversity, and `mean_loss` for loss. Others are ignored. Further FILEs add to what the first says of its clusters: a file of losses need not have sizes, nor clusters that are excluded.",
+        "Reads what is known of the clusters from the FILEs or from standard input, and prints a table with a header \
+         and a row a cluster: cluster, size and share; with --count or --fraction also documents, how many the \
+         cluster gives, and repeats, how often one of its documents is drawn on average.",
+        "clip-sample(1) takes the table: `--plan FILE` draws the numbers of documents, `--by FILE` shares out any \
+         number, a budget of tokens or a split in proportion to the shares. What a cluster cannot fill goes to the \
+         others in proportion to their shares, until as many are placed as were asked for, or nothing is left; then a \
+         note on stderr says how many are missing.",
+        "A FILE is JSON Lines, an object a cluster as cluster-stats(1) prints it, or TAB-separated text with a header. \
+         Of its fields `cluster` (or `cluster_idx`, as MiniCorpus calls it) and `total_examples` are needed; \
+         `sum_distance` or `average_distance` are for density and diversity, `diversity` for diversity, and \
+         `mean_loss` for loss. Others are ignored. Further FILEs add to what the first says of its clusters: a file \
+         of losses need not have sizes, nor clusters that are excluded.",
     ],
     sections: &[(
         "Measures",
         &[
-            "With n the size of a cluster, d the mean distance of its documents to its centroid, v the mean distance of its centroid to the other centroids, and sums and maxima over the clusters that are not excluded, a cluster's share is in proportion to:",
-            "`equal`: 1. MiniPile (Kaddour, 2023) takes as many from each cluster; ClusterClip (Shao et al., 2024) draws clusters evenly.",
+            "With n the size of a cluster, d the mean distance of its documents to its centroid, v the mean distance \
+             of its centroid to the other centroids, and sums and maxima over the clusters that are not excluded, a \
+             cluster's share is in proportion to:",
+            "`equal`: 1. MiniPile (Kaddour, 2023) takes as many from each cluster; ClusterClip (Shao et al., 2024) \
+             draws clusters evenly.",
             "`size`: n.",
-            "`density`: n (1 - w d), with w = --density-weight: large clusters, less so where documents lie far from the centroid (MiniCorpus, idea 3). d must be a cosine distance, or small: a share below 0 is an error.",
-            "`diversity`: a n / sum(n) + b (1 - d) + c v / max(v), with a = --size-weight, b = --density-weight, c = --diversity-weight (MiniCorpus, idea 6).",
+            "`density`: n (1 - w d), with w = --density-weight: large clusters, less so where documents lie far from \
+             the centroid (MiniCorpus, idea 3). d must be a cosine distance, or small: a share below 0 is an error.",
+            "`diversity`: a n / sum(n) + b (1 - d) + c v / max(v), with a = --size-weight, b = --density-weight, c = \
+             --diversity-weight (MiniCorpus, idea 6).",
             "`loss`: the mean loss of some model on documents of the cluster (MiniCorpus, idea 2).",
-            "Shares become whole numbers by the divisor method of Webster and Sainte-Lague: documents are given out one by one, each to the cluster with the largest share / (2 has + 1), ties to the lower id, and full clusters take no further part. So numbers add up exactly, and more documents never make a number smaller. With --shares drawn they are those of drawing clusters one after another, as clip-sample(1) says.",
-            "--compat minicorpus computes what the scripts of MiniCorpus (github.com/MK2112/minicorpus) do. `equal`: N over the number of clusters, rounded down, and one more for the first clusters until that adds up to N. Others: N times the proportion, rounded down (`loss`: to the nearest), where the proportion is the share over the sum of all shares, but for `density` n / sum(n) (1 - w d), which does not add up to 1. Then what exceeds the size of a cluster is dropped. So the total is seldom N: as a rule less, for `loss` perhaps a few more; the note on stderr says how many are missing.",
+            "Shares become whole numbers by the divisor method of Webster and Sainte-Lague: documents are given out \
+             one by one, each to the cluster with the largest share / (2 has + 1), ties to the lower id, and full \
+             clusters take no further part. So numbers add up exactly, and more documents never make a number \
+             smaller. With --shares drawn they are those of drawing clusters one after another, as clip-sample(1) \
+             says.",
+            "--compat minicorpus computes what the scripts of MiniCorpus (github.com/MK2112/minicorpus) do. `equal`: N \
+             over the number of clusters, rounded down, and one more for the first clusters until that adds up to N. \
+             Others: N times the proportion, rounded down (`loss`: to the nearest), where the proportion is the share \
+             over the sum of all shares, but for `density` n / sum(n) (1 - w d), which does not add up to 1. Then \
+             what exceeds the size of a cluster is dropped. So the total is seldom N: as a rule less, for `loss` \
+             perhaps a few more; the note on stderr says how many are missing.",
         ],
     )],
     flags: FLAGS,
@@ -166,12 +191,15 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "What shares by size and density come to:",
-            command: "printf 'cluster\\ttotal_examples\\tsum_distance\\n0\\t500\\t100\\n1\\t300\\t90\\n2\\t8\\t1\\n' > table.tsv\ncluster-share --measure density -n 100 table.tsv | cut -f 1,2,4",
+            command: "printf 'cluster\\ttotal_examples\\tsum_distance\\n0\\t500\\t100\\n1\\t300\\t90\\n2\\t8\\t1\\n' > \
+             table.tsv\ncluster-share --measure density -n 100 table.tsv | cut -f 1,2,4",
             output: "cluster\tsize\tdocuments\n0\t500\t63\n1\t300\t36\n2\t8\t1\n",
         },
         Example {
             about: "Clusters of a column, their shares, and documents drawn by these:",
-            command: "sed 's/.*\"kind\": \"\\(.\\)\".*/\\1/; y/abc/012/' docs.jsonl | awk '{ print $1 \"\\t0.25\" }' > clusters.tsv\ncluster-stats clusters.tsv | cluster-share --measure density -n 99 > plan.tsv\nclip-sample --plan plan.tsv --clusters clusters.tsv docs.jsonl | wc -l",
+            command: "sed 's/.*\"kind\": \"\\(.\\)\".*/\\1/; y/abc/012/' docs.jsonl | awk '{ print $1 \"\\t0.25\" }' > \
+             clusters.tsv\ncluster-stats clusters.tsv | cluster-share --measure density -n 99 > plan.tsv\nclip-sample \
+             --plan plan.tsv --clusters clusters.tsv docs.jsonl | wc -l",
             output: "99\n",
         },
     ],

@@ -24,7 +24,8 @@ pub enum Form {
     Bad,
 }
 
-/// Where in an object without `label` and `score` these can be added: behind its last field, so that what is white stays at the end.
+/// Where in an object without `label` and `score` these can be added: behind its last field, so that what is white
+/// stays at the end.
 fn opening(line: &[u8]) -> Result<Form, String> {
     let mut taken = None;
     names(line, |name| {

@@ -1,8 +1,8 @@
 //! `cluster-split`: documents and a column of clusters in, a folder for each cluster out.
 //!
-//! Lines go into `DIR/cluster_N/data_0.jsonl` and so on in input order, byte for byte; those without a cluster into `DIR/missing`.
-//! `DIR` appears when all is written. One file is open at a time, and memory stays below 100 MB, and three times the longest line,
-//! however many clusters and documents there are.
+//! Lines go into `DIR/cluster_N/data_0.jsonl` and so on in input order, byte for byte; those without a cluster into
+//! `DIR/missing`. `DIR` appears when all is written. One file is open at a time, and memory stays below 100 MB, and
+//! three times the longest line, however many clusters and documents there are.
 
 mod annotation;
 mod partition;
@@ -78,7 +78,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::switch(
         "annotate",
         "Add the cluster and its score to each document",
-        "Behind the last field come `label`, the cluster, and `score`, the number beside it in the column; all other bytes stay. A document that is not an object, or has one of these fields, is a bad record.",
+        "Behind the last field come `label`, the cluster, and `score`, the number beside it in the column; all other \
+         bytes stay. A document that is not an object, or has one of these fields, is a bad record.",
         |args: &mut Args, _| {
             args.annotate = true;
             Ok(())
@@ -108,7 +109,8 @@ const FLAGS: &[Flag<Args>] = &[
     )
     .output(),
     Flag {
-        help: "What a document that --annotate cannot add to does: end the run with exit 1, or go to DIR/missing as it is, counted and reported at the end.",
+        help: "What a document that --annotate cannot add to does: end the run with exit 1, or go to DIR/missing as it \
+         is, counted and reported at the end.",
         ..shared::on_error()
     },
     shared::shard(),
@@ -122,9 +124,13 @@ const TOOL: Tool<Args> = Tool {
     summary: "documents and clusters to a folder a cluster",
     operands: "[FILE]...",
     description: &[
-        "Reads documents, any lines, from the FILEs or from standard input, and a column of clusters, and writes the documents of cluster N to DIR/cluster_N/data_0.jsonl, data_1.jsonl and so on, in input order and byte for byte. That is the layout in which ClusterClip groups its data.",
-        "Documents without a cluster go to DIR/missing/data_0.jsonl and so on, and a note on stderr says how many they are. Without --annotate, documents are not looked into.",
-        "DIR is filled beside its place, under a name that begins with a dot and ends with `.tmp`, and renamed when it is complete: it is there whole or not at all. What a killed run leaves under the other name can be removed.",
+        "Reads documents, any lines, from the FILEs or from standard input, and a column of clusters, and writes the \
+         documents of cluster N to DIR/cluster_N/data_0.jsonl, data_1.jsonl and so on, in input order and byte for \
+         byte. That is the layout in which ClusterClip groups its data.",
+        "Documents without a cluster go to DIR/missing/data_0.jsonl and so on, and a note on stderr says how many they \
+         are. Without --annotate, documents are not looked into.",
+        "DIR is filled beside its place, under a name that begins with a dot and ends with `.tmp`, and renamed when it \
+         is complete: it is there whole or not at all. What a killed run leaves under the other name can be removed.",
     ],
     sections: &[
         (
@@ -135,15 +141,14 @@ const TOOL: Tool<Args> = Tool {
         ),
         (
             "Memory and files",
-            &[
-                "64 MiB of lines are collected, sorted by cluster, and appended to their files, one open at a time; so memory does not depend on the number of clusters or documents, but for some 60 bytes a cluster. Each line has to fit, three times.",
-            ],
+            &["64 MiB of lines are collected, sorted by cluster, and appended to their files, one open at a time; so \
+                 memory does not depend on the number of clusters or documents, but for some 60 bytes a cluster. Each \
+                 line has to fit, three times."],
         ),
         (
             "Shards",
-            &[
-                "With --shard the column is that of the shard. Each shard has a DIR of its own; the files of a cluster, shard by shard, are one after another those of the whole.",
-            ],
+            &["With --shard the column is that of the shard. Each shard has a DIR of its own; the files of a \
+                 cluster, shard by shard, are one after another those of the whole."],
         ),
     ],
     flags: FLAGS,
@@ -155,12 +160,14 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Two clusters by a column that is made by hand:",
-            command: "awk '{ print NR % 2 \"\\t0.5\" }' docs.jsonl > clusters.tsv\ncluster-split --clusters clusters.tsv --out parts docs.jsonl\nfind parts -type f | sort",
+            command: "awk '{ print NR % 2 \"\\t0.5\" }' docs.jsonl > clusters.tsv\ncluster-split --clusters \
+             clusters.tsv --out parts docs.jsonl\nfind parts -type f | sort",
             output: "parts/cluster_0/data_0.jsonl\nparts/cluster_1/data_0.jsonl\n",
         },
         Example {
             about: "The same with labels, at most 150 documents a file:",
-            command: "cluster-split --annotate --max-lines 150 --clusters clusters.tsv --out labelled docs.jsonl\nwc -l < labelled/cluster_1/data_1.jsonl\ntail -n 1 labelled/cluster_1/data_1.jsonl | grep -o '\"label.*'",
+            command: "cluster-split --annotate --max-lines 150 --clusters clusters.tsv --out labelled docs.jsonl\nwc \
+             -l < labelled/cluster_1/data_1.jsonl\ntail -n 1 labelled/cluster_1/data_1.jsonl | grep -o '\"label.*'",
             output: "50\n\"label\": 1, \"score\": 0.5}\n",
         },
     ],

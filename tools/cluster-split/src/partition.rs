@@ -1,8 +1,8 @@
 //! Lines into a file a cluster, of which there may be many more than files that can be open, or fit into memory.
 //!
-//! Lines wait in memory until there are [`WAITING_MAX`] bytes of them. Then they are sorted by cluster, in order of arrival within
-//! one, and each cluster's are appended to its file, with one file open at a time. So each round opens a cluster's file once at
-//! the most, and what is in which file depends on nothing but the lines and the limits.
+//! Lines wait in memory until there are [`WAITING_MAX`] bytes of them. Then they are sorted by cluster, in order of
+//! arrival within one, and each cluster's are appended to its file, with one file open at a time. So each round opens a
+//! cluster's file once at the most, and what is in which file depends on nothing but the lines and the limits.
 
 use pipe::failure::Failure;
 use pipe::folder::Folder;
@@ -37,7 +37,8 @@ struct Waiting {
     end: usize,
 }
 
-/// What a waiting line takes besides its bytes: its entry, half as much again to sort it, and what a growing list leaves unused.
+/// What a waiting line takes besides its bytes: its entry, half as much again to sort it, and what a growing list
+/// leaves unused.
 const ENTRY: usize = 3 * size_of::<Waiting>();
 
 /// The file of a cluster that is being filled.

@@ -1,4 +1,5 @@
-//! `cluster-split` keeps the contract of all tools, as far as it is about more than standard output, which it does not write.
+//! `cluster-split` keeps the contract of all tools, as far as it is about more than standard output, which it does not
+//! write.
 
 use contract::corpus::{self, Numbers};
 use contract::folder::Folder;

@@ -1,8 +1,8 @@
 //! Decimal numbers with 18 places: what a column says, added exactly.
 //!
-//! kmeans-assign prints a distance as the shortest decimal that tells its 32-bit float, nine digits at the most, so the decimals from
-//! 1e-9 on are held as they stand, and so are those of 64-bit floats from 0.1 on. Sums of whole numbers come out the same in any
-//! order and any tree, and print as what they are.
+//! kmeans-assign prints a distance as the shortest decimal that tells its 32-bit float, nine digits at the most, so the
+//! decimals from 1e-9 on are held as they stand, and so are those of 64-bit floats from 0.1 on. Sums of whole numbers
+//! come out the same in any order and any tree, and print as what they are.
 
 use std::fmt;
 

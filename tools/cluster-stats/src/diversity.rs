@@ -2,10 +2,11 @@
 
 use compute::kmeans::{Centroids, exact};
 
-/// The mean cosine distance of each centroid to all others; NaN where there are none. A centroid of zeros is at distance 1 from all.
+/// The mean cosine distance of each centroid to all others; NaN where there are none. A centroid of zeros is at
+/// distance 1 from all.
 ///
-/// With unit vectors u and their sum s, the cosines of u with all others add up to u s - u u, so one pass over the centroids is
-/// enough. 64-bit floats; sums over the centroids in their order.
+/// With unit vectors u and their sum s, the cosines of u with all others add up to u s - u u, so one pass over the
+/// centroids is enough. 64-bit floats; sums over the centroids in their order.
 pub fn diversities(centroids: &Centroids) -> Vec<f64> {
     let (k, dim) = (centroids.k(), centroids.dim);
     let unit = |j: usize| {

@@ -23,7 +23,8 @@ pub enum End {
     Farthest,
 }
 
-/// The best of one end, best first. Ties go to the smaller key, then to the smaller text, so that the order of arrival says nothing.
+/// The best of one end, best first. Ties go to the smaller key, then to the smaller text, so that the order of arrival
+/// says nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Examples {
     end: End,

@@ -2,8 +2,8 @@
 //!
 //! # Stability
 //!
-//! A cell is what of a 32-bit float is left without its last 17 bits: sign, exponent and 6 bits of fraction, so 64 cells from one
-//! power of two to the next. Its number is those bits as a whole number, negated for numbers below 0.
+//! A cell is what of a 32-bit float is left without its last 17 bits: sign, exponent and 6 bits of fraction, so 64
+//! cells from one power of two to the next. Its number is those bits as a whole number, negated for numbers below 0.
 
 use crate::decimal::Decimal;
 
@@ -34,7 +34,8 @@ impl Histogram {
         Some(())
     }
 
-    /// The middle of the cell in which the `ceil(q n)`-th smallest of the `n` distances lies, but at least the first; `None` without any.
+    /// The middle of the cell in which the `ceil(q n)`-th smallest of the `n` distances lies, but at least the first;
+    /// `None` without any.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         let total: u64 = self.cells.iter().map(|&(_, count)| count).sum();
         let rank = ((q * total as f64).ceil() as u64).clamp(1, total.max(1));

@@ -2,7 +2,8 @@
 //!
 //! # Stability
 //!
-//! The names of the fields and the meaning of `histogram` do not change between releases; fields may be added behind them.
+//! The names of the fields and the meaning of `histogram` do not change between releases; fields may be added behind
+//! them.
 
 use crate::decimal::Decimal;
 use crate::examples::{Example, Examples, beginning};

@@ -1,8 +1,8 @@
 //! `cluster-stats`: a column of clusters in, one JSON object a cluster out, in ascending order.
 //!
-//! Counts, exact sums of distances, quantiles, and, with the documents beside the column, the texts nearest to the centroid and
-//! farthest from it. All of it adds up over parts: the output is its own input. Memory: some 5 kB a cluster, and its
-//! texts, whatever the number of rows.
+//! Counts, exact sums of distances, quantiles, and, with the documents beside the column, the texts nearest to the
+//! centroid and farthest from it. All of it adds up over parts: the output is its own input. Memory: some 5 kB a
+//! cluster, and its texts, whatever the number of rows.
 
 mod decimal;
 mod diversity;
@@ -75,7 +75,8 @@ const FLAGS: &[Flag<Args>] = &[
         "documents",
         "FILE",
         "The documents that the rows are of",
-        "The texts nearest to the centroids and farthest from them are shown. Given several times, the files are read one after another.",
+        "The texts nearest to the centroids and farthest from them are shown. Given several times, the files are read \
+         one after another.",
         |args: &mut Args, value| {
             args.documents.push(value.path()?);
             Ok(())
@@ -119,15 +120,10 @@ const FLAGS: &[Flag<Args>] = &[
             Ok(())
         })
     },
-    Flag::switch(
-        "diversity",
-        "Show the mean cosine distance of a centroid to all others",
-        "",
-        |args: &mut Args, _| {
-            args.diversity = true;
-            Ok(())
-        },
-    ),
+    Flag::switch("diversity", "Show the mean cosine distance of a centroid to all others", "", |args: &mut Args, _| {
+        args.diversity = true;
+        Ok(())
+    }),
     Flag {
         help: "The input is the output of cluster-stats over parts of the rows.",
         ..shared::add(|args: &mut Args, _| {
@@ -136,7 +132,9 @@ const FLAGS: &[Flag<Args>] = &[
         })
     },
     Flag {
-        help: "`minicorpus`: write one object for all clusters, in the layout of its `cluster_info_for_inspection.json`, with an entry for each number from 0 to the largest. --add does not read it.",
+        help: "`minicorpus`: write one object for all clusters, in the layout of its \
+         `cluster_info_for_inspection.json`, with an entry for each number from 0 to the largest. --add does not read \
+         it.",
         ..shared::compat(|args: &mut Args, value| {
             args.minicorpus = value.choice(&[("minicorpus", true)])?;
             Ok(())
@@ -152,11 +150,13 @@ const FLAGS: &[Flag<Args>] = &[
         Ok(())
     }),
     Flag {
-        help: "What a bad document does: end the run with exit 1, or have no text to show; its row counts all the same. A bad row of the column always ends the run.",
+        help: "What a bad document does: end the run with exit 1, or have no text to show; its row counts all the \
+         same. A bad row of the column always ends the run.",
         ..shared::on_error()
     },
     Flag {
-        help: "Those files are the documents, whose rows the column has then; without --documents, the column. Parts are cut at line ends. Refused for pipes and compressed input.",
+        help: "Those files are the documents, whose rows the column has then; without --documents, the column. Parts \
+         are cut at line ends. Refused for pipes and compressed input.",
         ..shared::shard()
     },
     shared::threads(),
@@ -169,36 +169,53 @@ const TOOL: Tool<Args> = Tool {
     summary: "clusters of documents to sizes, distances and examples",
     operands: "[FILE]...",
     description: &[
-        "Reads a column of clusters from the FILEs or from standard input, as kmeans-assign(1) writes it: the number of a row's cluster, then its distance from the centroid. Prints one JSON object for each cluster, in ascending order. A row whose cluster is `-1` or `nan` has none; a note on stderr says how many these are.",
-        "With --documents, the documents are read beside the column, and each object shows the beginnings of those nearest to the centroid and farthest from it.",
-        "The output is mergeable: --add reads it again and adds up what parts of the rows came to. The sum of parts, in any order and any tree, is what one run over all rows prints, to the byte, where --examples and --chars are the same all along.",
+        "Reads a column of clusters from the FILEs or from standard input, as kmeans-assign(1) writes it: the number \
+         of a row's cluster, then its distance from the centroid. Prints one JSON object for each cluster, in \
+         ascending order. A row whose cluster is `-1` or `nan` has none; a note on stderr says how many these are.",
+        "With --documents, the documents are read beside the column, and each object shows the beginnings of those \
+         nearest to the centroid and farthest from it.",
+        "The output is mergeable: --add reads it again and adds up what parts of the rows came to. The sum of parts, \
+         in any order and any tree, is what one run over all rows prints, to the byte, where --examples and --chars \
+         are the same all along.",
     ],
     sections: &[
         (
             "Output",
             &[
-                "`cluster`, `total_examples` (rows), `sum_distance`, `average_distance` (0 without rows), `min` and `max` (null without rows), `quantiles`; `diversity` with --diversity; with --documents `closest`, nearest first, and `farthest`, farthest first, of objects with `text`, `distance` and the document's `key`, and `textless`, the number of rows whose document could not be read; then `histogram`, from which the quantiles are made.",
-                "Ties among examples go to the smaller key, then to the smaller text. A lone surrogate in a text is shown as U+FFFD.",
+                "`cluster`, `total_examples` (rows), `sum_distance`, `average_distance` (0 without rows), `min` and \
+                 `max` (null without rows), `quantiles`; `diversity` with --diversity; with --documents `closest`, \
+                 nearest first, and `farthest`, farthest first, of objects with `text`, `distance` and the document's \
+                 `key`, and `textless`, the number of rows whose document could not be read; then `histogram`, from \
+                 which the quantiles are made.",
+                "Ties among examples go to the smaller key, then to the smaller text. A lone surrogate in a text is \
+                 shown as U+FFFD.",
             ],
         ),
         (
             "Sums and quantiles",
             &[
-                "Distances count as the decimals that the column has, to 18 places, halves to even: all that kmeans-assign prints, from 1e-9 on, is exact. Sums are added and printed exactly, so they do not depend on any order; a sum must stay below 10^20. The average is rounded to 18 places.",
-                "Quantile q of n distances is the ceil(q n)-th smallest, at least the first. It is told to within 1/128 of its size: each distance, as a 32-bit float, is counted in the cell of its sign, exponent and first 6 bits of fraction, and what is shown is the middle of the cell, but not below `min` or above `max`, which are exact. `histogram` lists cells and counts; the number of a cell is the float's bits shifted right by 17, negated below 0.",
+                "Distances count as the decimals that the column has, to 18 places, halves to even: all that \
+                 kmeans-assign prints, from 1e-9 on, is exact. Sums are added and printed exactly, so they do not \
+                 depend on any order; a sum must stay below 10^20. The average is rounded to 18 places.",
+                "Quantile q of n distances is the ceil(q n)-th smallest, at least the first. It is told to within \
+                 1/128 of its size: each distance, as a 32-bit float, is counted in the cell of its sign, exponent \
+                 and first 6 bits of fraction, and what is shown is the middle of the cell, but not below `min` or \
+                 above `max`, which are exact. `histogram` lists cells and counts; the number of a cell is the \
+                 float's bits shifted right by 17, negated below 0.",
             ],
         ),
         (
             "Diversity",
-            &[
-                "The diversity of centroid c is the mean of 1 - cos(c, o) over all other centroids o, in 64-bit floats, as MiniCorpus has it. It is null where there is only one centroid; a centroid of zeros counts as at right angles to all. --add keeps the diversity that its input has, or computes it where --diversity is given.",
-            ],
+            &["The diversity of centroid c is the mean of 1 - cos(c, o) over all other centroids o, in 64-bit \
+                 floats, as MiniCorpus has it. It is null where there is only one centroid; a centroid of zeros \
+                 counts as at right angles to all. --add keeps the diversity that its input has, or computes it where \
+                 --diversity is given."],
         ),
         (
             "Memory",
-            &[
-                "For each cluster some 300 bytes, 16 for each cell of its histogram that is hit (there are 64 from one power of two to the next), and its examples: together some 5 kB, and 2 N times the size of a text. Rows and documents are streamed.",
-            ],
+            &["For each cluster some 300 bytes, 16 for each cell of its histogram that is hit (there are 64 from one \
+                 power of two to the next), and its examples: together some 5 kB, and 2 N times the size of a text. \
+                 Rows and documents are streamed."],
         ),
     ],
     flags: FLAGS,
@@ -206,7 +223,8 @@ const TOOL: Tool<Args> = Tool {
         Rule::Excludes(
             "add",
             &["documents", "shard", "cluster-field", "distance-field"],
-            "what is added up are objects of earlier runs, in which rows and documents are no more; give it to those runs",
+            "what is added up are objects of earlier runs, in which rows and documents are no more; give it to those \
+             runs",
         ),
         Rule::Needs(
             "diversity",
@@ -217,12 +235,15 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Two clusters by a column that is made by hand, and their sizes:",
-            command: "awk '{ print NR % 2 \"\\t0.\" NR + 100 }' docs.jsonl > clusters.tsv\ncluster-stats --documents docs.jsonl clusters.tsv > clusters.jsonl\ncut -d , -f 1-4 clusters.jsonl",
+            command: "awk '{ print NR % 2 \"\\t0.\" NR + 100 }' docs.jsonl > clusters.tsv\ncluster-stats --documents \
+             docs.jsonl clusters.tsv > clusters.jsonl\ncut -d , -f 1-4 clusters.jsonl",
             output: "{\"cluster\":0,\"total_examples\":200,\"sum_distance\":60.2,\"average_distance\":0.301\n{\"cluster\":1,\"total_examples\":200,\"sum_distance\":60,\"average_distance\":0.3\n",
         },
         Example {
             about: "The same in two parts:",
-            command: "head -n 123 clusters.tsv > a.tsv\nhead -n 123 docs.jsonl > a.jsonl\ntail -n +124 clusters.tsv > b.tsv\ntail -n +124 docs.jsonl > b.jsonl\nfor i in a b; do cluster-stats --documents $i.jsonl $i.tsv; done | cluster-stats --add | cmp - clusters.jsonl",
+            command: "head -n 123 clusters.tsv > a.tsv\nhead -n 123 docs.jsonl > a.jsonl\ntail -n +124 clusters.tsv > \
+             b.tsv\ntail -n +124 docs.jsonl > b.jsonl\nfor i in a b; do cluster-stats --documents $i.jsonl $i.tsv; \
+             done | cluster-stats --add | cmp - clusters.jsonl",
             output: "",
         },
     ],

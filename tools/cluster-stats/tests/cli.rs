@@ -1,4 +1,5 @@
-//! `cluster-stats` keeps the contract of all tools; its sums, quantiles and examples are held against a plain reference.
+//! `cluster-stats` keeps the contract of all tools; its sums, quantiles and examples are held against a plain
+//! reference.
 
 use contract::corpus::{self, Numbers};
 use contract::folder::Folder;
@@ -62,7 +63,8 @@ contract::holds!(@tests column_alone documents:
 mod beside {
     use super::with_documents;
     contract::holds!(@tests with_documents files:
-        missing_file_is_named, folder_is_refused, packed_input_is_the_same, truncated_input_is_an_error, full_disk_is_an_error,
+        missing_file_is_named, folder_is_refused, packed_input_is_the_same, truncated_input_is_an_error,
+        full_disk_is_an_error,
         same_input_twice_is_the_same, side_files_are_checked_before_input_is_read);
     contract::holds!(@tests with_documents documents:
         no_documents_are_no_rows, last_line_needs_no_newline, carriage_returns_change_no_row, standard_input_is_a_file,
@@ -298,7 +300,8 @@ fn parts_that_do_not_go_together_are_refused() {
             "some parts were made with --documents and some without",
         ),
         (
-            "for i in centroids other; do cluster-stats --diversity --centroids $i.npy docs.jsonl; done | cluster-stats --add",
+            "for i in centroids other; do cluster-stats --diversity --centroids $i.npy docs.jsonl; done | \
+             cluster-stats --add",
             "cluster 0: diversity ",
         ),
         (
@@ -319,7 +322,8 @@ fn parts_that_do_not_go_together_are_refused() {
         ),
         ("cluster-stats docs.jsonl | sed '2s/sum_distance\":/&1e30/' | cluster-stats --add", "<stdin>:2: "),
         (
-            "cluster-stats docs.jsonl | sed '2s/cluster\":1/cluster\":5/' | cluster-stats --add --centroids centroids.npy",
+            "cluster-stats docs.jsonl | sed '2s/cluster\":1/cluster\":5/' | cluster-stats --add --centroids \
+             centroids.npy",
             "<stdin>:2: cluster 5: expected one of the 5 centroids, counted from 0",
         ),
         ("cluster-stats --add docs.jsonl", "docs.jsonl:1: expected the JSON object of a cluster"),

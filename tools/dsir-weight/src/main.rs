@@ -1,7 +1,7 @@
 //! `dsir-weight`: documents and n-gram counts in, a column of log importance weights out.
 //!
-//! One output line per input line, in the same order: a weight for each target, the length in words, the document's key.
-//! Memory: one table of log ratios, and a few batches of lines a thread; it does not grow with the input.
+//! One output line per input line, in the same order: a weight for each target, the length in words, the document's
+//! key. Memory: one table of log ratios, and a few batches of lines a thread; it does not grow with the input.
 
 mod weight;
 
@@ -78,8 +78,12 @@ const TOOL: Tool<Args> = Tool {
     summary: "documents to log importance weights",
     operands: "[FILE]...",
     description: &[
-        "Reads documents as JSON Lines and prints, for each, how much more likely its n-grams are under the target than under the raw corpus: the log importance weight of DSIR (Xie et al., 2023, Data Selection for Language Models via Importance Resampling).",
-        "A row is `weight<TAB>length<TAB>key`, with one weight for each --target in order: the weight in nats, the length in words, and the document's key in 16 hexadecimal digits, from which topk-resample(1) draws. A missing row is `nan` in every field.",
+        "Reads documents as JSON Lines and prints, for each, how much more likely its n-grams are under the target \
+         than under the raw corpus: the log importance weight of DSIR (Xie et al., 2023, Data Selection for Language \
+         Models via Importance Resampling).",
+        "A row is `weight<TAB>length<TAB>key`, with one weight for each --target in order: the weight in nats, the \
+         length in words, and the document's key in 16 hexadecimal digits, from which topk-resample(1) draws. A \
+         missing row is `nan` in every field.",
         "The key is that of the line, or of the field that --id-field names. A line that is written anew, with other \
          spaces or another order of fields, has another key, and a sample by it is another sample; `--id-field text` \
          survives that.",
@@ -88,8 +92,13 @@ const TOOL: Tool<Args> = Tool {
     sections: &[(
         "Estimator",
         &[
-            "With p and q the share of a bucket among the n-grams of the target and of the raw corpus, a text's weight is the sum of `ln(p + 1e-8) - ln(q + 1e-8)` over the buckets of its n-grams, in 64-bit floats and a fixed order. With --smoothing A, p is (count + A) / (grams + A * buckets). The length is DSIR's: with g n-grams of 1 to n words, (g + n (n - 1) / 2) / n rounded down, which is the number of words.",
-            "With --hash sha256 in ngram-hash(1) and no smoothing, weights equal those of the Python package data-selection 1.0.3 up to rounding. The package estimates the raw corpus from 1e9 n-grams at the most unless told otherwise; ngram-hash(1) takes all, or as many words as --words-max says.",
+            "With p and q the share of a bucket among the n-grams of the target and of the raw corpus, a text's weight \
+             is the sum of `ln(p + 1e-8) - ln(q + 1e-8)` over the buckets of its n-grams, in 64-bit floats and a \
+             fixed order. With --smoothing A, p is (count + A) / (grams + A * buckets). The length is DSIR's: with g \
+             n-grams of 1 to n words, (g + n (n - 1) / 2) / n rounded down, which is the number of words.",
+            "With --hash sha256 in ngram-hash(1) and no smoothing, weights equal those of the Python package \
+             data-selection 1.0.3 up to rounding. The package estimates the raw corpus from 1e9 n-grams at the most \
+             unless told otherwise; ngram-hash(1) takes all, or as many words as --words-max says.",
         ],
     )],
     flags: FLAGS,
@@ -100,7 +109,8 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Weigh a corpus against a target:",
-            command: "ngram-hash docs.jsonl > raw.counts\nngram-hash target.jsonl > target.counts\ndsir-weight --raw raw.counts --target target.counts docs.jsonl > weights.tsv",
+            command: "ngram-hash docs.jsonl > raw.counts\nngram-hash target.jsonl > target.counts\ndsir-weight --raw \
+             raw.counts --target target.counts docs.jsonl > weights.tsv",
             output: "",
         },
         Example {

@@ -1,5 +1,6 @@
 //! Agreement with DSIR: what PyPI's data-selection 1.0.3 says of `data/raw.jsonl` against `data/target.jsonl`, which
-//! `scripts/fixtures` wrote down, and what the programs say of them. Real text and adversarial Unicode are among the documents.
+//! `scripts/fixtures` wrote down, and what the programs say of them. Real text and adversarial Unicode are among the
+//! documents.
 
 use contract::folder::Folder;
 use contract::run::{Run, program};
@@ -10,7 +11,8 @@ use std::path::PathBuf;
 /// A weight is the same number where it is this near, relatively.
 const RELATIVE: f64 = 1e-9;
 
-/// Where the terms of a weight cancel, the order of summation alone moves it by this share of the sum of their absolute values.
+/// Where the terms of a weight cancel, the order of summation alone moves it by this share of the sum of their absolute
+/// values.
 const CANCELLED: f64 = 1e-13;
 
 const SETTINGS: [(&str, &str); 6] =

@@ -1,7 +1,8 @@
 //! `jsonl-embed`: documents in, vectors out.
 //!
-//! One vector per input line, in the same order, as `.npy`. A row's vector depends on its own text and the flags: not on its
-//! neighbours, on threads or on batches. Memory: the model, and a few batches of lines a thread; it does not grow with the input.
+//! One vector per input line, in the same order, as `.npy`. A row's vector depends on its own text and the flags: not
+//! on its neighbours, on threads or on batches. Memory: the model, and a few batches of lines a thread; it does not
+//! grow with the input.
 
 mod embedding;
 mod rows;
@@ -65,7 +66,8 @@ const FLAGS: &[Flag<Args>] = &[
         "model",
         "DIR|hash[:DIM]",
         "The folder of a model",
-        "As sentence-transformers or Hugging Face write it. Or `hash`, which needs no file and compares texts by their words alone, with DIM values a vector.",
+        "As sentence-transformers or Hugging Face write it. Or `hash`, which needs no file and compares texts by their \
+         words alone, with DIM values a vector.",
         |args: &mut Args, value| {
             args.model = source(value)?;
             Ok(())
@@ -94,7 +96,8 @@ const FLAGS: &[Flag<Args>] = &[
         "long",
         "cut|chunk-mean",
         "What becomes of a text that is longer",
-        "It is cut, or it is embedded in consecutive windows whose vectors are averaged by their length in tokens, and normalised again if vectors are.",
+        "It is cut, or it is embedded in consecutive windows whose vectors are averaged by their length in tokens, and \
+         normalised again if vectors are.",
         |args: &mut Args, value| {
             args.long = value.choice(&[("cut", Long::Cut), ("chunk-mean", Long::ChunkMean)])?;
             Ok(())
@@ -129,7 +132,8 @@ const FLAGS: &[Flag<Args>] = &[
         "precision",
         "auto|f32|bf16",
         "What the factors of matrix products are rounded to",
-        "Sums are 32-bit floats either way. `auto` takes bf16 where the processor has instructions for it (AMX, AVX512-BF16), else f32.",
+        "Sums are 32-bit floats either way. `auto` takes bf16 where the processor has instructions for it (AMX, \
+         AVX512-BF16), else f32.",
         |args: &mut Args, value| {
             let choices = [("auto", None), ("f32", Some(Precision::F32)), ("bf16", Some(Precision::Bf16))];
             args.precision = value.choice(&choices)?;
@@ -168,15 +172,25 @@ const TOOL: Tool<Args> = Tool {
     summary: "documents to vectors",
     operands: "[FILE]...",
     description: &[
-        "Reads documents as JSON Lines from the FILEs or from standard input and writes one vector a document, in the same order: a `.npy` array of shape (rows, dim) into a regular file, a stream into a pipe or behind what a file holds already (>>), as corpus-utils(7) describes it: numpy.load refuses a stream, and npy-cat(1) makes an array of it. A missing row is all NaN.",
-        "Models are read from a folder with config.json, model.safetensors (32-bit and 16-bit floats, in one file or several) and tokenizer.json, and where present modules.json, the pooling's and dense layers' folders, sentence_bert_config.json and config_sentence_transformers.json. Known architectures: BERT (MiniLM, E5, BGE, GTE), JinaBERT v2, RoBERTa, XLM-RoBERTa, MPNet, NomicBERT, ModernBERT; any other is refused by name.",
-        "What the folder says is the default. The model's own maximum length wins over the one in tokenizer.json. Of a text that will be cut, only the beginning is tokenized where the kind of tokenizer allows it (WordPiece as in BERT, byte-level BPE); a text of more than 16 MiB that would have to be tokenized whole is a bad record.",
+        "Reads documents as JSON Lines from the FILEs or from standard input and writes one vector a document, in the \
+         same order: a `.npy` array of shape (rows, dim) into a regular file, a stream into a pipe or behind what a \
+         file holds already (>>), as corpus-utils(7) describes it: numpy.load refuses a stream, and npy-cat(1) makes \
+         an array of it. A missing row is all NaN.",
+        "Models are read from a folder with config.json, model.safetensors (32-bit and 16-bit floats, in one file or \
+         several) and tokenizer.json, and where present modules.json, the pooling's and dense layers' folders, \
+         sentence_bert_config.json and config_sentence_transformers.json. Known architectures: BERT (MiniLM, E5, BGE, \
+         GTE), JinaBERT v2, RoBERTa, XLM-RoBERTa, MPNet, NomicBERT, ModernBERT; any other is refused by name.",
+        "What the folder says is the default. The model's own maximum length wins over the one in tokenizer.json. Of a \
+         text that will be cut, only the beginning is tokenized where the kind of tokenizer allows it (WordPiece as \
+         in BERT, byte-level BPE); a text of more than 16 MiB that would have to be tokenized whole is a bad record.",
     ],
     sections: &[(
         "The embedded default",
-        &[
-            "`hash` is signed feature hashing of words and pairs of neighbouring words with weights 1 + ln(count), eight positions each, normalised: texts are near when they share words. Words are runs of letters, digits and _ in lower case, as ngram-hash(1) finds them with `--word-tokenizer words`. The recipe is frozen; scripts/model/hash.py is the same in Python. A text without words has a vector of its own, of length one like every other.",
-        ],
+        &["`hash` is signed feature hashing of words and pairs of neighbouring words with weights 1 + ln(count), \
+             eight positions each, normalised: texts are near when they share words. Words are runs of letters, \
+             digits and _ in lower case, as ngram-hash(1) finds them with `--word-tokenizer words`. The recipe is \
+             frozen; scripts/model/hash.py is the same in Python. A text without words has a vector of its own, of \
+             length one like every other."],
     )],
     flags: FLAGS,
     rules: &[
@@ -203,20 +217,23 @@ const TOOL: Tool<Args> = Tool {
             output: "",
         },
         Example {
-            about: "The same in two shards; programs that read vectors read them one after the other, and npy-cat(1) puts them together:",
+            about: "The same in two shards; programs that read vectors read them one after the other, and npy-cat(1) \
+             puts them together:",
             command: "jsonl-embed --shard 0/2 docs.jsonl > part0.npy\njsonl-embed --shard 1/2 docs.jsonl > part1.npy",
             output: "",
         },
         Example {
             about: "Title and body in one text, half the space:",
-            command: "printf '%s\\n' '{\"title\": \"Tea\", \"body\": \"How to make it.\"}' |\njsonl-embed --template '{title}: {body}' --dtype f16 > tea.npy",
+            command: "printf '%s\\n' '{\"title\": \"Tea\", \"body\": \"How to make it.\"}' |\njsonl-embed --template \
+             '{title}: {body}' --dtype f16 > tea.npy",
             output: "",
         },
     ],
     see_also: &["kmeans-fit(1)", "npy-cat(1)", "corpus-utils(7)"],
 };
 
-/// Bytes of lines that a thread embeds at a time: with a model, about a second's work at the most, so that threads end together.
+/// Bytes of lines that a thread embeds at a time: with a model, about a second's work at the most, so that threads end
+/// together.
 const MODEL_BATCH: usize = 32 << 10;
 
 fn main() -> ExitCode {

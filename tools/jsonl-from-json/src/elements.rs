@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn elements_leave_byte_for_byte_wherever_pieces_end() {
-        let text = " [ {\"a\" : 1.50E+3,\r\n\t\"b\\\"]\\\\\":[ ] , \"c\":\" \\n, ]\"} ,\n-0,\"\u{e9}\\ud800\" , [[],{}],null ]\n\n";
+        let text = " [ {\"a\" : 1.50E+3,\r\n\t\"b\\\"]\\\\\":[ ] , \"c\":\" \\n, ]\"} ,\n-0,\"\u{e9}\\ud800\" , \
+         [[],{}],null ]\n\n";
         let expected = "{\"a\":1.50E+3,\"b\\\"]\\\\\":[],\"c\":\" \\n, ]\"}\n-0\n\"\u{e9}\\ud800\"\n[[],{}]\nnull\n";
         for piece in 1..text.len() {
             assert_eq!(lines(text.as_bytes(), piece).as_deref(), Ok(expected), "{piece}");

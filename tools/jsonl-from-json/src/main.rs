@@ -40,8 +40,12 @@ const TOOL: Tool<Args> = Tool {
     summary: "a JSON array to JSON Lines",
     operands: "[FILE]...",
     description: &[
-        "Reads a JSON array from each FILE or from standard input, as instruction data in Alpaca's form is one, and prints each of its elements on a line of its own.",
-        "Strings and numbers leave byte for byte, names in the order in which they stand; spaces, tabs and newlines between them are left out. Each element is checked to be JSON in UTF-8, and what is not is an error that names the line of the file and the byte of the line. An array of any size is read in the memory of its largest element.",
+        "Reads a JSON array from each FILE or from standard input, as instruction data in Alpaca's form is one, and \
+         prints each of its elements on a line of its own.",
+        "Strings and numbers leave byte for byte, names in the order in which they stand; spaces, tabs and newlines \
+         between them are left out. Each element is checked to be JSON in UTF-8, and what is not is an error that \
+         names the line of the file and the byte of the line. An array of any size is read in the memory of its \
+         largest element.",
     ],
     sections: &[],
     flags: FLAGS,
@@ -49,7 +53,8 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "An array of two:",
-            command: "printf '[{\"instruction\": \"Add.\",\\n  \"input\": \"1 2\"},\\n {\"x\": 1e400}]' | jsonl-from-json",
+            command: "printf '[{\"instruction\": \"Add.\",\\n  \"input\": \"1 2\"},\\n {\"x\": 1e400}]' | \
+             jsonl-from-json",
             output: "{\"instruction\":\"Add.\",\"input\":\"1 2\"}\n{\"x\":1e400}\n",
         },
         Example {

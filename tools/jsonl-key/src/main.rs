@@ -29,7 +29,9 @@ impl Options for Args {
 
 const FLAGS: &[Flag<Args>] = &[
     Flag {
-        help: "A string or a whole number, from which the document's key is made. Without it the whole line is the identity, and a line that is written anew, with other spaces or another order of fields, is another document; `--id-field text` survives that.",
+        help: "A string or a whole number, from which the document's key is made. Without it the whole line is the \
+         identity, and a line that is written anew, with other spaces or another order of fields, is another \
+         document; `--id-field text` survives that.",
         ..shared::id_field()
     },
     shared::shard(),
@@ -44,8 +46,13 @@ const TOOL: Tool<Args> = Tool {
     summary: "documents to the keys that samples are drawn by",
     operands: "[FILE]...",
     description: &[
-        "Reads documents, any lines, from the FILEs or from standard input, and prints a row a document: its key, 16 hexadecimal digits, `nan` where it is missing. paste(1) puts keys beside a column, where topk-resample(1) and clip-sample(1) take them (--key-field), so that one run can choose by the columns of all shards without reading a document.",
-        "The key of a document is XXH3-64 of its line, or of the field that --id-field names. By the line, a document that is written anew with other spaces, another order of its fields or another escape is another document, and a sample by its key another sample. `--id-field text` makes the key of the text, which survives that.",
+        "Reads documents, any lines, from the FILEs or from standard input, and prints a row a document: its key, 16 \
+         hexadecimal digits, `nan` where it is missing. paste(1) puts keys beside a column, where topk-resample(1) \
+         and clip-sample(1) take them (--key-field), so that one run can choose by the columns of all shards without \
+         reading a document.",
+        "The key of a document is XXH3-64 of its line, or of the field that --id-field names. By the line, a document \
+         that is written anew with other spaces, another order of its fields or another escape is another document, \
+         and a sample by its key another sample. `--id-field text` makes the key of the text, which survives that.",
     ],
     sections: &[],
     flags: FLAGS,
@@ -58,7 +65,8 @@ const TOOL: Tool<Args> = Tool {
         },
         Example {
             about: "Written otherwise, the text keeps its key:",
-            command: "printf '{\"text\": \"one\"}\\n{\"text\":\"one\"}\\n' | jsonl-key --id-field text | uniq -c | tr -s ' ' | cut -d ' ' -f 2",
+            command: "printf '{\"text\": \"one\"}\\n{\"text\":\"one\"}\\n' | jsonl-key --id-field text | uniq -c | tr \
+             -s ' ' | cut -d ' ' -f 2",
             output: "2\n",
         },
         Example {

@@ -54,7 +54,9 @@ impl Options for Args {
 const FLAGS: &[Flag<Args>] = &[
     shared::seed(),
     Flag {
-        help: "A string or a whole number, from which the document's key is made. Without it the whole line is the identity, and a line that is written anew, with other spaces or another order of fields, is another document; `--id-field text` survives that.",
+        help: "A string or a whole number, from which the document's key is made. Without it the whole line is the \
+         identity, and a line that is written anew, with other spaces or another order of fields, is another \
+         document; `--id-field text` survives that.",
         ..shared::id_field()
     },
     shared::threads(),
@@ -67,22 +69,28 @@ const TOOL: Tool<Args> = Tool {
     summary: "documents to the same documents in random order",
     operands: "[FILE]...",
     description: &[
-        "Reads documents, any lines, from the FILEs or from standard input, and prints all of them in random order, byte for byte.",
-        "The order is a function of the seed and of the lines alone: the same lines in another order, from other files or from shards give the same output. Lines that come several times, as clip-sample(1) draws them, are spread like others. The N-th time that a line comes, its place is decided by the noise bits of corpus-utils(7) for its key and the purpose `clip-order-N`; smaller bits come first.",
-        "With --id-field the key is that of the field. Then lines that differ may have one key; which of them is the first is decided by the order of the input.",
+        "Reads documents, any lines, from the FILEs or from standard input, and prints all of them in random order, \
+         byte for byte.",
+        "The order is a function of the seed and of the lines alone: the same lines in another order, from other files \
+         or from shards give the same output. Lines that come several times, as clip-sample(1) draws them, are spread \
+         like others. The N-th time that a line comes, its place is decided by the noise bits of corpus-utils(7) for \
+         its key and the purpose `clip-order-N`; smaller bits come first.",
+        "With --id-field the key is that of the field. Then lines that differ may have one key; which of them is the \
+         first is decided by the order of the input.",
     ],
     sections: &[(
         "Memory",
-        &[
-            "Up to 200 MB, however large the input is, and temporary files of twice its size and 32 bytes a line. They are in TMPDIR (without it /tmp), have no name, and are gone when the run is, however it ends. What is smaller than some 8 MB stays in memory.",
-        ],
+        &["Up to 200 MB, however large the input is, and temporary files of twice its size and 32 bytes a line. They \
+             are in TMPDIR (without it /tmp), have no name, and are gone when the run is, however it ends. What is \
+             smaller than some 8 MB stays in memory."],
     )],
     flags: FLAGS,
     rules: &[],
     examples: &[
         Example {
             about: "Documents in random order, whatever their order was:",
-            command: "jsonl-shuffle docs.jsonl > shuffled.jsonl\nsort -r docs.jsonl | jsonl-shuffle | cmp - shuffled.jsonl",
+            command: "jsonl-shuffle docs.jsonl > shuffled.jsonl\nsort -r docs.jsonl | jsonl-shuffle | cmp - \
+             shuffled.jsonl",
             output: "",
         },
         Example {

@@ -135,7 +135,8 @@ fn temporary_files_are_in_tmpdir_and_gone_after() {
 fn every_order_is_as_likely() {
     let folder = Folder::new();
     folder.write("three", "a\nb\nc\n");
-    let script = "seed=0; while [ $seed -lt 600 ]; do jsonl-shuffle --threads 1 --seed $seed three | tr -d '\\n'; echo; seed=$((seed + 1)); done";
+    let script = "seed=0; while [ $seed -lt 600 ]; do jsonl-shuffle --threads 1 --seed $seed three | tr -d '\\n'; \
+     echo; seed=$((seed + 1)); done";
     let mut orders = BTreeMap::new();
     Run::shell(script, &folder).text().lines().for_each(|order| *orders.entry(order.to_string()).or_insert(0_u32) += 1);
     let chi_square: f64 = orders.values().map(|&n| (f64::from(n) - 100.0).powi(2) / 100.0).sum();

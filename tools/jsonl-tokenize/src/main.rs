@@ -1,7 +1,8 @@
 //! `jsonl-tokenize`: documents in, token documents out.
 //!
-//! One token document per input line, in the same order, as `.npy` in CEPE's layout. A document's tokens depend on its own text
-//! and the flags. Memory: the tokenizer, some 10 MB a thread for words that were met, and a few batches of lines.
+//! One token document per input line, in the same order, as `.npy` in CEPE's layout. A document's tokens depend on its
+//! own text and the flags. Memory: the tokenizer, some 10 MB a thread for words that were met, and a few batches of
+//! lines.
 
 mod rows;
 
@@ -82,14 +83,16 @@ const FLAGS: &[Flag<Args>] = &[
         },
     ),
     Flag {
-        help: "Those around the text stay. Without it documents are whole: the limit and padding in a tokenizer.json are not heeded.",
+        help: "Those around the text stay. Without it documents are whole: the limit and padding in a tokenizer.json \
+         are not heeded.",
         ..shared::max_length(|args: &mut Args, value| {
             args.length_max = Some(value.positive()?);
             Ok(())
         })
     },
     Flag {
-        help: "`auto` takes u16 where every id of the vocabulary, added tokens included, is below 65,536, else u32; see Output.",
+        help: "`auto` takes u16 where every id of the vocabulary, added tokens included, is below 65,536, else u32; \
+         see Output.",
         default: |_| "auto".to_string(),
         ..shared::dtype("auto|u16|u32|i32|i64", |args: &mut Args, value| {
             let choices = [
@@ -117,31 +120,59 @@ const TOOL: Tool<Args> = Tool {
     summary: "documents to tokens",
     operands: "[FILE]...",
     description: &[
-        "Reads documents as JSON Lines from the FILEs or from standard input and writes the token ids of each, in the same order. The ids are those of the tokenizer's own implementation: Hugging Face's tokenizers 0.23 for a tokenizer.json, SentencePiece 0.2.3 for a model of its own.",
-        "A tokenizer.json is used with its special tokens around each text as it says, unless --bos, --eos or --no-special say otherwise; a SentencePiece model adds none by itself. Tokens such as </s> that are written out in a text are taken for the token where the tokenizer does so (tokenizer.json: yes; SentencePiece: no).",
+        "Reads documents as JSON Lines from the FILEs or from standard input and writes the token ids of each, in the \
+         same order. The ids are those of the tokenizer's own implementation: Hugging Face's tokenizers 0.23 for a \
+         tokenizer.json, SentencePiece 0.2.3 for a model of its own.",
+        "A tokenizer.json is used with its special tokens around each text as it says, unless --bos, --eos or \
+         --no-special say otherwise; a SentencePiece model adds none by itself. Tokens such as </s> that are written \
+         out in a text are taken for the token where the tokenizer does so (tokenizer.json: yes; SentencePiece: no).",
     ],
     sections: &[
         (
             "Output",
             &[
-                "NumPy arrays (.npy) of one dimension, each `[n][length of document 1]...[length of document n][tokens of document 1]...[tokens of document n]`: the layout of CEPE's scripts. Documents that are missing (--on-error skip) have length 0. No documents are the array `[0]`, or a stream of none.",
-                "Into a regular file goes one array, which numpy.load reads. While it is being written its header claims more than there is, so that what a killed run leaves does not load. The lengths wait in memory, 4 MB of them, then in a temporary file (TMPDIR), and are put in front at the end, in place: no second copy is made of the tokens.",
-                "Into a pipe, and where the shell appends (>>), goes a stream of such blocks, as corpus-utils(7) describes it: numpy.load refuses it, and npy-cat(1) makes an array of it, also of one that `tee` kept. A block ends with the document with which it has 524,288 tokens or more, or with its 65,534th document: it depends on the documents alone.",
-                "The number of documents and each length are numbers of the array, too. With --dtype auto an array in which one of them does not fit is wider, u32 (then i64): of a pipe, only the blocks with a document of more than 65,535 tokens; a file, as a whole, so that a large corpus may take half the space as a stream (`| cat > FILE`). With a type by name, a vocabulary that does not fit is an error at the start, a document that is too long is a bad record, and more documents than one less than the type's largest number, in a file, are an error.",
-                "CEPE's own scripts add lengths up in the type of the array, which overflows: for them, take --dtype i64.",
+                "NumPy arrays (.npy) of one dimension, each `[n][length of document 1]...[length of document n][tokens \
+                 of document 1]...[tokens of document n]`: the layout of CEPE's scripts. Documents that are missing \
+                 (--on-error skip) have length 0. No documents are the array `[0]`, or a stream of none.",
+                "Into a regular file goes one array, which numpy.load reads. While it is being written its header \
+                 claims more than there is, so that what a killed run leaves does not load. The lengths wait in \
+                 memory, 4 MB of them, then in a temporary file (TMPDIR), and are put in front at the end, in place: \
+                 no second copy is made of the tokens.",
+                "Into a pipe, and where the shell appends (>>), goes a stream of such blocks, as corpus-utils(7) \
+                 describes it: numpy.load refuses it, and npy-cat(1) makes an array of it, also of one that `tee` \
+                 kept. A block ends with the document with which it has 524,288 tokens or more, or with its 65,534th \
+                 document: it depends on the documents alone.",
+                "The number of documents and each length are numbers of the array, too. With --dtype auto an array in \
+                 which one of them does not fit is wider, u32 (then i64): of a pipe, only the blocks with a document \
+                 of more than 65,535 tokens; a file, as a whole, so that a large corpus may take half the space as a \
+                 stream (`| cat > FILE`). With a type by name, a vocabulary that does not fit is an error at the \
+                 start, a document that is too long is a bad record, and more documents than one less than the type's \
+                 largest number, in a file, are an error.",
+                "CEPE's own scripts add lengths up in the type of the array, which overflows: for them, take --dtype \
+                 i64.",
             ],
         ),
         (
             "Begin and end",
-            &[
-                "For a SentencePiece model, --bos and --eos take the pieces that it was trained with. A tokenizer.json does not say which tokens begin and end texts: they are `bos_token` and `eos_token` of tokenizer_config.json or special_tokens_map.json in the same folder, else the one token of the vocabulary that is called as usual: <s>, <bos>, <|begin_of_text|>, [BOS], <|endoftext|> or [CLS] for the first; </s>, <eos>, <|end_of_text|>, [EOS], <|endoftext|> or [SEP] for the second. If that is none or several, the run ends with exit 1; --bos-token and --eos-token name any token.",
-            ],
+            &["For a SentencePiece model, --bos and --eos take the pieces that it was trained with. A tokenizer.json \
+                 does not say which tokens begin and end texts: they are `bos_token` and `eos_token` of \
+                 tokenizer_config.json or special_tokens_map.json in the same folder, else the one token of the \
+                 vocabulary that is called as usual: <s>, <bos>, <|begin_of_text|>, [BOS], <|endoftext|> or [CLS] for \
+                 the first; </s>, <eos>, <|end_of_text|>, [EOS], <|endoftext|> or [SEP] for the second. If that is \
+                 none or several, the run ends with exit 1; --bos-token and --eos-token name any token."],
         ),
         (
             "Long texts",
             &[
-                "Texts are tokenized whole, in time that grows in proportion, a million spaces and texts without any included. Memory for a text: some ten bytes for each of its bytes, and for each byte of the longest stretch without a place where a token certainly ends 30 bytes with BPE (90 with a SentencePiece model) and 35 with Unigram.",
-                "That holds where all parts of a tokenizer.json are known: WordPiece as in BERT; byte-level BPE with the patterns of GPT-2, GPT-4, Llama 3 and Qwen 2; BPE over the whole text as in Llama 2, Mistral and Gemma; Unigram as in T5 and XLM-RoBERTa. With any other (and for texts with an added token that takes white space along or is looked for after normalizing), the reference implementation tokenizes, at its speed, and a text of more than 16 MiB is a bad record. --stats says which (`tokenizer`).",
+                "Texts are tokenized whole, in time that grows in proportion, a million spaces and texts without any \
+                 included. Memory for a text: some ten bytes for each of its bytes, and for each byte of the longest \
+                 stretch without a place where a token certainly ends 30 bytes with BPE (90 with a SentencePiece \
+                 model) and 35 with Unigram.",
+                "That holds where all parts of a tokenizer.json are known: WordPiece as in BERT; byte-level BPE with \
+                 the patterns of GPT-2, GPT-4, Llama 3 and Qwen 2; BPE over the whole text as in Llama 2, Mistral and \
+                 Gemma; Unigram as in T5 and XLM-RoBERTa. With any other (and for texts with an added token that \
+                 takes white space along or is looked for after normalizing), the reference implementation tokenizes, \
+                 at its speed, and a text of more than 16 MiB is a bad record. --stats says which (`tokenizer`).",
             ],
         ),
     ],
@@ -154,13 +185,16 @@ const TOOL: Tool<Args> = Tool {
             output: "",
         },
         Example {
-            about: "The same tokens in two shards; pack-tokens(1) reads them one after the other, and npy-cat(1) puts them together:",
-            command: "jsonl-tokenize --tokenizer tokenizer.json --bos --eos --shard 0/2 docs.jsonl > part0.npy\njsonl-tokenize --tokenizer tokenizer.json --bos --eos --shard 1/2 docs.jsonl > part1.npy",
+            about: "The same tokens in two shards; pack-tokens(1) reads them one after the other, and npy-cat(1) puts \
+             them together:",
+            command: "jsonl-tokenize --tokenizer tokenizer.json --bos --eos --shard 0/2 docs.jsonl > \
+             part0.npy\njsonl-tokenize --tokenizer tokenizer.json --bos --eos --shard 1/2 docs.jsonl > part1.npy",
             output: "",
         },
         Example {
             about: "How many documents, and how many tokens the first has, without what the tokenizer puts around it:",
-            command: "jsonl-tokenize --tokenizer tokenizer.json --no-special --dtype i32 docs.jsonl | tail -c +129 | od -A n -t d4 -N 8",
+            command: "jsonl-tokenize --tokenizer tokenizer.json --no-special --dtype i32 docs.jsonl | tail -c +129 | \
+             od -A n -t d4 -N 8",
             output: "",
         },
     ],

@@ -35,7 +35,8 @@ fn terminals_get_no_binary_output() {
 
 contract::holds!(@tests tool documents:
     last_line_needs_no_newline, standard_input_is_a_file, operands_are_read_in_order,
-    threads_change_nothing, reader_may_leave, reader_may_leave_while_input_waits, shards_of_what_cannot_be_cut_are_refused,
+    threads_change_nothing, reader_may_leave, reader_may_leave_while_input_waits,
+    shards_of_what_cannot_be_cut_are_refused,
     progress_is_not_data, byte_order_mark_is_no_part_of_a_line, formats_without_lines_are_named);
 
 /// One array of a stream.

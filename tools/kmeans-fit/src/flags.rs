@@ -279,7 +279,8 @@ pub const TOOL: Tool<Args> = Tool {
         },
         Example {
             about: "Fit while embedding, and make an array of the stream of vectors that was kept:",
-            command: "jsonl-embed docs.jsonl | tee vectors.stream | kmeans-fit --batch 128 -k 8 > model.safetensors\nnpy-cat vectors.stream > vectors.npy",
+            command: "jsonl-embed docs.jsonl | tee vectors.stream | kmeans-fit --batch 128 -k 8 > \
+             model.safetensors\nnpy-cat vectors.stream > vectors.npy",
             output: "",
         },
     ],

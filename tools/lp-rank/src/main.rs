@@ -37,15 +37,29 @@ const TOOL: Tool<Args> = Tool {
     summary: "perplexities to learning percentages",
     operands: "[FILE]...",
     description: &[
-        "Reads the perplexities of examples before training and after each epoch, P0 P1 ... Pn, and prints for each example how much of what it learns over all epochs it has learned after the first: the learning percentage LP(1) of Small2Large (Mekala, Nguyen and Shang, 2024, Smaller Language Models are capable of selecting Instruction-Tuning Training Data for Larger Language Models). Examples with a low one are still being learned, and are the ones to train on.",
-        "A row is `LP(1)<TAB>approximation`. LP(1) is (P0 - P1) / (P0 - Pn); the approximation, for which one epoch is enough, is (P0 - P1) / P0. Either is 0 where what it is divided by is 0, and `nan`, a missing row, where a perplexity that it is made of is missing (`nan`, in JSON `null` and `NaN`, too) or infinite.",
-        "The FILEs stand beside each other, as with paste(1): a row's perplexities are those of its line in each FILE, in order. A line is numbers with TABs between them, or a JSON array of numbers. A FILE that is named `.pkl` or `.pickle` is a Python pickle of one list of floats, one column, as Small2Large's scripts write it for each epoch; it is read by its own rules, and nothing in it is ever executed. All FILEs have the same number of rows.",
+        "Reads the perplexities of examples before training and after each epoch, P0 P1 ... Pn, and prints for each \
+         example how much of what it learns over all epochs it has learned after the first: the learning percentage \
+         LP(1) of Small2Large (Mekala, Nguyen and Shang, 2024, Smaller Language Models are capable of selecting \
+         Instruction-Tuning Training Data for Larger Language Models). Examples with a low one are still being \
+         learned, and are the ones to train on.",
+        "A row is `LP(1)<TAB>approximation`. LP(1) is (P0 - P1) / (P0 - Pn); the approximation, for which one epoch is \
+         enough, is (P0 - P1) / P0. Either is 0 where what it is divided by is 0, and `nan`, a missing row, where a \
+         perplexity that it is made of is missing (`nan`, in JSON `null` and `NaN`, too) or infinite.",
+        "The FILEs stand beside each other, as with paste(1): a row's perplexities are those of its line in each FILE, \
+         in order. A line is numbers with TABs between them, or a JSON array of numbers. A FILE that is named `.pkl` \
+         or `.pickle` is a Python pickle of one list of floats, one column, as Small2Large's scripts write it for \
+         each epoch; it is read by its own rules, and nothing in it is ever executed. All FILEs have the same number \
+         of rows.",
     ],
     sections: &[(
         "Choice",
         &[
-            "topk-resample(1) with --bottom takes the lowest first, and with --group and --per-group-fraction does so within each cluster, as Small2Large does. Its scripts choose other numbers than the share says; --compat small2large chooses those. Without it ties go by the documents' keys: let --keys documents make them, or paste(1) the column of jsonl-key(1) behind these.",
-            "Where the baseline of that work is wanted, examples at random within each cluster, all weights are 0: see Examples.",
+            "topk-resample(1) with --bottom takes the lowest first, and with --group and --per-group-fraction does so \
+             within each cluster, as Small2Large does. Its scripts choose other numbers than the share says; --compat \
+             small2large chooses those. Without it ties go by the documents' keys: let --keys documents make them, or \
+             paste(1) the column of jsonl-key(1) behind these.",
+            "Where the baseline of that work is wanted, examples at random within each cluster, all weights are 0: see \
+             Examples.",
         ],
     )],
     flags: FLAGS,
@@ -58,17 +72,22 @@ const TOOL: Tool<Args> = Tool {
         },
         Example {
             about: "A file for each epoch:",
-            command: "printf '10\\n8\\n' > before; printf '6\\n2\\n' > first; printf '2\\n2\\n' > second\nlp-rank before first second | cut -f 1",
+            command: "printf '10\\n8\\n' > before; printf '6\\n2\\n' > first; printf '2\\n2\\n' > second\nlp-rank \
+             before first second | cut -f 1",
             output: "0.5\n1\n",
         },
         Example {
-            about: "A third of the examples of each cluster, those that are learned last (perplexities are made up here):",
-            command: "awk '{ print 9 + NR % 7 \"\\t\" 8 - NR % 5 \"\\t2\" }' docs.jsonl > p.tsv\nawk '{ print NR % 4 }' docs.jsonl > clusters.tsv\nlp-rank p.tsv > lp.tsv\ntopk-resample --bottom --group clusters.tsv --per-group-fraction 0.33 --keys documents --weights lp.tsv docs.jsonl | wc -l",
+            about: "A third of the examples of each cluster, those that are learned last (perplexities are made up \
+             here):",
+            command: "awk '{ print 9 + NR % 7 \"\\t\" 8 - NR % 5 \"\\t2\" }' docs.jsonl > p.tsv\nawk '{ print NR % 4 \
+             }' docs.jsonl > clusters.tsv\nlp-rank p.tsv > lp.tsv\ntopk-resample --bottom --group clusters.tsv \
+             --per-group-fraction 0.33 --keys documents --weights lp.tsv docs.jsonl | wc -l",
             output: "132\n",
         },
         Example {
             about: "As many at random:",
-            command: "sed 's/.*/0/' lp.tsv > even.tsv\ntopk-resample --group clusters.tsv --per-group-fraction 0.33 --keys documents --weights even.tsv docs.jsonl | wc -l",
+            command: "sed 's/.*/0/' lp.tsv > even.tsv\ntopk-resample --group clusters.tsv --per-group-fraction 0.33 \
+             --keys documents --weights even.tsv docs.jsonl | wc -l",
             output: "132\n",
         },
     ],

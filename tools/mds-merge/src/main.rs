@@ -44,7 +44,9 @@ const TOOL: Tool<Args> = Tool {
     summary: "Mosaic datasets below one folder to one dataset",
     operands: "DIR...",
     description: &[
-        "Writes the index of a Mosaic streaming dataset (MDS) into the folder --out, which must be above the DIRs: all their shards, in the order of the DIRs. The shards stay where they are, and no token is read. All DIRs must have the same columns.",
+        "Writes the index of a Mosaic streaming dataset (MDS) into the folder --out, which must be above the DIRs: all \
+         their shards, in the order of the DIRs. The shards stay where they are, and no token is read. All DIRs must \
+         have the same columns.",
         "An index may come from anywhere: a shard's name must stay below its folder.",
         "In memory are the indexes, about 1 KB a shard. --stats counts `sequences`.",
     ],
@@ -56,7 +58,8 @@ const TOOL: Tool<Args> = Tool {
     ],
     examples: &[Example {
         about: "Two shards by two jobs, one dataset:",
-        command: "for i in 0 1; do pack-tokens --length 4 --mode within --shard $i/2 --format mds --out whole/$i tokens.npy; done\nmds-merge --out whole whole/0 whole/1",
+        command: "for i in 0 1; do pack-tokens --length 4 --mode within --shard $i/2 --format mds --out whole/$i \
+         tokens.npy; done\nmds-merge --out whole whole/0 whole/1",
         output: "",
     }],
     see_also: &["pack-tokens(1)", "mds-verify(1)", "corpus-utils(7)"],

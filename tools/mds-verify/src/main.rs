@@ -50,8 +50,14 @@ const TOOL: Tool<Args> = Tool {
     summary: "look at every byte of Mosaic datasets",
     operands: "DIR...",
     description: &[
-        "Reads every byte of the Mosaic streaming datasets (MDS) in the DIRs: sizes and sums of the files, places and sizes of samples and columns, types, ids below --vocab-size, sequences of --length tokens, shards that no index knows. Prints what is in each as a JSON object a line: `shards`, `samples`, `bytes`, `tokens`, `token_max`, `lengths` (least and most numbers of each column), `domains`, and `values_not_looked_into`, which are of encodings other than `str`, `ndarray`, and pickles as pack-tokens(1) writes them.",
-        "The first thing that is wrong is an error that names the shard and the sample. An index may come from anywhere: a shard's name must stay below its folder, only regular files are opened, and sizes that are wrong take no memory.",
+        "Reads every byte of the Mosaic streaming datasets (MDS) in the DIRs: sizes and sums of the files, places and \
+         sizes of samples and columns, types, ids below --vocab-size, sequences of --length tokens, shards that no \
+         index knows. Prints what is in each as a JSON object a line: `shards`, `samples`, `bytes`, `tokens`, \
+         `token_max`, `lengths` (least and most numbers of each column), `domains`, and `values_not_looked_into`, \
+         which are of encodings other than `str`, `ndarray`, and pickles as pack-tokens(1) writes them.",
+        "The first thing that is wrong is an error that names the shard and the sample. An index may come from \
+         anywhere: a shard's name must stay below its folder, only regular files are opened, and sizes that are wrong \
+         take no memory.",
         "In memory is a shard, unpacked, and its longest sample.",
     ],
     sections: &[],
@@ -59,7 +65,8 @@ const TOOL: Tool<Args> = Tool {
     rules: &[Rule::AnyOf(&["FILE"], "name the folders to look at")],
     examples: &[Example {
         about: "A dataset, and a look at it:",
-        command: "pack-tokens --length 4 --mode within --format mds --hashes xxh3_64 --out dataset tokens.npy\nmds-verify --length 4 dataset",
+        command: "pack-tokens --length 4 --mode within --format mds --hashes xxh3_64 --out dataset \
+         tokens.npy\nmds-verify --length 4 dataset",
         output: "",
     }],
     see_also: &["pack-tokens(1)", "mds-merge(1)", "corpus-utils(7)"],

@@ -1,7 +1,7 @@
 //! `ngram-hash`: documents in, counts of hashed n-grams out.
 //!
-//! One count file for the whole input, or with `--per-document` one sparse row a document, in the same order; with `--add`
-//! count files in, their sum out. Memory: one table of counts a thread; it does not grow with the input.
+//! One count file for the whole input, or with `--per-document` one sparse row a document, in the same order; with
+//! `--add` count files in, their sum out. Memory: one table of counts a thread; it does not grow with the input.
 
 mod tally;
 
@@ -63,7 +63,8 @@ const FLAGS: &[Flag<Args>] = &[
         "word-tokenizer",
         "wordpunct|whitespace|words",
         "What is a word of the lower-cased text",
-        "`wordpunct`: runs of letters, digits and _, and runs of what is neither these nor white space. `whitespace`: what stands between white space. `words`: the runs of letters, digits and _ alone.",
+        "`wordpunct`: runs of letters, digits and _, and runs of what is neither these nor white space. `whitespace`: \
+         what stands between white space. `words`: the runs of letters, digits and _ alone.",
         |args: &mut Args, value| {
             let choices = [
                 ("wordpunct", Tokenizer::Wordpunct),
@@ -89,7 +90,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::switch(
         "per-document",
         "Print one row of counts a document, instead of their sum",
-        "The row has `bucket:count` pairs in order of the buckets. A document without words is an empty row, a missing one `nan`.",
+        "The row has `bucket:count` pairs in order of the buckets. A document without words is an empty row, a missing \
+         one `nan`.",
         |args: &mut Args, _| {
             args.per_document = true;
             Ok(())
@@ -97,7 +99,8 @@ const FLAGS: &[Flag<Args>] = &[
     )
     .output(),
     Flag {
-        help: "The FILEs are count files, and the output is their sum. Counts made with different parameters are refused.",
+        help: "The FILEs are count files, and the output is their sum. Counts made with different parameters are \
+         refused.",
         ..shared::add(|args: &mut Args, _| {
             args.add = true;
             Ok(())
@@ -117,15 +120,23 @@ const TOOL: Tool<Args> = Tool {
     summary: "documents to counts of hashed n-grams",
     operands: "[FILE]...",
     description: &[
-        "Reads documents as JSON Lines from the FILEs or from standard input and counts the n-grams of their texts, hashed into a fixed number of buckets: the features of DSIR (Xie et al., 2023, Data Selection for Language Models via Importance Resampling).",
-        "The output is one count file: a header line that names the parameters and the totals, then `bucket<TAB>count` for each bucket that was hit. Counts of parts of a corpus add up (--add) to the counts of the whole, in any order and any tree.",
+        "Reads documents as JSON Lines from the FILEs or from standard input and counts the n-grams of their texts, \
+         hashed into a fixed number of buckets: the features of DSIR (Xie et al., 2023, Data Selection for Language \
+         Models via Importance Resampling).",
+        "The output is one count file: a header line that names the parameters and the totals, then `bucket<TAB>count` \
+         for each bucket that was hit. Counts of parts of a corpus add up (--add) to the counts of the whole, in any \
+         order and any tree.",
     ],
     sections: &[(
         "Hashing",
         &[
-            "The text is lower-cased and cut into words as CPython 3.11 does it (`str.lower()`, `re`, Unicode 14.0), whatever is installed. A lone surrogate, which Python writes as `\\ud800`, is a punctuation character of three bytes.",
-            "xxh3: a word's hash is XXH3-64 of its bytes, that of an n-gram of two and more words XXH3-64 of its words' hashes, 8 bytes each in little endian. The bucket is the hash times B, shifted right by 64 bits.",
-            "sha256: the words of an n-gram joined by single spaces; the bucket is their SHA-256, a big-endian number, modulo B.",
+            "The text is lower-cased and cut into words as CPython 3.11 does it (`str.lower()`, `re`, Unicode 14.0), \
+             whatever is installed. A lone surrogate, which Python writes as `\\ud800`, is a punctuation character of \
+             three bytes.",
+            "xxh3: a word's hash is XXH3-64 of its bytes, that of an n-gram of two and more words XXH3-64 of its \
+             words' hashes, 8 bytes each in little endian. The bucket is the hash times B, shifted right by 64 bits.",
+            "sha256: the words of an n-gram joined by single spaces; the bucket is their SHA-256, a big-endian number, \
+             modulo B.",
         ],
     )],
     flags: FLAGS,
@@ -149,7 +160,8 @@ const TOOL: Tool<Args> = Tool {
         },
         Example {
             about: "Count in two parts, as two jobs would, and add:",
-            command: "ngram-hash --shard 0/2 docs.jsonl > part0\nngram-hash --shard 1/2 docs.jsonl > part1\nngram-hash --add part0 part1 | cmp - raw.counts",
+            command: "ngram-hash --shard 0/2 docs.jsonl > part0\nngram-hash --shard 1/2 docs.jsonl > part1\nngram-hash \
+             --add part0 part1 | cmp - raw.counts",
             output: "",
         },
         Example {

@@ -38,15 +38,20 @@ const TOOL: Tool<Args> = Tool {
     summary: "Kullback-Leibler divergence between n-gram counts",
     operands: "P Q...",
     description: &[
-        "Prints how far the distribution of the count file P is from that of each count file Q, one line a Q: the divergence in nats, a TAB, the name of Q. Small is alike; 0 is equal.",
-        "With p and q the probabilities of a bucket, (count + A) / (grams + A * buckets), it is the sum over all buckets of `p * (ln(p + 1e-8) - ln(q + 1e-8))`: the mean, over the n-grams of P, of the log importance weight that dsir-weight(1) gives with P as the target and Q as the raw corpus. The floor of 1e-8 is DSIR's; it keeps buckets that Q never hit finite.",
+        "Prints how far the distribution of the count file P is from that of each count file Q, one line a Q: the \
+         divergence in nats, a TAB, the name of Q. Small is alike; 0 is equal.",
+        "With p and q the probabilities of a bucket, (count + A) / (grams + A * buckets), it is the sum over all \
+         buckets of `p * (ln(p + 1e-8) - ln(q + 1e-8))`: the mean, over the n-grams of P, of the log importance \
+         weight that dsir-weight(1) gives with P as the target and Q as the raw corpus. The floor of 1e-8 is DSIR's; \
+         it keeps buckets that Q never hit finite.",
     ],
     sections: &[],
     flags: FLAGS,
     rules: &[],
     examples: &[Example {
         about: "Is the selection closer to the target than the corpus was?",
-        command: "ngram-hash target.jsonl > target.counts\nngram-hash docs.jsonl > docs.counts\nngram-kl target.counts docs.counts target.counts",
+        command: "ngram-hash target.jsonl > target.counts\nngram-hash docs.jsonl > docs.counts\nngram-kl target.counts \
+         docs.counts target.counts",
         output: "",
     }],
     see_also: &["ngram-hash(1)", "dsir-weight(1)", "corpus-utils(7)"],

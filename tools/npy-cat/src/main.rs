@@ -1,7 +1,7 @@
 //! `npy-cat`: arrays and streams in, one array out.
 //!
-//! All rows of vectors, or all documents of tokens, in the order in which they come; values leave as the bytes that came in. Memory:
-//! a block of rows, or the longest document; it does not grow with the input.
+//! All rows of vectors, or all documents of tokens, in the order in which they come; values leave as the bytes that
+//! came in. Memory: a block of rows, or the longest document; it does not grow with the input.
 
 mod rows;
 mod tokens;
@@ -38,10 +38,19 @@ const TOOL: Tool<Args> = Tool {
     summary: "arrays and streams to one array",
     operands: "[FILE]...",
     description: &[
-        "Reads `.npy` arrays and streams of vectors or of tokens, one after another, from the FILEs or from standard input, and writes all of their rows, or documents, as one. Into a regular file goes one array, which numpy.load reads; into a pipe, or behind what a file holds already (>>), goes a stream, which says when it is whole: see corpus-utils(7).",
-        "So it makes an array of a stream that was kept, puts shards together, and tells whether a file is whole. A stream without its end is an error; so is an empty file. Regular files are checked from header to header before anything is written.",
-        "Vectors, and any other rows of numbers, must be of one type and as many values a row; their bytes do not change. Fortran order becomes C order, where the file is a regular one and not compressed.",
-        "Documents of tokens may be in integers of several types. The array has the widest of the regular files, else the first one, and a wider one where its lengths or the number of documents do not fit; a token that does not fit is an error. Lengths that are to stand in front wait in memory, 4 MB of them, then in a temporary file (TMPDIR).",
+        "Reads `.npy` arrays and streams of vectors or of tokens, one after another, from the FILEs or from standard \
+         input, and writes all of their rows, or documents, as one. Into a regular file goes one array, which \
+         numpy.load reads; into a pipe, or behind what a file holds already (>>), goes a stream, which says when it \
+         is whole: see corpus-utils(7).",
+        "So it makes an array of a stream that was kept, puts shards together, and tells whether a file is whole. A \
+         stream without its end is an error; so is an empty file. Regular files are checked from header to header \
+         before anything is written.",
+        "Vectors, and any other rows of numbers, must be of one type and as many values a row; their bytes do not \
+         change. Fortran order becomes C order, where the file is a regular one and not compressed.",
+        "Documents of tokens may be in integers of several types. The array has the widest of the regular files, else \
+         the first one, and a wider one where its lengths or the number of documents do not fit; a token that does \
+         not fit is an error. Lengths that are to stand in front wait in memory, 4 MB of them, then in a temporary \
+         file (TMPDIR).",
     ],
     sections: &[],
     flags: FLAGS,
@@ -49,12 +58,14 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Keep the vectors that go through a pipe, and make an array of them:",
-            command: "jsonl-embed docs.jsonl | tee vectors.stream | kmeans-fit --batch 128 -k 8 > model.safetensors\nnpy-cat vectors.stream > vectors.npy",
+            command: "jsonl-embed docs.jsonl | tee vectors.stream | kmeans-fit --batch 128 -k 8 > \
+             model.safetensors\nnpy-cat vectors.stream > vectors.npy",
             output: "",
         },
         Example {
             about: "Put shards together:",
-            command: "for i in 0 1 2; do jsonl-embed --shard $i/3 docs.jsonl > shard.$i; done\nnpy-cat shard.0 shard.1 shard.2 > vectors.npy",
+            command: "for i in 0 1 2; do jsonl-embed --shard $i/3 docs.jsonl > shard.$i; done\nnpy-cat shard.0 shard.1 \
+             shard.2 > vectors.npy",
             output: "",
         },
         Example {
@@ -128,7 +139,8 @@ impl Seen {
     }
 }
 
-/// Whether an input begins with an array or a stream of tokens: of one dimension. What is no array is said when it is read.
+/// Whether an input begins with an array or a stream of tokens: of one dimension. What is no array is said when it is
+/// read.
 fn one_dimension(bytes: &mut Bytes) -> Result<bool, Failure> {
     Ok(bytes.header()?.is_some_and(|header| header.shape.len() == 1))
 }

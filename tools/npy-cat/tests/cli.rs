@@ -203,8 +203,8 @@ fn stats_say_what_was_put_together() {
     assert_eq!((&of_tokens["rows"], &of_tokens["tokens"]), (&2.into(), &3.into()));
 }
 
-/// What `tee` keeps is a stream, which NumPy refuses; the recipe of the manual makes an array of it, and shell pipes in between change
-/// nothing.
+/// What `tee` keeps is a stream, which NumPy refuses; the recipe of the manual makes an array of it, and shell pipes in
+/// between change nothing.
 #[test]
 fn a_kept_stream_becomes_the_array_that_a_file_would_have_got() {
     let folder = tool().folder(2500);

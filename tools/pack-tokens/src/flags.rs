@@ -99,7 +99,9 @@ const FLAGS: &[Flag<Args>] = &[
         "mode",
         "concat|within|best-fit",
         "How documents become sequences",
-        "`concat` puts documents end to end and cuts every T tokens; `within` cuts each document by itself, and leaves out those that are too short; `best-fit` puts whole documents together, and cuts only those of more than T tokens.",
+        "`concat` puts documents end to end and cuts every T tokens; `within` cuts each document by itself, and leaves \
+         out those that are too short; `best-fit` puts whole documents together, and cuts only those of more than T \
+         tokens.",
         |args: &mut Args, value| {
             let modes = [("concat", Mode::Concat), ("within", Mode::Within), ("best-fit", Mode::BestFit)];
             args.mode = value.choice(&modes)?;
@@ -160,7 +162,8 @@ const FLAGS: &[Flag<Args>] = &[
         "format",
         "npy|jsonl|arrow|mds|megatron",
         "What to write",
-        "Rows of a .npy array, one JSON object a line, an Arrow IPC stream, the folder of a Mosaic streaming dataset, or Megatron's .bin and .idx.",
+        "Rows of a .npy array, one JSON object a line, an Arrow IPC stream, the folder of a Mosaic streaming dataset, \
+         or Megatron's .bin and .idx.",
         |args: &mut Args, value| {
             args.format = value.choice(FORMATS)?;
             Ok(())
@@ -168,9 +171,13 @@ const FLAGS: &[Flag<Args>] = &[
     )
     .output()
     .default(|_| FORMATS[0].0.to_string()),
-    selection::out("The folder for mds, the beginning of both names for megatron, a file otherwise (standard output without it)."),
+    selection::out(
+        "The folder for mds, the beginning of both names for megatron, a file otherwise (standard output \
+     without it).",
+    ),
     Flag {
-        help: "`auto` is u16 where --vocab-size is at most 65536, or, without it, where tokens come as u16; else i32, since neither PyTorch nor Megatron computes with u32. A token that does not fit is an error.",
+        help: "`auto` is u16 where --vocab-size is at most 65536, or, without it, where tokens come as u16; else i32, \
+         since neither PyTorch nor Megatron computes with u32. A token that does not fit is an error.",
         ..shared::dtype("auto|u16|u32|i32|i64", |args: &mut Args, value| {
             args.dtype = value.choice(&[
                 ("auto", None),
@@ -235,7 +242,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::switch(
         "resume",
         "Go on where an interrupted run stopped",
-        "With the same flags and tokens: shards of mds that are there are compared, not written again, and one that differs ends the run.",
+        "With the same flags and tokens: shards of mds that are there are compared, not written again, and one that \
+         differs ends the run.",
         |args: &mut Args, _| {
             args.mds.resume = true;
             Ok(())
@@ -270,36 +278,81 @@ pub const TOOL: Tool<Args> = Tool {
     summary: "documents as tokens to training sequences",
     operands: "[FILE]...",
     description: &[
-        "Reads arrays and streams of tokens, as jsonl-tokenize(1) writes them, one after another from the FILEs or from standard input, and writes sequences of T tokens, in input order. Empty documents, which stand for missing rows, are passed over and counted.",
-        "Nothing is left out in silence: --stats counts documents without tokens (rows_missing), of another length than asked for (rows_unqualified), in no split (rows_unsplit), too short for a sequence (rows_short), cut by best-fit (rows_cut), and tokens that were left out (tokens_dropped) or added (tokens_padding).",
-        "Files that are read twice must stay as they are: one that is replaced or written to between two passes ends the run (inode, size and time of change are compared).",
-        "A damaged array, an empty file, and a stream that is not whole, are errors that name the document, counted from 1 in its file. In memory is the longest document.",
+        "Reads arrays and streams of tokens, as jsonl-tokenize(1) writes them, one after another from the FILEs or \
+         from standard input, and writes sequences of T tokens, in input order. Empty documents, which stand for \
+         missing rows, are passed over and counted.",
+        "Nothing is left out in silence: --stats counts documents without tokens (rows_missing), of another length \
+         than asked for (rows_unqualified), in no split (rows_unsplit), too short for a sequence (rows_short), cut by \
+         best-fit (rows_cut), and tokens that were left out (tokens_dropped) or added (tokens_padding).",
+        "Files that are read twice must stay as they are: one that is replaced or written to between two passes ends \
+         the run (inode, size and time of change are compared).",
+        "A damaged array, an empty file, and a stream that is not whole, are errors that name the document, counted \
+         from 1 in its file. In memory is the longest document.",
     ],
     sections: &[
         (
             "Windows",
             &[
-                "With T = --length and P = --prev, sequence i of a run of tokens is its tokens iT + P to iT + P + T, and the P tokens before are tokens iT to iT + P; so a document of L tokens has floor((L - P) / T) windows. The run is each document by itself (`within`, as CEPE's sample_mds_ab.py has it) or all documents of a domain and split, end to end (`concat`, as its sample_mds_concat.py has it).",
-                "A document of fewer than P + T tokens that --pad keeps is one sequence: its last T tokens, or all of them and padding behind; and before it, padding and what is left of the document. `--tail pad` fills up behind.",
-                "`best-fit` takes what has come in windows of --window tokens, longest document first, and puts each where the least room is left that it fits in; of equals, the first. Only a document of more than T tokens is cut, into pieces of T and a rest. Sequences stand in the order of their first documents, and documents in input order within them; the column `lengths` has the length of each, padding not counted. Memory is the window. (Ding and others, Fewer Truncations Improve Language Modeling, 2024.)",
+                "With T = --length and P = --prev, sequence i of a run of tokens is its tokens iT + P to iT + P + T, \
+                 and the P tokens before are tokens iT to iT + P; so a document of L tokens has floor((L - P) / T) \
+                 windows. The run is each document by itself (`within`, as CEPE's sample_mds_ab.py has it) or all \
+                 documents of a domain and split, end to end (`concat`, as its sample_mds_concat.py has it).",
+                "A document of fewer than P + T tokens that --pad keeps is one sequence: its last T tokens, or all of \
+                 them and padding behind; and before it, padding and what is left of the document. `--tail pad` fills \
+                 up behind.",
+                "`best-fit` takes what has come in windows of --window tokens, longest document first, and puts each \
+                 where the least room is left that it fits in; of equals, the first. Only a document of more than T \
+                 tokens is cut, into pieces of T and a rest. Sequences stand in the order of their first documents, \
+                 and documents in input order within them; the column `lengths` has the length of each, padding not \
+                 counted. Memory is the window. (Ding and others, Fewer Truncations Improve Language Modeling, 2024.)",
             ],
         ),
         (
             "Choice",
             &[
-                "The key of a document is XXH3-64 of its tokens as little-endian 32-bit integers, whatever their type in the file; the key of a sequence is that of its T tokens. Noise is made of it as corpus-utils(7) says, with the purpose `pack-split` for documents and `pack` for sequences. The smallest noise bits come first, of equals the earlier.",
-                "-n takes the first N sequences: a larger N contains a smaller one, and order, shards, and other documents change nothing but which of equals is taken. In --mode within, --shard writes its part of what the whole would; in other modes a shard has sequences of its own, and -n, --mix and --split by counts are refused.",
-                "With a --split by shares, -n takes N of the sequences of each part (CEPE's sample_mds_concat.py). A share in --split is a range of the uniform number of a document: a document is on the same side in every run with the same seed and shares, whatever else is in the run, and so are documents that are equal; the shares hold on average. A count is exact: documents, first ones first, go to the first split until it has so many sequences, then to the next; what the last document of a split has too much goes nowhere, and neither do documents that are equal to it. So a split changes neither with what stands behind it, nor in its documents with a larger count of its own. In `concat` and `best-fit`, each split is packed by itself. Where a part has less than it wanted, a note says how much each wanted and got; a part that got nothing ends the run with exit 1, unless --allow-empty is given. (Of a --shard, what all shards have together is what counts, where that is known: with numbers.)",
-                "--mix shares a number out by Webster's method (Sainte-Lague): exact wherever the shares are whole numbers, and a larger number contains a smaller one. Where a domain has too few sequences, the run fails; without a number, the largest is taken that all domains can meet.",
+                "The key of a document is XXH3-64 of its tokens as little-endian 32-bit integers, whatever their type \
+                 in the file; the key of a sequence is that of its T tokens. Noise is made of it as corpus-utils(7) \
+                 says, with the purpose `pack-split` for documents and `pack` for sequences. The smallest noise bits \
+                 come first, of equals the earlier.",
+                "-n takes the first N sequences: a larger N contains a smaller one, and order, shards, and other \
+                 documents change nothing but which of equals is taken. In --mode within, --shard writes its part of \
+                 what the whole would; in other modes a shard has sequences of its own, and -n, --mix and --split by \
+                 counts are refused.",
+                "With a --split by shares, -n takes N of the sequences of each part (CEPE's sample_mds_concat.py). A \
+                 share in --split is a range of the uniform number of a document: a document is on the same side in \
+                 every run with the same seed and shares, whatever else is in the run, and so are documents that are \
+                 equal; the shares hold on average. A count is exact: documents, first ones first, go to the first \
+                 split until it has so many sequences, then to the next; what the last document of a split has too \
+                 much goes nowhere, and neither do documents that are equal to it. So a split changes neither with \
+                 what stands behind it, nor in its documents with a larger count of its own. In `concat` and \
+                 `best-fit`, each split is packed by itself. Where a part has less than it wanted, a note says how \
+                 much each wanted and got; a part that got nothing ends the run with exit 1, unless --allow-empty is \
+                 given. (Of a --shard, what all shards have together is what counts, where that is known: with \
+                 numbers.)",
+                "--mix shares a number out by Webster's method (Sainte-Lague): exact wherever the shares are whole \
+                 numbers, and a larger number contains a smaller one. Where a domain has too few sequences, the run \
+                 fails; without a number, the largest is taken that all domains can meet.",
                 "Memory: 24 bytes for each sequence (each document, for --split by counts) that is wanted.",
             ],
         ),
         (
             "Formats",
             &[
-                "npy: an array of shape (sequences, P + T), the P tokens in front; in a pipe, a stream, of which npy-cat(1) makes an array. jsonl, arrow: `token_ids`, with --prev `prev_token_ids`, with best-fit `lengths`, and `domain`. A run that is killed leaves an array that does not load, a stream without its end mark, or with --out nothing under the final name.",
-                "mds: the same columns, in shards named and indexed as Mosaic's MDSWriter does; without compression and with `ndarray`, the same bytes. Shards appear when they are complete, and index.json last: a folder without it is a run that did not finish, which --resume finishes with the same bytes. A folder that holds anything is refused without --resume, one that holds other files with it too, and so is a second run while another writes there. Memory: a few MB; with --compression, --hashes or --resume, up to three times --size-limit for each of --threads, and once more. `domain` is the label and may be empty. PyTorch before 2.3 reads no u16: CEPE's loader takes `--mds-encoding pkl --dtype i32`.",
-                "megatron: 64-bit pointers; windows of one document (`within`) are one document of the index, sequences of other modes are one each; P tokens in front. An index that was there before goes first, and the new one appears last. npy and megatron have no place for `domain` and `lengths`.",
+                "npy: an array of shape (sequences, P + T), the P tokens in front; in a pipe, a stream, of which \
+                 npy-cat(1) makes an array. jsonl, arrow: `token_ids`, with --prev `prev_token_ids`, with best-fit \
+                 `lengths`, and `domain`. A run that is killed leaves an array that does not load, a stream without \
+                 its end mark, or with --out nothing under the final name.",
+                "mds: the same columns, in shards named and indexed as Mosaic's MDSWriter does; without compression \
+                 and with `ndarray`, the same bytes. Shards appear when they are complete, and index.json last: a \
+                 folder without it is a run that did not finish, which --resume finishes with the same bytes. A \
+                 folder that holds anything is refused without --resume, one that holds other files with it too, and \
+                 so is a second run while another writes there. Memory: a few MB; with --compression, --hashes or \
+                 --resume, up to three times --size-limit for each of --threads, and once more. `domain` is the label \
+                 and may be empty. PyTorch before 2.3 reads no u16: CEPE's loader takes `--mds-encoding pkl --dtype \
+                 i32`.",
+                "megatron: 64-bit pointers; windows of one document (`within`) are one document of the index, \
+                 sequences of other modes are one each; P tokens in front. An index that was there before goes first, \
+                 and the new one appears last. npy and megatron have no place for `domain` and `lengths`.",
             ],
         ),
     ],
@@ -318,17 +371,20 @@ pub const TOOL: Tool<Args> = Tool {
         },
         Example {
             about: "A streaming dataset with an evaluation set, and a look at it:",
-            command: "pack-tokens --length 4 --mode within --format mds --split test=1,train=3 --hashes xxh3_64 --out mds tokens.npy\nmds-verify mds/test",
+            command: "pack-tokens --length 4 --mode within --format mds --split test=1,train=3 --hashes xxh3_64 --out \
+             mds tokens.npy\nmds-verify mds/test",
             output: "",
         },
         Example {
             about: "Two shards by two jobs, one dataset:",
-            command: "for i in 0 1; do pack-tokens --length 4 --mode within --shard $i/2 --format mds --out whole/$i tokens.npy; done\nmds-merge --out whole whole/0 whole/1",
+            command: "for i in 0 1; do pack-tokens --length 4 --mode within --shard $i/2 --format mds --out whole/$i \
+             tokens.npy; done\nmds-merge --out whole whole/0 whole/1",
             output: "",
         },
         Example {
             about: "Three parts of one domain, one of another:",
-            command: "pack-tokens --length 2 --mix a=0.75,b=0.25 --format jsonl a=tokens.npy b=tokens.npy > mixed.jsonl",
+            command: "pack-tokens --length 2 --mix a=0.75,b=0.25 --format jsonl a=tokens.npy b=tokens.npy > \
+             mixed.jsonl",
             output: "",
         },
     ],

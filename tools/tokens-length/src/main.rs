@@ -37,8 +37,11 @@ const TOOL: Tool<Args> = Tool {
     summary: "documents as tokens to a column of their lengths",
     operands: "[FILE]...",
     description: &[
-        "Reads token streams, as jsonl-tokenize(1) writes them, from the FILEs or from standard input, and prints how many tokens each document has, one number a line. Special tokens that the tokenizer has put there count.",
-        "Beside another column (paste(1)), that is the length for the --budget of clip-sample(1) or topk-resample(1), in tokens of the model that is to be trained. A document without tokens stands for a missing row, and is `nan`: neither program chooses it.",
+        "Reads token streams, as jsonl-tokenize(1) writes them, from the FILEs or from standard input, and prints how \
+         many tokens each document has, one number a line. Special tokens that the tokenizer has put there count.",
+        "Beside another column (paste(1)), that is the length for the --budget of clip-sample(1) or topk-resample(1), \
+         in tokens of the model that is to be trained. A document without tokens stands for a missing row, and is \
+         `nan`: neither program chooses it.",
     ],
     sections: &[],
     flags: FLAGS,
@@ -46,12 +49,16 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "How many tokens are there?",
-            command: "jsonl-tokenize --tokenizer tokenizer.json docs.jsonl | tokens-length > lengths.tsv\nwc -l < lengths.tsv; awk '{ tokens += $1 } END { print (tokens > 1000) }' lengths.tsv",
+            command: "jsonl-tokenize --tokenizer tokenizer.json docs.jsonl | tokens-length > lengths.tsv\nwc -l < \
+             lengths.tsv; awk '{ tokens += $1 } END { print (tokens > 1000) }' lengths.tsv",
             output: "400\n1\n",
         },
         Example {
             about: "Documents of 2,000 tokens together, evenly from clusters (all in one, here):",
-            command: "sed 's/.*/0/' docs.jsonl | paste - lengths.tsv > clusters.tsv\nclip-sample --budget 2000 --length-field 2 --clusters clusters.tsv docs.jsonl > sample.jsonl\njsonl-tokenize --tokenizer tokenizer.json sample.jsonl | tokens-length | awk '{ tokens += $1 } END { print (tokens > 1900 && tokens <= 2000) }'",
+            command: "sed 's/.*/0/' docs.jsonl | paste - lengths.tsv > clusters.tsv\nclip-sample --budget 2000 \
+             --length-field 2 --clusters clusters.tsv docs.jsonl > sample.jsonl\njsonl-tokenize --tokenizer \
+             tokenizer.json sample.jsonl | tokens-length | awk '{ tokens += $1 } END { print (tokens > 1900 && tokens \
+             <= 2000) }'",
             output: "1\n",
         },
     ],

@@ -86,9 +86,15 @@ const TOOL: Tool<Args> = Tool {
     summary: "documents as tokens to passages of text, for retrieval",
     operands: "[FILE]...",
     description: &[
-        "Reads token streams, as jsonl-tokenize(1) writes them, from the FILEs or from standard input, and writes the passages of T tokens of each document as text, each with the up to T tokens behind it. Empty documents, which stand for missing rows, are passed over and counted.",
-        "A line has `id` (label, document, passage: `book_41_3`, counted from 0 in the whole input), `contents` and `neighbor`, special tokens left out (an unknown one is what a SentencePiece model shows for it, mostly ` ⁇ `), and with --ids `contents_token_ids` and `neighbor_token_ids`. Documents of fewer than T tokens, and the rest behind the last whole passage, begin no passage; the rest is the last passage's neighbor.",
-        "-n, --split, --mix and --shard choose among passages as pack-tokens(1) chooses among sequences of --mode within; the purposes of the noise are the same. --stats is as there, too.",
+        "Reads token streams, as jsonl-tokenize(1) writes them, from the FILEs or from standard input, and writes the \
+         passages of T tokens of each document as text, each with the up to T tokens behind it. Empty documents, \
+         which stand for missing rows, are passed over and counted.",
+        "A line has `id` (label, document, passage: `book_41_3`, counted from 0 in the whole input), `contents` and \
+         `neighbor`, special tokens left out (an unknown one is what a SentencePiece model shows for it, mostly ` ⁇ \
+         `), and with --ids `contents_token_ids` and `neighbor_token_ids`. Documents of fewer than T tokens, and the \
+         rest behind the last whole passage, begin no passage; the rest is the last passage's neighbor.",
+        "-n, --split, --mix and --shard choose among passages as pack-tokens(1) chooses among sequences of --mode \
+         within; the purposes of the noise are the same. --stats is as there, too.",
     ],
     sections: &[],
     flags: FLAGS,

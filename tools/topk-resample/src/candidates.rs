@@ -251,7 +251,8 @@ impl RowReader {
         let weights = fields(line).count().saturating_sub(1 + self.layout.weight);
         match fields(line).next_back().and_then(read_key) {
             Some(_) if weights > self.scoring.weights => format!(
-                "{wrong}; a column of {weights} weights takes --proportions with {weights} numbers, or the --target of each"
+                "{wrong}; a column of {weights} weights takes --proportions with {weights} numbers, or the --target of \
+                 each"
             ),
             _ => wrong,
         }

@@ -60,7 +60,8 @@ impl Cut {
         let Scoring { method, seed, temperature, length_min, weights } = &self.scoring;
         let (method, _) = METHODS.iter().find(|(_, known)| known == method).expect("every method has a name");
         let mut text = format!(
-            "# topk-resample-cut 2 method={method} seed={seed} temperature={temperature} min-length={length_min} weights={weights} groups={}\n",
+            "# topk-resample-cut 2 method={method} seed={seed} temperature={temperature} min-length={length_min} \
+             weights={weights} groups={}\n",
             if self.per_group { "yes" } else { "no" }
         )
         .into_bytes();

@@ -60,7 +60,8 @@ impl Options for Args {
 
 const FLAGS: &[Flag<Args>] = &[
     Flag {
-        help: "As dsir-weight(1) writes it: one log weight or several, then the length, then the key. A row whose weight is `nan` is missing and never chosen.",
+        help: "As dsir-weight(1) writes it: one log weight or several, then the length, then the key. A row whose \
+         weight is `nan` is missing and never chosen.",
         ..shared::weights(|args: &mut Args, value| {
             args.weights = value.path()?;
             Ok(())
@@ -96,14 +97,16 @@ const FLAGS: &[Flag<Args>] = &[
         "proportions",
         "A,B,...",
         "The share of each of several weights in the choice",
-        "The column has as many weights as there are numbers here, and for each weight, in order, its proportion of the whole is chosen. Nothing is chosen twice.",
+        "The column has as many weights as there are numbers here, and for each weight, in order, its proportion of \
+         the whole is chosen. Nothing is chosen twice.",
         |args: &mut Args, value| {
             args.proportions = Some(proportions(value.text()?)?);
             Ok(())
         },
     ),
     Flag {
-        help: "Once for each weight of the column, in order, as it was given to dsir-weight(1). The --proportions are then the sizes of the targets, their numbers of n-grams, which is DSIR's own default.",
+        help: "Once for each weight of the column, in order, as it was given to dsir-weight(1). The --proportions are \
+         then the sizes of the targets, their numbers of n-grams, which is DSIR's own default.",
         ..shared::target(|args: &mut Args, value| {
             args.targets.push(value.path()?);
             Ok(())
@@ -162,7 +165,9 @@ const FLAGS: &[Flag<Args>] = &[
     .count()
     .default(|_| "nearest".to_string()),
     Flag {
-        help: "`small2large`: of each group one of its parts, the share's reciprocal rounded to a whole number being how many parts there are, and the first ones having one row more where they are not of one size: of 100 rows 0.3 takes 34, 0.7 all. Ties go to the earlier row, and no keys are read.",
+        help: "`small2large`: of each group one of its parts, the share's reciprocal rounded to a whole number being \
+         how many parts there are, and the first ones having one row more where they are not of one size: of 100 rows \
+         0.3 takes 34, 0.7 all. Ties go to the earlier row, and no keys are read.",
         ..shared::compat(|args: &mut Args, value| {
             args.rounding = value.choice(&[("small2large", Rounding::Parts)])?;
             Ok(())
@@ -209,7 +214,8 @@ const FLAGS: &[Flag<Args>] = &[
         })
     },
     Flag {
-        help: "Nothing is chosen, and no documents are read unless for their keys. The column holds all shards, one after another.",
+        help: "Nothing is chosen, and no documents are read unless for their keys. The column holds all shards, one \
+         after another.",
         ..shared::write_cut(|args: &mut Args, value| {
             args.write_cut = Some(value.path()?);
             Ok(())
@@ -226,7 +232,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::switch(
         "print-score",
         "Print the score that decides, and a TAB, before each line",
-        "A plain decimal number, larger for better: see Score. Without a number to choose, all that qualify are printed.",
+        "A plain decimal number, larger for better: see Score. Without a number to choose, all that qualify are \
+         printed.",
         |args: &mut Args, _| {
             args.print_score = true;
             Ok(())
@@ -234,7 +241,12 @@ const FLAGS: &[Flag<Args>] = &[
     )
     .output(),
     shared::seed(),
-    Flag { help: "A string or a whole number, from which the document's key is made. Without it the whole line is the identity, and a line that is written anew, with other spaces or another order of fields, is another document; `--id-field text` survives that.", ..shared::id_field() },
+    Flag {
+        help: "A string or a whole number, from which the document's key is made. Without it the whole line is the \
+     identity, and a line that is written anew, with other spaces or another order of fields, is another document; \
+     `--id-field text` survives that.",
+        ..shared::id_field()
+    },
     shared::shard(),
     shared::threads(),
     shared::stats(),
@@ -283,23 +295,38 @@ const TOOL: Tool<Args> = Tool {
     summary: "documents and weights to the chosen documents",
     operands: "[FILE]...",
     description: &[
-        "Reads documents, any lines, from the FILEs or from standard input, and a column of log weights, and prints the chosen documents, in input order and byte for byte.",
-        "By default the choice is a random sample without replacement in proportion to the weights: each log weight gets Gumbel noise, and the N largest sums are taken (Gumbel top-k). The noise is a function of the seed and the document's key, so the same document draws the same noise wherever it stands, a larger N contains the smaller one, and documents that are equal to the byte stand or fall together but for a tie at the cut. Ties go to the smaller key, then to the earlier row.",
-        "If fewer documents qualify than are asked for, all of them are chosen, and a note on stderr says so. Importance weights like short documents: the weight of an empty one is 0, which is high where most are below. So say --min-length (DSIR's own default is 100); where more than 5 % of a thousand or more that are chosen is shorter than 10 words, a note says that (not with --bottom, whose weights are seldom importance weights).",
+        "Reads documents, any lines, from the FILEs or from standard input, and a column of log weights, and prints \
+         the chosen documents, in input order and byte for byte.",
+        "By default the choice is a random sample without replacement in proportion to the weights: each log weight \
+         gets Gumbel noise, and the N largest sums are taken (Gumbel top-k). The noise is a function of the seed and \
+         the document's key, so the same document draws the same noise wherever it stands, a larger N contains the \
+         smaller one, and documents that are equal to the byte stand or fall together but for a tie at the cut. Ties \
+         go to the smaller key, then to the earlier row.",
+        "If fewer documents qualify than are asked for, all of them are chosen, and a note on stderr says so. \
+         Importance weights like short documents: the weight of an empty one is 0, which is high where most are \
+         below. So say --min-length (DSIR's own default is 100); where more than 5 % of a thousand or more that are \
+         chosen is shorter than 10 words, a note says that (not with --bottom, whose weights are seldom importance \
+         weights).",
     ],
     sections: &[
         (
             "Shards",
             &[
-                "A choice is one threshold on the score (for each weight and group). So a corpus that is spread over jobs is sampled in three steps: each job weighs its shard; one run with --write-cut reads all columns, one after another, and writes the threshold; each job applies it to its shard with --cut. The chosen documents are those of a single run over everything, to the byte. The cut carries the method, the seed, the temperature and the minimal length.",
-                "Where several equal documents stand right at the threshold and only some of them fit, a shard must know how many rows stand before it: --shard counts them itself, otherwise --first-row says it. Such a shard without it is refused.",
+                "A choice is one threshold on the score (for each weight and group). So a corpus that is spread over \
+                 jobs is sampled in three steps: each job weighs its shard; one run with --write-cut reads all \
+                 columns, one after another, and writes the threshold; each job applies it to its shard with --cut. \
+                 The chosen documents are those of a single run over everything, to the byte. The cut carries the \
+                 method, the seed, the temperature and the minimal length.",
+                "Where several equal documents stand right at the threshold and only some of them fit, a shard must \
+                 know how many rows stand before it: --shard counts them itself, otherwise --first-row says it. Such \
+                 a shard without it is refused.",
             ],
         ),
         (
             "Score",
-            &[
-                "With log weight w, temperature X, seed S and document key K: `w / X + g`, where g is a standard Gumbel number made from S, K and the purpose `topk-1` (`topk-2` for the second weight, and so on) as corpus-utils(7) says; w with --top, -w with --bottom.",
-            ],
+            &["With log weight w, temperature X, seed S and document key K: `w / X + g`, where g is a standard \
+                 Gumbel number made from S, K and the purpose `topk-1` (`topk-2` for the second weight, and so on) as \
+                 corpus-utils(7) says; w with --top, -w with --bottom."],
         ),
     ],
     flags: FLAGS,
@@ -307,17 +334,22 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Choose two documents out of a corpus, like those of a target:",
-            command: "ngram-hash docs.jsonl > raw.counts\nngram-hash target.jsonl > target.counts\ndsir-weight --raw raw.counts --target target.counts docs.jsonl > weights.tsv\ntopk-resample -n 2 --min-length 10 --weights weights.tsv docs.jsonl > chosen.jsonl",
+            command: "ngram-hash docs.jsonl > raw.counts\nngram-hash target.jsonl > target.counts\ndsir-weight --raw \
+             raw.counts --target target.counts docs.jsonl > weights.tsv\ntopk-resample -n 2 --min-length 10 --weights \
+             weights.tsv docs.jsonl > chosen.jsonl",
             output: "",
         },
         Example {
             about: "The same in two shards:",
-            command: "cat weights.tsv | topk-resample -n 2 --min-length 10 --weights - --write-cut cut\nfor i in 0 1; do\n  dsir-weight --raw raw.counts --target target.counts --shard $i/2 docs.jsonl > w.$i\n  topk-resample --cut cut --weights w.$i --shard $i/2 docs.jsonl\ndone | cmp - chosen.jsonl",
+            command: "cat weights.tsv | topk-resample -n 2 --min-length 10 --weights - --write-cut cut\nfor i in 0 1; \
+             do\n  dsir-weight --raw raw.counts --target target.counts --shard $i/2 docs.jsonl > w.$i\n  \
+             topk-resample --cut cut --weights w.$i --shard $i/2 docs.jsonl\ndone | cmp - chosen.jsonl",
             output: "",
         },
         Example {
             about: "Let sort(1) choose:",
-            command: "topk-resample --print-score --weights weights.tsv docs.jsonl | sort -k1,1gr | head -n 2 | cut -f 2-",
+            command: "topk-resample --print-score --weights weights.tsv docs.jsonl | sort -k1,1gr | head -n 2 | cut -f \
+             2-",
             output: "",
         },
     ],

@@ -230,10 +230,12 @@ fn the_shares_of_small2large_are_parts() {
 fn several_weights_without_proportions_are_explained() {
     let folder = tool().folder(2);
     folder.write("weights.tsv", "1\t2\t9\t0123456789abcdef\n1\t2\t9\t0123456789abcdef\n");
-    let said = "weights.tsv:1: field 3: expected a key of 16 hexadecimal digits, found \"9\"; a column of 2 weights takes --proportions with 2 numbers, or the --target of each";
+    let said = "weights.tsv:1: field 3: expected a key of 16 hexadecimal digits, found \"9\"; a column of 2 weights \
+     takes --proportions with 2 numbers, or the --target of each";
     choose(&folder, &["-n", "1", INPUT]).outcome().expect_refusal(1, &[said]);
     folder.write("weights.tsv", "1\t2.5\t9\t0123456789abcdef\n1\t2\t9\t0123456789abcdef\n");
-    let said = "weights.tsv:1: field 2: expected a whole number, found \"2.5\"; a column of 2 weights takes --proportions with 2 numbers, or the --target of each";
+    let said = "weights.tsv:1: field 2: expected a whole number, found \"2.5\"; a column of 2 weights takes \
+     --proportions with 2 numbers, or the --target of each";
     choose(&folder, &["-n", "1", "--min-length", "3", INPUT]).outcome().expect_refusal(1, &[said]);
 }
 

@@ -66,7 +66,8 @@ fn many_seeds_draw_in_proportion() {
     folder.write("docs", (0..6).map(|place| document(place, 0) + "\n").collect::<String>());
     let seeds = 2500;
     let script = format!(
-        "seed=0; while [ $seed -lt {seeds} ]; do topk-resample -n 2 --threads 1 --seed $seed --weights weights docs; seed=$((seed + 1)); done"
+        "seed=0; while [ $seed -lt {seeds} ]; do topk-resample -n 2 --threads 1 --seed $seed --weights weights docs; \
+         seed=$((seed + 1)); done"
     );
     agree(&counted(&Run::shell(&script, &folder).text()), seeds, &inclusion(&WEIGHTS));
 }

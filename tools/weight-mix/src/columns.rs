@@ -48,7 +48,12 @@ impl Columns {
         for (place, (name, rows)) in files.iter_mut().enumerate() {
             let read = |row: &[u8]| {
                 weights.push(read_number(fields(row).next().unwrap_or_default(), 1)?);
-                if place == 0 { Ok(keep(row, rest)) } else { same_key(row, rest) }
+                if place == 0 {
+                    keep(row, rest);
+                    Ok(())
+                } else {
+                    same_key(row, rest)
+                }
             };
             match rows.next_or_end(read)? {
                 Some(()) => going = going.or(Some(&*name)),

@@ -71,7 +71,8 @@ const FLAGS: &[Flag<Args>] = &[
         "spreads",
         "A,B,...",
         "Divide each column by this number first",
-        "What --stats of a run with --standardise over all rows says, so that a shard's rows are mixed as in the whole.",
+        "What --stats of a run with --standardise over all rows says, so that a shard's rows are mixed as in the \
+         whole.",
         |args: &mut Args, value| {
             args.spreads = numbers(value.text()?, |spread| spread > 0.0)
                 .ok_or("expected numbers above 0 with commas between them")?;
@@ -86,15 +87,30 @@ const TOOL: Tool<Args> = Tool {
     summary: "columns of weights to a column of their weighted sums",
     operands: "[FILE]...",
     description: &[
-        "Reads columns of weights that stand beside each other, a row a document, from the FILEs or one from standard input, and prints the weighted sum of their first fields, followed by the other fields of the first FILE's row: `weight<TAB>length<TAB>key`, where that is dsir-weight(1)'s. topk-resample(1) chooses by it.",
-        "With --alpha it is the weight of hybrid importance resampling (HIR, which adds embeddings to DSIR): alpha times the log importance weight of n-grams plus (1 - alpha) times that of mixtures of Gaussians on embeddings.",
-        "A row in which a weight is missing (`nan`) has a weight of `nan`, and keeps its other fields; topk-resample(1) never chooses it. All FILEs have the same number of rows. Where a row ends in a document's key (16 hexadecimal digits), and that of the first FILE does, too, the keys must be the same: rows in another order are an error.",
+        "Reads columns of weights that stand beside each other, a row a document, from the FILEs or one from standard \
+         input, and prints the weighted sum of their first fields, followed by the other fields of the first FILE's \
+         row: `weight<TAB>length<TAB>key`, where that is dsir-weight(1)'s. topk-resample(1) chooses by it.",
+        "With --alpha it is the weight of hybrid importance resampling (HIR, which adds embeddings to DSIR): alpha \
+         times the log importance weight of n-grams plus (1 - alpha) times that of mixtures of Gaussians on \
+         embeddings.",
+        "A row in which a weight is missing (`nan`) has a weight of `nan`, and keeps its other fields; \
+         topk-resample(1) never chooses it. All FILEs have the same number of rows. Where a row ends in a document's \
+         key (16 hexadecimal digits), and that of the first FILE does, too, the keys must be the same: rows in \
+         another order are an error.",
     ],
     sections: &[(
         "Scales",
         &[
-            "Log importance weights have no common scale: those of n-grams grow with a document's length, those of mixtures with the number of dimensions, so that the wider column decides nearly alone whatever alpha is. With --standardise alpha means the same for any corpus and any model, so it is recommended; it is off by default because HIR mixes the weights as they are. As it also makes the weights smaller, it weakens the choice against the noise of topk-resample(1), as a --temperature above 1 does: divide by the spread there, such as --temperature 0.1.",
-            "The spread of a column is 1.4826 times the median of the absolute deviations from the median, which for a normal distribution is the standard deviation, and which a few extreme documents do not move. Of an even number of rows the median is the mean of the middle two; missing and infinite weights have no part in it. A spread of 0 is an error. Nothing is subtracted, since a constant changes no choice.",
+            "Log importance weights have no common scale: those of n-grams grow with a document's length, those of \
+             mixtures with the number of dimensions, so that the wider column decides nearly alone whatever alpha is. \
+             With --standardise alpha means the same for any corpus and any model, so it is recommended; it is off by \
+             default because HIR mixes the weights as they are. As it also makes the weights smaller, it weakens the \
+             choice against the noise of topk-resample(1), as a --temperature above 1 does: divide by the spread \
+             there, such as --temperature 0.1.",
+            "The spread of a column is 1.4826 times the median of the absolute deviations from the median, which for a \
+             normal distribution is the standard deviation, and which a few extreme documents do not move. Of an even \
+             number of rows the median is the mean of the middle two; missing and infinite weights have no part in \
+             it. A spread of 0 is an error. Nothing is subtracted, since a constant changes no choice.",
         ],
     )],
     flags: FLAGS,
@@ -108,12 +124,14 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Two columns, the second of which counts most:",
-            command: "printf '1\\t5\\n2\\t6\\n' > ngram.tsv; printf '10\\n30\\n' > gmm.tsv\nweight-mix --alpha 0.25 ngram.tsv gmm.tsv",
+            command: "printf '1\\t5\\n2\\t6\\n' > ngram.tsv; printf '10\\n30\\n' > gmm.tsv\nweight-mix --alpha 0.25 \
+             ngram.tsv gmm.tsv",
             output: "7.75\t5\n23\t6\n",
         },
         Example {
             about: "Columns of other scales, each divided by its spread, 1.4826 and 148.26 here:",
-            command: "printf '1\\n2\\n3\\n' > a; printf '100\\n300\\n200\\n' > b\nweight-mix --alpha 0.5 --standardise a b | cut -c 1-8",
+            command: "printf '1\\n2\\n3\\n' > a; printf '100\\n300\\n200\\n' > b\nweight-mix --alpha 0.5 --standardise \
+             a b | cut -c 1-8",
             output: "0.674490\n1.686226\n1.686226\n",
         },
     ],

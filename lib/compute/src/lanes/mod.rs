@@ -3,9 +3,9 @@
 //! Every array that meets lanes is a whole number of lanes long and padded with zeros, so no formula has a tail, and a
 //! value does not depend on the lane it stands in.
 //!
-//! Everything that computes with lanes is `#[inline(always)]` down from the function that is compiled for the processor, and
-//! hands no arithmetic to a closure: a closure that is called twice stays outside, is compiled without the instructions,
-//! and makes a call of each of them (seven times slower when it was tried).
+//! Everything that computes with lanes is `#[inline(always)]` down from the function that is compiled for the
+//! processor, and hands no arithmetic to a closure: a closure that is called twice stays outside, is compiled without
+//! the instructions, and makes a call of each of them (seven times slower when it was tried).
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;

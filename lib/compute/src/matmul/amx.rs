@@ -1,7 +1,7 @@
 //! Blocks of bf16 with AMX tiles, in assembly: the intrinsics are not in stable Rust.
 //!
-//! Eight tiles of 16 rows of 64 bytes: 0 to 3 hold the sums of a 32 x 32 block, 4 and 5 sixteen rows each of `A`, 6 and 7
-//! sixteen columns each of `B`. Each step of 32 `k` loads four tiles and makes four products of 16 x 16 x 32.
+//! Eight tiles of 16 rows of 64 bytes: 0 to 3 hold the sums of a 32 x 32 block, 4 and 5 sixteen rows each of `A`, 6 and
+//! 7 sixteen columns each of `B`. Each step of 32 `k` loads four tiles and makes four products of 16 x 16 x 32.
 
 use super::avx512bf16;
 use super::{AHEAD, Kernel, View};
@@ -9,12 +9,13 @@ use crate::buffer::LINE;
 use crate::lanes::avx512::Avx512;
 use std::arch::asm;
 
-/// bf16 with AMX (and AVX512-BF16 for the rest). From block to block either the panel of `B` stays and `A` changes, or the rows of `A`
-/// stay and `B` changes: what passes by is loaded with `tileloaddt1`, so that it does not drive what stays out of the nearest
-/// cache, which both together fill.
+/// bf16 with AMX (and AVX512-BF16 for the rest). From block to block either the panel of `B` stays and `A` changes, or
+/// the rows of `A` stay and `B` changes: what passes by is loaded with `tileloaddt1`, so that it does not drive what
+/// stays out of the nearest cache, which both together fill.
 pub(crate) struct AmxKernel<const ROWS_STAY: bool>;
 
-/// The tiles of this thread, configured; given back to the system on drop, so that a switch of threads need not save them.
+/// The tiles of this thread, configured; given back to the system on drop, so that a switch of threads need not save
+/// them.
 pub(crate) struct Tiles(());
 
 /// What `ldtilecfg` reads: palette 1, then the bytes of a row and the rows of each tile.
@@ -140,8 +141,8 @@ unsafe fn block<const ROWS_STAY: bool>(
     c: View<f32>,
     add: bool,
 ) {
-    // SAFETY: AMX is there and configured. 32 rows of `a` of `depth` values, 32 rows of `c` of 32 values and the panel `b` are
-    // the caller's promise; the loop runs `depth / 32` times and moves on by 64 bytes of `a` and 2 KiB of `b`.
+    // SAFETY: AMX is there and configured. 32 rows of `a` of `depth` values, 32 rows of `c` of 32 values and the panel
+    // `b` are the caller's promise; the loop runs `depth / 32` times and moves on by 64 bytes of `a` and 2 KiB of `b`.
     unsafe {
         let (c0, c1) = (c.start, c.start.add(16 * c.stride));
         if add {

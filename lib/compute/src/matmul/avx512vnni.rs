@@ -1,7 +1,7 @@
 //! Blocks of 16-bit integers with `vpdpwssd`: two neighbouring `k` at a time, summed exactly in 32-bit integers.
 //!
-//! The sums of a block are added as floats, so that every kernel has one kind of sums. They must not overflow: the norms of a
-//! row and a column, multiplied, stay below 2^31.
+//! The sums of a block are added as floats, so that every kernel has one kind of sums. They must not overflow: the
+//! norms of a row and a column, multiplied, stay below 2^31.
 
 use super::avx512bf16;
 use super::{AHEAD, GRAIN, Kernel, View};

@@ -2,18 +2,19 @@
 //!
 //! Notation: `C (rows x n) = A (rows x k) · B (k x n)`. `A` stands row-major in a padded stride, `B` is packed once:
 //!
-//! - columns go in panels of [`PANEL`] = 32, missing ones are zero; `k` is padded with zeros to a multiple of [`GRAIN`] = 32;
-//! - a panel holds its `32 k` values contiguously, for floats as `[k][32]`, for bf16 as tiles take it:
-//!   `[k / 32][column / 16][k % 32 / 2][column % 16][k % 2]`, so that one tile is 1 KiB in one piece and a line of it holds
-//!   two neighbouring `k` of sixteen columns, which is what `vdpbf16ps` takes too.
+//! - columns go in panels of [`PANEL`] = 32, missing ones are zero; `k` is padded with zeros to a multiple of [`GRAIN`]
+//!   = 32;
+//! - a panel holds its `32 k` values contiguously, for floats as `[k][32]`, for bf16 as tiles take it: `[k / 32][column
+//!   / 16][k % 32 / 2][column % 16][k % 2]`, so that one tile is 1 KiB in one piece and a line of it holds two
+//!   neighbouring `k` of sixteen columns, which is what `vdpbf16ps` takes too.
 //!
-//! Numeric contract: an element of `C` is one chain of additions over ascending `k`, the same one in every row and column of
-//! a block. Rows are padded to whole blocks with whatever stands in memory; a row of the result does not depend on the
-//! others. So a row's bits depend on that row of `A`, on `B`, and on the machine.
+//! Numeric contract: an element of `C` is one chain of additions over ascending `k`, the same one in every row and
+//! column of a block. Rows are padded to whole blocks with whatever stands in memory; a row of the result does not
+//! depend on the others. So a row's bits depend on that row of `A`, on `B`, and on the machine.
 //!
-//! A product walks over panels outside and over rows inside: a panel (or [`Kernel::CHUNK`] of it) stays in the first-level cache
-//! while the activations, a few hundred rows, come from the second level. Weights then leave the third level once for each
-//! such set of rows, and a block asks ahead for a part of the next panel while it computes.
+//! A product walks over panels outside and over rows inside: a panel (or [`Kernel::CHUNK`] of it) stays in the
+//! first-level cache while the activations, a few hundred rows, come from the second level. Weights then leave the
+//! third level once for each such set of rows, and a block asks ahead for a part of the next panel while it computes.
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod amx;
@@ -198,11 +199,11 @@ pub(crate) unsafe trait Kernel {
     /// Whether functions are worth 32-bit floats; else bf16 is enough.
     const EXACT: bool;
 
-    /// One block: `C (ROWS x 32) = [C +] A (ROWS x depth) · B (depth x 32)`. Meanwhile it may fetch [`AHEAD`] bytes from `ahead`
-    /// on into the second-level cache, for each [`GRAIN`] of `depth`.
+    /// One block: `C (ROWS x 32) = [C +] A (ROWS x depth) · B (depth x 32)`. Meanwhile it may fetch [`AHEAD`] bytes
+    /// from `ahead` on into the second-level cache, for each [`GRAIN`] of `depth`.
     ///
-    /// # Safety
-    /// `a` has `ROWS` rows of `depth` values, `b` is a panel of `depth` rows (a multiple of [`GRAIN`]), `c` has `ROWS` rows of 32 values.
+    /// # Safety `a` has `ROWS` rows of `depth` values, `b` is a panel of `depth` rows (a multiple of [`GRAIN`]), `c`
+    /// has `ROWS` rows of 32 values.
     unsafe fn block(
         a: View<Self::Element>,
         b: *const Self::Element,
@@ -229,11 +230,11 @@ pub(crate) unsafe trait Kernel {
         }
     }
 
-    /// Packs the transpose of `rows` rows of `from` as `B`: `k` runs over `width` columns of `from`, columns over its rows,
-    /// missing ones zero.
+    /// Packs the transpose of `rows` rows of `from` as `B`: `k` runs over `width` columns of `from`, columns over its
+    /// rows, missing ones zero.
     ///
-    /// # Safety
-    /// `from` has so many rows and columns; `to` is writable for `rows` rounded up to panels, times `width`, a multiple of [`GRAIN`].
+    /// # Safety `from` has so many rows and columns; `to` is writable for `rows` rounded up to panels, times `width`, a
+    /// multiple of [`GRAIN`].
     #[inline(always)]
     unsafe fn pack_transposed(from: View<Self::Element>, rows: usize, width: usize, to: *mut Self::Element) {
         for row in 0..round_up(rows, PANEL) {
@@ -248,8 +249,8 @@ pub(crate) unsafe trait Kernel {
         }
     }
 
-    /// Packs `rows` rows of `from` as `B`: `k` runs over rows, missing ones up to a multiple of [`GRAIN`] zero, columns over `width` columns.
-    /// As it stands here only for floats, of which a row of a panel is one piece.
+    /// Packs `rows` rows of `from` as `B`: `k` runs over rows, missing ones up to a multiple of [`GRAIN`] zero, columns
+    /// over `width` columns. As it stands here only for floats, of which a row of a panel is one piece.
     ///
     /// # Safety
     /// As for [`Kernel::pack_transposed`], with `width` a multiple of [`PANEL`].
@@ -274,19 +275,19 @@ pub(crate) unsafe trait Kernel {
 
 /// `C += A · B` in place.
 ///
-/// # Safety
-/// The kernel's instructions are there; `a` and `c` have `rows` rounded up to whole blocks, of `b.depth` and `32 b.panels` columns.
+/// # Safety The kernel's instructions are there; `a` and `c` have `rows` rounded up to whole blocks, of `b.depth` and
+/// `32 b.panels` columns.
 #[inline(always)]
 pub(crate) unsafe fn add_product<K: Kernel>(a: View<K::Element>, rows: usize, b: &Packed<K::Element>, c: View<f32>) {
     // SAFETY: the caller's promise.
     unsafe { walk::<K>(a, rows, b, |row, panel| c.from(row, panel * PANEL), true, |_, _, _| ()) }
 }
 
-/// `A · B`, each block handed to `finish` with its first row, its panel and its 32-column values, while they are in the nearest cache.
+/// `A · B`, each block handed to `finish` with its first row, its panel and its 32-column values, while they are in the
+/// nearest cache.
 ///
-/// # Safety
-/// The kernel's instructions are there; `a` has `rows` rounded up to whole blocks, of `b.depth` columns; `blocks` is writable for
-/// [`blocks_len`] values.
+/// # Safety The kernel's instructions are there; `a` has `rows` rounded up to whole blocks, of `b.depth` columns;
+/// `blocks` is writable for [`blocks_len`] values.
 #[inline(always)]
 pub(crate) unsafe fn product<K: Kernel>(
     a: View<K::Element>,
@@ -303,7 +304,8 @@ pub(crate) unsafe fn product<K: Kernel>(
     }
 }
 
-/// Computes every block into the place that `sums` names, on top of what stands there if `add`, and calls `finish` when it is complete.
+/// Computes every block into the place that `sums` names, on top of what stands there if `add`, and calls `finish` when
+/// it is complete.
 ///
 /// # Safety
 /// As for [`product`], and `sums` names places for whole blocks.

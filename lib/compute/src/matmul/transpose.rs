@@ -3,7 +3,8 @@
 use super::View;
 use std::arch::x86_64::*;
 
-/// Writes the transpose of sixteen rows of sixteen words, rows from `rows` on taken as zero, with `stride` words between the rows of `to`.
+/// Writes the transpose of sixteen rows of sixteen words, rows from `rows` on taken as zero, with `stride` words
+/// between the rows of `to`.
 ///
 /// # Safety
 /// AVX-512 is there; the rows below `rows` are readable; `to` is writable for sixteen rows of sixteen words.

@@ -4,8 +4,8 @@
 //!
 //! With x a row and w, m, v a component's weight, means and variances: `s_i = 1 / sqrt(v_i)`, `b_i = -(m_i s_i)`, and
 //! `z_i = x_i s_i + b_i` rounded once (a fused multiply-add). Term `i` of the sum `q` of `z_i^2` goes to partial sum `i
-//! mod 16` by a fused multiply-add, in ascending `i`; then partial sum `l` takes partial sum `l + 8`, then
-//! `l + 4`, `l + 2`, `l + 1`. The constant of a component is `(ln w + sum_i ln s_i) - dim / 2 * ln(2 pi)`, the sum in ascending
+//! mod 16` by a fused multiply-add, in ascending `i`; then partial sum `l` takes partial sum `l + 8`, then `l + 4`, `l
+//! + 2`, `l + 1`. The constant of a component is `(ln w + sum_i ln s_i) - dim / 2 * ln(2 pi)`, the sum in ascending
 //! `i`, and its log density `constant - q / 2`.
 //!
 //! A component takes part in a row where its log density is at most 44 below the largest, `top`: others weigh less than

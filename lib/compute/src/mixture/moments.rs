@@ -10,8 +10,8 @@
 //! - The unit of coordinate i is `U_i = 2^(E_i)`, where `2^(E_i)` is the smallest power of two above every absolute
 //!   value of the origins' coordinate i, and above the standard deviations there; of centroids, which have none, but no
 //!   less than a 2^10-th of the largest such power of all coordinates. `E_i` is -500 at the least.
-//! - A row x of the responsibility r adds `round(r 2^80)` to the mass of a component of the origin c, and with
-//!   `t_i = (x_i - c_i) / U_i` it adds `round(r t_i 2^80)` to the first moments, and `round((r t_i) t_i 2^80)` to the second.
+//! - A row x of the responsibility r adds `round(r 2^80)` to the mass of a component of the origin c, and with `t_i =
+//!   (x_i - c_i) / U_i` it adds `round(r t_i 2^80)` to the first moments, and `round((r t_i) t_i 2^80)` to the second.
 //! - Its log-likelihood adds `round(l 2^32)`.
 //!
 //! All are 128-bit numbers.

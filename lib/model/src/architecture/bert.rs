@@ -12,8 +12,8 @@ use serde_json::json;
 pub(super) enum Kind {
     /// The first token has position 0.
     Bert,
-    /// The first token has the position behind the padding token's id. (A padding token *inside* a text, which the reference
-    /// skips in counting, counts here as any other.)
+    /// The first token has the position behind the padding token's id. (A padding token *inside* a text, which the
+    /// reference skips in counting, counts here as any other.)
     Roberta,
 }
 

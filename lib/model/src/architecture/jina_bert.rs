@@ -49,8 +49,9 @@ fn activation(config: &Settings) -> Result<Activation, Error> {
     }
 }
 
-/// ALiBi's slopes (Press et al. 2022, and the authors' code for head counts that are no power of two): for `n = 2^k` heads
-/// `2^(-8 i / n)`, `i` from 1; otherwise those of the next smaller power, then every other one of the next larger.
+/// ALiBi's slopes (Press et al. 2022, and the authors' code for head counts that are no power of two): for `n = 2^k`
+/// heads `2^(-8 i / n)`, `i` from 1; otherwise those of the next smaller power, then every other one of the next
+/// larger.
 fn slopes(heads: usize) -> Vec<f32> {
     let power = |n: usize| (1..=n).map(move |i| libm::exp2(-8.0 * i as f64 / n as f64) as f32);
     if heads.is_power_of_two() {

@@ -1,8 +1,8 @@
 //! From a model's `config.json` and tensors to the neutral description: one module an architecture.
 //!
-//! Sources: the modules `bert`, `roberta`, `xlm_roberta`, `mpnet`, `nomic_bert` and `modernbert` of transformers; for JinaBERT v2
-//! jinaai/jina-bert-implementation; for NomicBERT's own configuration names nomic-ai/contrastors. A setting that changes the
-//! computation and is not understood is refused by name, never passed over.
+//! Sources: the modules `bert`, `roberta`, `xlm_roberta`, `mpnet`, `nomic_bert` and `modernbert` of transformers; for
+//! JinaBERT v2 jinaai/jina-bert-implementation; for NomicBERT's own configuration names nomic-ai/contrastors. A setting
+//! that changes the computation and is not understood is refused by name, never passed over.
 
 mod bert;
 mod jina_bert;

@@ -1,7 +1,7 @@
 //! NomicBERT: rotary positions, gated feed-forward part, queries, keys and values in one tensor, mostly no biases.
 //!
-//! Both configurations are read: the original's (`n_embd`, `rotary_emb_base`, `activation_function`) and that of transformers
-//! 5 (`hidden_size`, `rope_parameters`, `hidden_act`). The tensors have the original's names in both.
+//! Both configurations are read: the original's (`n_embd`, `rotary_emb_base`, `activation_function`) and that of
+//! transformers 5 (`hidden_size`, `rope_parameters`, `hidden_act`). The tensors have the original's names in both.
 
 use super::{Encoder, Sizes, activation, add_token_type, refuse_odd_heads};
 use crate::Error;

@@ -1,7 +1,8 @@
 //! `tokenizer.json`, as Hugging Face's `tokenizers` reads it.
 //!
-//! The reference crate reads the file. What it does to texts is done here where all parts of the file are known: cutting into
-//! words, byte-pair encoding, Unigram, with the ids of words remembered. Any other file goes through the reference as a whole.
+//! The reference crate reads the file. What it does to texts is done here where all parts of the file are known:
+//! cutting into words, byte-pair encoding, Unigram, with the ids of words remembered. Any other file goes through the
+//! reference as a whole.
 
 use super::Failed;
 use super::letters::Letters;
@@ -52,7 +53,8 @@ struct Words {
     model: Model,
 }
 
-/// BERT's: words end at ASCII white space and punctuation, and beside Chinese characters, whatever else normalizing does.
+/// BERT's: words end at ASCII white space and punctuation, and beside Chinese characters, whatever else normalizing
+/// does.
 struct Bert {
     splits_chinese: bool,
     lowers: bool,
@@ -147,7 +149,8 @@ impl Json {
             _ => false,
         };
         let tokens = file["added_tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
-        // Such a token is looked for in the normalized text, where only spaces may have changed for it to be found here.
+        // Such a token is looked for in the normalized text, where only spaces may have changed for it to be found
+        // here.
         let is_normalized = |token: &Value| token["normalized"] != false;
         let plan = if tokens.iter().any(is_normalized) && !steps_are_about_spaces { Plan::Whole } else { plan };
         Ok(Json {
@@ -479,7 +482,8 @@ impl Bert {
 /// What BERT's normalizer puts spaces around.
 fn is_chinese(letter: char) -> bool {
     matches!(u32::from(letter),
-        0x4e00..=0x9fff | 0x3400..=0x4dbf | 0x2_0000..=0x2_a6df | 0x2_a700..=0x2_b73f | 0x2_b740..=0x2_b81f | 0x2_b920..=0x2_ceaf
+        0x4e00..=0x9fff | 0x3400..=0x4dbf | 0x2_0000..=0x2_a6df | 0x2_a700..=0x2_b73f | 0x2_b740..=0x2_b81f
+        | 0x2_b920..=0x2_ceaf
         | 0xf900..=0xfaff | 0x2_f800..=0x2_fa1f)
 }
 
@@ -560,8 +564,8 @@ fn merges(vocabulary: &Vocabulary, list: &[(&str, &str)]) -> Option<Merges> {
     Some(merges)
 }
 
-/// The character that stands for each byte in the vocabularies of byte-level tokenizers: visible ones for themselves, others
-/// for 256 and up, in order.
+/// The character that stands for each byte in the vocabularies of byte-level tokenizers: visible ones for themselves,
+/// others for 256 and up, in order.
 fn byte_letters() -> [char; 256] {
     let mut next = 256;
     std::array::from_fn(|byte| match byte {

@@ -1,4 +1,5 @@
-//! Which of the classes that pre-tokenizers' patterns ask for a character is in: `\p{L}`, `\p{N}`, `\s`, or none; and its case.
+//! Which of the classes that pre-tokenizers' patterns ask for a character is in: `\p{L}`, `\p{N}`, `\s`, or none; and
+//! its case.
 
 use regex_syntax::hir::{Class as HirClass, HirKind};
 

@@ -1,5 +1,5 @@
-//! Words that were tokenized before, with their ids. A tokenizer's ids of a word depend on the word alone, so what is remembered
-//! is exact; what is forgotten is computed again.
+//! Words that were tokenized before, with their ids. A tokenizer's ids of a word depend on the word alone, so what is
+//! remembered is exact; what is forgotten is computed again.
 
 use xxhash_rust::xxh3::xxh3_64;
 

@@ -1,13 +1,14 @@
-//! Byte-pair encoding: the adjacent pair of symbols that comes first in the list of merges becomes one symbol, the leftmost first
-//! among equals, until no pair is in the list.
+//! Byte-pair encoding: the adjacent pair of symbols that comes first in the list of merges becomes one symbol, the
+//! leftmost first among equals, until no pair is in the list.
 //!
-//! Short words are searched for their best pair each time. Long ones keep the places of pairs by their rank: time in proportion,
-//! and some 30 bytes of memory a symbol.
+//! Short words are searched for their best pair each time. Long ones keep the places of pairs by their rank: time in
+//! proportion, and some 30 bytes of memory a symbol.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A hasher of numbers, and of short texts that nobody chooses to harm: one multiplication spreads eight bytes well enough.
+/// A hasher of numbers, and of short texts that nobody chooses to harm: one multiplication spreads eight bytes well
+/// enough.
 #[derive(Default, Clone)]
 pub struct NumberHasher(u64);
 
@@ -120,8 +121,8 @@ impl Merges {
         }
     }
 
-    /// Pairs of one rank are merged from left to right, then those of the next. A pair of a lower rank that comes up meanwhile,
-    /// which lists that were trained do not have, goes first.
+    /// Pairs of one rank are merged from left to right, then those of the next. A pair of a lower rank that comes up
+    /// meanwhile, which lists that were trained do not have, goes first.
     fn apply_long(&self, Scratch { ids, symbols, waiting, .. }: &mut Scratch) {
         let count = ids.len();
         symbols.clear();

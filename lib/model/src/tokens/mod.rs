@@ -1,7 +1,8 @@
 //! Text to token ids for training, at speed, and exactly as the tokenizer's own implementation does it.
 //!
-//! [`Tokens`] is a tokenizer, from a `tokenizer.json` or a SentencePiece model; an [`Encoder`] is what one thread needs to use
-//! it; [`Tokens::decode`] is the way back. Texts are cut into words where the tokenizer certainly ends a token, and the ids of words are remembered.
+//! [`Tokens`] is a tokenizer, from a `tokenizer.json` or a SentencePiece model; an [`Encoder`] is what one thread needs
+//! to use it; [`Tokens::decode`] is the way back. Texts are cut into words where the tokenizer certainly ends a token,
+//! and the ids of words are remembered.
 
 mod json;
 mod letters;
@@ -146,7 +147,8 @@ impl Tokens {
         }
     }
 
-    /// What tokenizes: `words`, `reference` (Hugging Face's own, for kinds that are not known well enough) or `sentencepiece`.
+    /// What tokenizes: `words`, `reference` (Hugging Face's own, for kinds that are not known well enough) or
+    /// `sentencepiece`.
     pub fn kind(&self) -> &'static str {
         match &self.kind {
             Kind::Json(json) if json.is_reference() => "reference",

@@ -1,8 +1,8 @@
 //! What a tokenizer.json does to a text before it is cut into words.
 //!
-//! Normalizers that work on a character and the marks behind it are the reference's own, applied to a character at a time where
-//! that is certainly the same, and to the stretch between two such places elsewhere. The simple ones that look at whole texts are
-//! done here.
+//! Normalizers that work on a character and the marks behind it are the reference's own, applied to a character at a
+//! time where that is certainly the same, and to the stretch between two such places elsewhere. The simple ones that
+//! look at whole texts are done here.
 
 use super::Failed;
 use serde_json::Value;
@@ -192,11 +192,13 @@ fn stretch_length(text: &str) -> usize {
     text.len()
 }
 
-/// Characters that never combine with each other: starters for normalisation forms, which do not compose with one another, and
-/// graphemes of their own, without marks, joiners, prepended marks and conjoining letters.
+/// Characters that never combine with each other: starters for normalisation forms, which do not compose with one
+/// another, and graphemes of their own, without marks, joiners, prepended marks and conjoining letters.
 fn stands_alone(letter: char) -> bool {
     matches!(letter,
-        '\0'..='\x7f' | 'À'..='Ö' | 'Ø'..='ö' | 'ø'..='ʯ' | 'Α'..='Ρ' | 'Σ'..='ώ' | 'Ѐ'..='ҁ' | 'Ҋ'..='ԯ' | 'א'..='ת' | 'ء'..='غ' | 'ف'..='ي'
-        | '\u{2010}'..='\u{2027}' | '\u{2030}'..='\u{205e}' | '\u{3000}'..='\u{3003}' | '\u{3008}'..='\u{3011}' | 'ぁ'..='ゖ' | 'ァ'..='ヺ'
+        '\0'..='\x7f' | 'À'..='Ö' | 'Ø'..='ö' | 'ø'..='ʯ' | 'Α'..='Ρ' | 'Σ'..='ώ' | 'Ѐ'..='ҁ' | 'Ҋ'..='ԯ' | 'א'..='ת'
+        | 'ء'..='غ' | 'ف'..='ي'
+        | '\u{2010}'..='\u{2027}' | '\u{2030}'..='\u{205e}' | '\u{3000}'..='\u{3003}' | '\u{3008}'..='\u{3011}'
+        | 'ぁ'..='ゖ' | 'ァ'..='ヺ'
         | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '가'..='힣' | '\u{ff01}'..='\u{ff60}')
 }

@@ -1,7 +1,8 @@
-//! Where byte-pair encoding certainly ends a token: between two neighbours that stand side by side in no token that merges make.
+//! Where byte-pair encoding certainly ends a token: between two neighbours that stand side by side in no token that
+//! merges make.
 //!
-//! Merges on the two sides of such a place never meet, so the ids of the whole are those of the parts one after the other. Texts
-//! that no pre-tokenizer cuts are cut here into words, and giant words into small ones.
+//! Merges on the two sides of such a place never meet, so the ids of the whole are those of the parts one after the
+//! other. Texts that no pre-tokenizer cuts are cut here into words, and giant words into small ones.
 
 use super::merges::NumberSet;
 
@@ -29,8 +30,8 @@ fn pair(left: char, right: char) -> u64 {
 }
 
 impl LetterSeams {
-    /// From the tokens that merges make. Beside a character that is not `known` is no seam: neighbours of that kind may become
-    /// one unknown token, or none.
+    /// From the tokens that merges make. Beside a character that is not `known` is no seam: neighbours of that kind may
+    /// become one unknown token, or none.
     pub fn new<'a>(tokens: impl Iterator<Item = &'a str>, known: Option<NumberSet<u32>>) -> LetterSeams {
         let mut joined = NumberSet::default();
         for token in tokens {

@@ -1,8 +1,8 @@
 //! SentencePiece models (`.model`): normalizing, Unigram and BPE, as the library of that name does them.
 //!
-//! The file is a message in Google's protocol buffers, of which the fields that decide about ids are read. A character or piece
-//! that is not in the vocabulary becomes its bytes where the model has tokens for them, and else one unknown token together with
-//! its neighbours of the same kind.
+//! The file is a message in Google's protocol buffers, of which the fields that decide about ids are read. A character
+//! or piece that is not in the vocabulary becomes its bytes where the model has tokens for them, and else one unknown
+//! token together with its neighbours of the same kind.
 
 use super::Failed;
 use super::memo::{KEY_MAX, Memo};
@@ -254,8 +254,8 @@ impl Model {
     }
 }
 
-/// Byte-pair encoding as SentencePiece does it: of all neighbours that are a piece together, those with the best score are
-/// joined first, the leftmost among equals.
+/// Byte-pair encoding as SentencePiece does it: of all neighbours that are a piece together, those with the best score
+/// are joined first, the leftmost among equals.
 struct Bpe {
     pieces: HashMap<String, (u32, f32)>,
     /// Pieces that are taken apart again into the two that they were made of.
@@ -358,7 +358,8 @@ impl Bpe {
         for right in 1..symbols.len() {
             self.offer(text, &symbols, right - 1, right, &mut agenda, &mut halves);
         }
-        // Pairs of one score from left to right; where one that is as good or better comes up meanwhile, all those are looked at anew.
+        // Pairs of one score from left to right; where one that is as good or better comes up meanwhile, all those are
+        // looked at anew.
         while let Some((score, mut pairs)) = agenda.0.pop_first() {
             pairs.sort_by_key(|pair| pair.left);
             let mut pairs = pairs.into_iter();

@@ -39,7 +39,8 @@ impl Edge {
         }
     }
 
-    /// The token of the tokenizer.json at `path`, by the files beside it, or by the usual names if there is just one of them.
+    /// The token of the tokenizer.json at `path`, by the files beside it, or by the usual names if there is just one of
+    /// them.
     pub fn find(self, path: &Path, id: impl Fn(&str) -> Option<u32>) -> Result<u32, Error> {
         for name in FILES {
             let beside = path.with_file_name(name);

@@ -1,21 +1,23 @@
-//! How byte-level tokenizers cut texts into words: the regular expressions of GPT-2, of GPT-4, Llama 3 and Qwen 2, and of GPT-4o and
-//! Llama 4, by hand, with no limit to how far they look ahead and go back; any other as it is, where a limit that is met is an error.
+//! How byte-level tokenizers cut texts into words: the regular expressions of GPT-2, of GPT-4, Llama 3 and Qwen 2, and
+//! of GPT-4o and Llama 4, by hand, with no limit to how far they look ahead and go back; any other as it is, where a
+//! limit that is met is an error.
 //!
 //! GPT-2: `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 //!
-//! GPT-4: `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
-//! with one digit a word in Qwen's.
+//! GPT-4: `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|
+//! ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`, with one digit a word in Qwen's.
 //!
-//! GPT-4o: `[^\r\n\p{L}\p{N}]?U*L+C?|[^\r\n\p{L}\p{N}]?U+L*C?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`, where
-//! `U` is `[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]`, `L` is `[\p{Ll}\p{Lm}\p{Lo}\p{M}]` and `C` is `(?i:'s|'t|'re|'ve|'m|'ll|'d)`; with one
-//! digit a word and without `C?` in Mistral's.
+//! GPT-4o: `[^\r\n\p{L}\p{N}]?U*L+C?|[^\r\n\p{L}\p{N}]?U+L*C?|\p{N}{1,3}|
+//! ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`, where `U` is `[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]`, `L` is
+//! `[\p{Ll}\p{Lm}\p{Lo}\p{M}]` and `C` is `(?i:'s|'t|'re|'ve|'m|'ll|'d)`; with one digit a word and without `C?` in
+//! Mistral's.
 
 use super::Failed;
 use super::letters::{Case, Cases, Class, Letters};
 use fancy_regex::{Regex, RegexBuilder};
 
-/// How far a pattern that is not known may go back in one search. One that goes through a text in proportion to its length never gets
-/// there; another would take for ever.
+/// How far a pattern that is not known may go back in one search. One that goes through a text in proportion to its
+/// length never gets there; another would take for ever.
 const STEPS_BACK_MAX: usize = 1 << 30;
 
 /// How words are found.
@@ -220,7 +222,8 @@ impl Rest<'_> {
         marks.unwrap_or_else(|| self.lines_or_space())
     }
 
-    /// `[^\r\n\p{L}\p{N}]?U*L+|[^\r\n\p{L}\p{N}]?U+L*`, where each is tried with the character in front before it is without.
+    /// `[^\r\n\p{L}\p{N}]?U*L+|[^\r\n\p{L}\p{N}]?U+L*`, where each is tried with the character in front before it is
+    /// without.
     fn cased_word(&self, first: char, class: Class, cases: &Cases) -> Option<usize> {
         let may_be_in_front = !matches!(class, Class::Letter | Class::Number) && !matches!(first, '\r' | '\n');
         let front = may_be_in_front.then(|| first.len_utf8());
@@ -230,7 +233,8 @@ impl Rest<'_> {
         starts().find_map(|start| self.lower_end(cases, start, upper(start))).or_else(|| starts().find_map(capitals))
     }
 
-    /// `U*L+` from `start`, where the run of `U` ends at `upper_end`: `U*` gives back as little as leaves something for `L+`.
+    /// `U*L+` from `start`, where the run of `U` ends at `upper_end`: `U*` gives back as little as leaves something for
+    /// `L+`.
     fn lower_end(&self, cases: &Cases, start: usize, upper_end: usize) -> Option<usize> {
         let end = self.case_run(cases, upper_end, |case| matches!(case, Case::Lower | Case::Either));
         if end > upper_end {

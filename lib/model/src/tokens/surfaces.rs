@@ -1,8 +1,9 @@
 //! From SentencePiece's pieces back to text.
 //!
-//! Each `▁` is a space. The one that normalizing puts in front goes: of the first piece with something to show, or, where the model
-//! removes spaces at the ends, of all pieces before anything is shown. What controls is not shown, what is unknown is a text of the
-//! model's. Pieces of bytes become characters together; a byte that begins none becomes U+FFFD.
+//! Each `▁` is a space. The one that normalizing puts in front goes: of the first piece with something to show, or,
+//! where the model removes spaces at the ends, of all pieces before anything is shown. What controls is not shown, what
+//! is unknown is a text of the model's. Pieces of bytes become characters together; a byte that begins none becomes
+//! U+FFFD.
 
 use super::Failed;
 
@@ -80,7 +81,8 @@ impl Surfaces {
     }
 }
 
-/// Appends the characters that bytes are, and empties them. Unlike [`String::from_utf8_lossy`], each wrong byte is one U+FFFD.
+/// Appends the characters that bytes are, and empties them. Unlike [`String::from_utf8_lossy`], each wrong byte is one
+/// U+FFFD.
 fn write_characters(bytes: &mut Vec<u8>, text: &mut String) {
     for part in bytes.utf8_chunks() {
         text.push_str(part.valid());

@@ -1,9 +1,9 @@
 //! The Unigram language model: of all ways to write a text as pieces, the one with the largest sum of scores.
 //!
-//! Pieces are tried in the order of where they begin, then of their length, and a later way counts only where it is better: so
-//! both reference implementations break ties. They differ in their arithmetic, which decides near ties in long texts:
-//! `tokenizers` adds up in f64, a word at a time; SentencePiece (0.2.3) over the whole text, in f32, beginning
-//! at zero again where a sum is beyond [`SUM_MAX`].
+//! Pieces are tried in the order of where they begin, then of their length, and a later way counts only where it is
+//! better: so both reference implementations break ties. They differ in their arithmetic, which decides near ties in
+//! long texts: `tokenizers` adds up in f64, a word at a time; SentencePiece (0.2.3) over the whole text, in f32,
+//! beginning at zero again where a sum is beyond [`SUM_MAX`].
 
 use super::trie::Trie;
 
@@ -75,7 +75,8 @@ impl Unigram {
         }
     }
 
-    /// Calls `piece` with the text and the id of each piece, in order. `base` is the sum before this text; gives the sum behind it.
+    /// Calls `piece` with the text and the id of each piece, in order. `base` is the sum before this text; gives the
+    /// sum behind it.
     pub fn encode<'t>(
         &self,
         text: &'t str,

@@ -63,10 +63,11 @@ impl RowReader {
         RowReader { begun, row_bytes, rows_left, headerless: true, ..RowReader::new(bytes) }
     }
 
-    /// Goes to the next array or block, also one without rows; `None` at the end. All rows of the one before must be read or passed.
+    /// Goes to the next array or block, also one without rows; `None` at the end. All rows of the one before must be
+    /// read or passed.
     ///
-    /// # Errors
-    /// Those of reading; a header that is damaged, or is none of rows; a stream that is not whole; an input without anything.
+    /// # Errors Those of reading; a header that is damaged, or is none of rows; a stream that is not whole; an input
+    /// without anything.
     pub fn next_array(&mut self) -> Result<Option<Kind>, Failure> {
         assert_eq!(self.rows_left, 0, "rows are read or passed");
         if self.headerless {
@@ -107,8 +108,8 @@ impl RowReader {
         Ok(())
     }
 
-    /// Replaces what is in `buffer` with the next rows, up to so many, of the current array or block; gives how many they are. Without
-    /// headers there may be fewer, or none, although they were not known to end.
+    /// Replaces what is in `buffer` with the next rows, up to so many, of the current array or block; gives how many
+    /// they are. Without headers there may be fewer, or none, although they were not known to end.
     ///
     /// # Errors
     /// Those of reading; an array that ends too early.

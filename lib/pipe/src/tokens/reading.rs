@@ -1,7 +1,8 @@
-//! Documents out of arrays and streams of tokens one after another, each array or block `[n][len_1..len_n][d_1]..[d_n]`.
+//! Documents out of arrays and streams of tokens one after another, each array or block
+//! `[n][len_1..len_n][d_1]..[d_n]`.
 //!
-//! Every one says its own type: `<u2 <u4 <i4 <i8`. What is held in memory is one document, and 4 MB of lengths. Whatever is wrong is
-//! said with the number of the document, counted from 1 through all arrays of a file.
+//! Every one says its own type: `<u2 <u4 <i4 <i8`. What is held in memory is one document, and 4 MB of lengths.
+//! Whatever is wrong is said with the number of the document, counted from 1 through all arrays of a file.
 
 use super::Dtype;
 use super::lengths::Lengths;

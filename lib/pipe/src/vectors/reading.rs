@@ -1,7 +1,7 @@
 //! Reading arrays and streams of vectors.
 //!
-//! Plain files are walked from header to header when they are opened, so that damage is found, and the number of rows known, before
-//! anything is read or written; pipes and compressed files are checked as they come.
+//! Plain files are walked from header to header when they are opened, so that damage is found, and the number of rows
+//! known, before anything is read or written; pipes and compressed files are checked as they come.
 
 use super::{Dtype, Raw, widen_f16};
 use crate::array::RowReader;
@@ -81,8 +81,8 @@ struct Plain {
 }
 
 impl Vectors {
-    /// These files (`-`: standard input; none: standard input), or one shard of the rows of each. Checks what can be checked without
-    /// waiting for a pipe, then reads the first header.
+    /// These files (`-`: standard input; none: standard input), or one shard of the rows of each. Checks what can be
+    /// checked without waiting for a pipe, then reads the first header.
     ///
     /// # Errors
     /// Where a file cannot be opened, or its header is none.
@@ -175,8 +175,8 @@ impl Vectors {
         self.bytes
     }
 
-    /// The next rows, up to so many, replace what is in `rows`; how many they are is returned, 0 at the end. Values come as they are,
-    /// 16-bit floats widened. What is returned together is of one array.
+    /// The next rows, up to so many, replace what is in `rows`; how many they are is returned, 0 at the end. Values
+    /// come as they are, 16-bit floats widened. What is returned together is of one array.
     ///
     /// # Errors
     /// Where a file cannot be read, ends within a row, or is not of the same vectors.

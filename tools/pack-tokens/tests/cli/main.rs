@@ -555,7 +555,8 @@ fn splits_by_count_are_exact_and_apart() {
     let (found, run) = split(&folder, "--length 5 --mode within --split test=10,train=100000", &["test", "train"]);
     assert_eq!(found[0].len(), 10);
     let said = format!(
-        "pack-tokens: --split: test wanted 10 sequences, got 10 sequences; train wanted 100000 sequences, got {} sequences\n",
+        "pack-tokens: --split: test wanted 10 sequences, got 10 sequences; train wanted 100000 sequences, got {} \
+         sequences\n",
         found[1].len()
     );
     assert_eq!(run.stderr, said);
