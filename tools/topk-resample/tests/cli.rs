@@ -251,9 +251,10 @@ fn targets_have_proportions_by_their_sizes() {
     };
     folder.write("one.counts", counts("10"));
     folder.write("two.counts", counts("37"));
-    let by_sizes = choose(&folder, &["-n", "50", "--target", "one.counts", "--target", "two.counts", INPUT]).text();
-    assert_eq!(by_sizes, choose(&folder, &["-n", "50", "--proportions", "10,37", INPUT]).text());
-    assert_ne!(by_sizes, choose(&folder, &["-n", "50", "--proportions", "1,1", INPUT]).text());
+    let targets = ["--target", "one.counts", "--target", "two.counts"];
+    let by_sizes = choose(&folder, &["--keys", "documents", "-n", "50", INPUT]).args(targets).text();
+    assert_eq!(by_sizes, choose(&folder, &["--keys", "documents", "-n", "50", "--proportions", "10,37", INPUT]).text());
+    assert_ne!(by_sizes, choose(&folder, &["--keys", "documents", "-n", "50", "--proportions", "1,1", INPUT]).text());
     let both = ["-n", "5", "--target", "one.counts", "--proportions", "1,2", INPUT];
     choose(&folder, &both).outcome().expect_refusal(2, &["--proportions does not go with --target"]);
     choose(&folder, &["-n", "5", "--target", "none", INPUT]).outcome().expect_refusal(1, &["none"]);
