@@ -34,7 +34,7 @@ pub fn from_rows(args: &Args, begin: Begin) -> Result<(State, Report), Failure> 
     if let (Some(expected), Some(path)) = (begin.dim(), args.mixture.as_ref().or(args.centroids.as_ref())) {
         vectors.check_dim(expected, &path.display().to_string())?;
     }
-    let (rows_total, bytes) = (vectors.rows_total(), vectors.bytes_total());
+    let (rows_total, bytes, rounding) = (vectors.rows_total(), vectors.bytes_total(), vectors.rounding());
     let filter = Filter {
         metric: Metric::Euclidean,
         on_error: args.common.on_error,
@@ -49,6 +49,7 @@ pub fn from_rows(args: &Args, begin: Begin) -> Result<(State, Report), Failure> 
     let state = fit.in_runs(rows_total)?;
     let Fit { rows, mut report, .. } = fit;
     report.rows(&rows);
+    report.rounded = rounding.happened();
     Ok((state, report))
 }
 
@@ -177,6 +178,8 @@ pub struct Report {
     missing: u64,
     rows_in: &'static str,
     passes_read: u64,
+    /// Whether 64-bit floats were rounded.
+    rounded: bool,
     start_seconds: f64,
     /// Of each iteration, all runs one after another.
     seconds: Vec<f64>,
@@ -198,6 +201,10 @@ impl Report {
         let stats = Stats::new(common, &self.tally).with("rows_used", self.used).with("rows_missing", self.missing);
         let stats = state.describe(stats).with("start_seconds", self.start_seconds);
         let stats = stats.with("iteration_seconds", self.seconds);
-        stats.with("rows_in", self.rows_in).with("passes_read", self.passes_read).write(common)
+        stats
+            .with("rows_in", self.rows_in)
+            .with("passes_read", self.passes_read)
+            .with("rounded", self.rounded)
+            .write(common)
     }
 }

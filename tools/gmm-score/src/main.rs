@@ -160,7 +160,7 @@ fn write_column(args: &Args, mixture: &Mixture, against: Option<&Mixture>, block
     let densities = ours.k() + other.as_ref().map_or(0, |other| other.k());
     let writers = (0..common.threads).map(|_| Writer::new(ours.clone(), other.clone(), column)).collect();
     let mut meter = Meter::new(common, blocks.bytes_total());
-    let (mut output, mut outcome) = (Output::stdout(), Outcome::default());
+    let (mut output, mut outcome, rounding) = (Output::stdout(), Outcome::default(), blocks.rounding());
     crew::run(writers, blocks.dealt(), |done| {
         output.write(&done.text)?;
         outcome.add(done, common.on_error)?;
@@ -172,6 +172,7 @@ fn write_column(args: &Args, mixture: &Mixture, against: Option<&Mixture>, block
     outcome.tally.report(common);
     Stats::new(common, &outcome.tally)
         .with("rows_missing", outcome.rows_missing)
+        .with("rounded", rounding.happened())
         .with("k", mixture.k())
         .with("dim", mixture.dim)
         .with("mean", outcome.mean())

@@ -122,6 +122,7 @@ fn add_up(common: &Common, path: &Path, mut partial: Partial, summers: Vec<Summe
     vectors.check_dim(dim, &path.display().to_string())?;
     let blocks = Blocks::new(vectors, None, dim, BLOCK);
     let (mut meter, mut counts) = (Meter::new(common, blocks.bytes_total()), Counts::default());
+    let rounding = blocks.rounding();
     let summers = crew::run(summers, blocks.dealt(), |done| {
         counts.add(done, common.on_error)?;
         meter.show(counts.tally.bytes, counts.tally.rows);
@@ -136,6 +137,7 @@ fn add_up(common: &Common, path: &Path, mut partial: Partial, summers: Vec<Summe
     counts.tally.report(common);
     Stats::new(common, &counts.tally)
         .with("rows_missing", counts.missing)
+        .with("rounded", rounding.happened())
         .with("k", partial.moments.masses.len())
         .with("dim", dim)
         .with("lower_bound", partial.moments.lower_bound())
