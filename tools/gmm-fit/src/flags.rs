@@ -176,7 +176,7 @@ pub const TOOL: Tool<Args> = Tool {
                  mixture and after each iteration but the last), converged (whether --tol ended it), rows, \
                  rows_missing (bad ones included).",
                 "--stats has the same as JSON, and: start_seconds, iteration_seconds, rows_in (memory, files, a \
-                 temporary file), passes_read.",
+                 temporary file), passes_read, rounded (whether 64-bit floats came).",
             ],
         ),
     ],

@@ -172,6 +172,7 @@ fn write_column(args: &Args, mixture: &Mixture, against: Option<&Mixture>, block
     outcome.tally.report(common);
     Stats::new(common, &outcome.tally)
         .with("rows_missing", outcome.rows_missing)
+        .with("rounded", rounding.happened())
         .with("k", mixture.k())
         .with("dim", mixture.dim)
         .with("mean", outcome.mean())

@@ -137,6 +137,7 @@ fn add_up(common: &Common, path: &Path, mut partial: Partial, summers: Vec<Summe
     counts.tally.report(common);
     Stats::new(common, &counts.tally)
         .with("rows_missing", counts.missing)
+        .with("rounded", rounding.happened())
         .with("k", partial.moments.masses.len())
         .with("dim", dim)
         .with("lower_bound", partial.moments.lower_bound())
