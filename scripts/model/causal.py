@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     AutoModelForCausalLM, Gemma2Config, GPT2Config, GPTNeoXConfig, LlamaConfig, MistralConfig, OPTConfig, PreTrainedTokenizerFast,
-    Qwen2Config, Qwen3Config,
+    Qwen2Config, Qwen3Config, SmolLM3Config,
 )
 
 DATA = Path(sys.argv[1])
@@ -112,6 +112,7 @@ def main():
     write("llama-llama3", LlamaConfig(**GATED, tie_word_embeddings=True, rope_parameters=dict(
         rope, rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0)), torch.bfloat16)
     write("llama-yarn", LlamaConfig(**GATED, head_dim=20, rope_parameters=dict(rope, rope_type="yarn", factor=4.0, beta_fast=16.0)))
+    write("smollm3", SmolLM3Config(**GATED, no_rope_layer_interval=2, rope_parameters=dict(rope_theta=3000.0, rope_type="default")))
     write("mistral", MistralConfig(**GATED, sliding_window=9))
     write("qwen2", Qwen2Config(**GATED, use_sliding_window=True, sliding_window=5, max_window_layers=1, tie_word_embeddings=True), torch.bfloat16)
     write("qwen3", Qwen3Config(**GATED, head_dim=14))

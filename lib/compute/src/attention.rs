@@ -489,6 +489,31 @@ fn seen<L: Lanes>(distance: L) -> L {
 mod tests {
     use super::*;
 
+    /// Sixty-four scores, of which the odd ones are hidden, by a kernel.
+    fn hidden_weights<K: Kernel>(scale: f32) -> Vec<f32> {
+        let mut scores: Vec<f32> = (0..64).map(|i| if i % 2 == 0 { i as f32 - 200.0 } else { HIDDEN }).collect();
+        let mut weights = vec![K::Element::from_f32(7.0); 64];
+        // SAFETY: both have 64 values, and the caller chose a kernel that runs here.
+        let sum = unsafe { exponentials::<K>(scores.as_mut_ptr(), scale, 64, weights.as_mut_ptr()) };
+        assert!(sum >= 1.0);
+        weights.into_iter().map(Element::to_f32).collect()
+    }
+
+    #[test]
+    fn hidden_keys_weigh_exactly_nothing() {
+        for scale in [1.0, 0.125, 1.0 / 64.0] {
+            let mut all = vec![hidden_weights::<crate::matmul::plain::PlainKernel>(scale)];
+            #[cfg(target_arch = "x86_64")]
+            if crate::cpu::has_avx2() {
+                all.push(hidden_weights::<crate::matmul::avx2::Avx2Kernel>(scale));
+            }
+            for weights in all {
+                let is_right = |(i, &weight): (usize, &f32)| (weight == 0.0) == (i % 2 == 1);
+                assert!(weights.iter().enumerate().all(is_right), "{scale}: {weights:?}");
+            }
+        }
+    }
+
     #[test]
     fn buckets_are_those_of_t5() {
         // From transformers 4.57, MPNetEncoder.relative_position_bucket with 32 buckets and distance 128.

@@ -1,6 +1,6 @@
 //! The folder of a causal language model, as Hugging Face writes it.
 //!
-//! Sources: the modules `gpt2`, `gpt_neox`, `opt`, `llama`, `mistral`, `qwen2`, `qwen3` and `gemma2` of transformers
+//! Sources: the modules `gpt2`, `gpt_neox`, `opt`, `llama`, `smollm3`, `mistral`, `qwen2`, `qwen3` and `gemma2` of transformers
 //! 5.23, and `modeling_rope_utils.py`. A setting that changes the computation and is not understood is refused by name,
 //! never passed over.
 
@@ -40,11 +40,12 @@ pub struct CausalModel {
 type Read = fn(&Settings, &mut Weights) -> Result<(Transformer, Head), Error>;
 
 /// The class in `architectures`, the `model_type`, and what reads it.
-const KNOWN: [(&str, &str, Read); 8] = [
+const KNOWN: [(&str, &str, Read); 9] = [
     ("GPT2LMHeadModel", "gpt2", gpt2::read),
     ("GPTNeoXForCausalLM", "gpt_neox", gpt_neox::read),
     ("OPTForCausalLM", "opt", opt::read),
     ("LlamaForCausalLM", "llama", llama::read_llama),
+    ("SmolLM3ForCausalLM", "smollm3", llama::read_smollm3),
     ("MistralForCausalLM", "mistral", llama::read_mistral),
     ("Qwen2ForCausalLM", "qwen2", llama::read_qwen2),
     ("Qwen3ForCausalLM", "qwen3", llama::read_qwen3),

@@ -7,7 +7,7 @@ use model::causal::CausalModel;
 use pipe::safetensors::File;
 use std::path::{Path, PathBuf};
 
-const FOLDERS: [&str; 14] = [
+const FOLDERS: [&str; 15] = [
     "gpt2",
     "gpt2-scaled",
     "gpt-neox",
@@ -18,6 +18,7 @@ const FOLDERS: [&str; 14] = [
     "llama-linear",
     "llama-llama3",
     "llama-yarn",
+    "smollm3",
     "mistral",
     "qwen2",
     "qwen3",

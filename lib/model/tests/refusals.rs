@@ -141,6 +141,14 @@ fn causal_folders_that_are_not_understood_are_refused() {
         "tensor \"lm_head.weight\" is missing",
     );
     refused_as_causal(config("causal-gpt2", "vocab_size", json!(267)), "expected shape [267, 36], found [268, 36]");
+    refused_as_causal(
+        config("causal-smollm3", "no_rope_layers", json!([1])),
+        "no_rope_layers: expected 2 numbers, 0 or 1",
+    );
+    refused_as_causal(
+        config("causal-smollm3", "use_sliding_window", json!(true)),
+        "use_sliding_window: true is not supported",
+    );
     let token = Folder::of("causal-gpt2").set("tokenizer_config.json", "bos_token", json!("<none>"));
     refused_as_causal(token, "tokenizer_config.json: bos_token: \"<none>\" is not in tokenizer.json");
 }

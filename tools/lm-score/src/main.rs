@@ -185,7 +185,7 @@ const TOOL: Tool<Args> = Tool {
     description: &[
         "Reads documents as JSON Lines from the FILEs or from standard input and prints, for each, how unlikely a causal language model finds it: the mean negative log-likelihood of its tokens, each given those before it.",
         "A row is `nll<TAB>tokens<TAB>key`: the mean in nats (the logarithm of the perplexity), how many tokens were scored, and the document's key in 16 hexadecimal digits; --columns names others. A document of which nothing is scored has `nan` and 0; a missing row is `nan` in every field.",
-        "Models are read from a folder with config.json, model.safetensors (32-bit and 16-bit floats, in one file or several) and tokenizer.json. Known architectures: GPT-2, GPT-NeoX (Pythia), OPT, Llama (also SmolLM 1 and 2), Mistral, Qwen 2 and 3, Gemma 2, with the rotary rules default, linear, llama3 and yarn; any other is refused by name.",
+        "Models are read from a folder with config.json, model.safetensors (32-bit and 16-bit floats, in one file or several) and tokenizer.json. Known architectures: GPT-2, GPT-NeoX (Pythia), OPT, Llama (also SmolLM 1 and 2), SmolLM 3, Mistral, Qwen 2 and 3, Gemma 2, with the rotary rules default, linear, llama3 and yarn; any other is refused by name.",
         "The first token of a text is scored only where a token that begins texts stands before it: --bos puts it there. A document's numbers do not depend on its neighbours, on threads or shards; a token's not on what follows it. Another processor may have other instructions, and then the last digits differ: --stats says which were used.",
     ],
     sections: &[

@@ -1,4 +1,4 @@
-//! Llama and its kin (Mistral, Qwen 2 and 3, Gemma 2): RMS norms, rotary positions, grouped queries, gated feed-forward
+//! Llama and its kin (SmolLM 3, Mistral, Qwen 2 and 3, Gemma 2): RMS norms, rotary positions, grouped queries, gated feed-forward
 //! parts.
 
 use super::rotary::rotary;
@@ -21,6 +21,8 @@ struct Shape {
     output_bias: bool,
     inner_bias: bool,
     rotary: Rotary,
+    /// Of each block: whether its heads are turned.
+    is_turned: Vec<bool>,
     has_head_norms: bool,
     /// Gemma 2: norms behind the parts too, and weights of norms that are less by one.
     is_gemma: bool,
@@ -41,6 +43,7 @@ impl Shape {
             output_bias: false,
             inner_bias: false,
             rotary: rotary(config, sizes.head_size, 1.0)?,
+            is_turned: vec![true; sizes.layers],
             has_head_norms: false,
             is_gemma: false,
             scale: None,
@@ -60,6 +63,34 @@ pub(super) fn read_llama(config: &Settings, weights: &mut Weights) -> Result<(Tr
     let inner_bias = config.flag_or(&["mlp_bias"], false)?;
     let shape = Shape { projection_bias: bias, output_bias: bias, inner_bias, ..Shape::of(config, &sizes)? };
     read(config, weights, &sizes, &shape)
+}
+
+/// Llama but for blocks without positions.
+pub(super) fn read_smollm3(config: &Settings, weights: &mut Weights) -> Result<(Transformer, Head), Error> {
+    config.refuse_unless(&["use_sliding_window"], &json!(false))?;
+    config.refuse_unless(&["head_dim"], &json!(null))?;
+    if config.get(&["rope_parameters.rope_theta", "rope_theta"]).is_none() {
+        return Err(config.error("rope_parameters.rope_theta or rope_theta is missing"));
+    }
+    let sizes = grouped_sizes(config)?;
+    let bias = config.flag_or(&["attention_bias"], false)?;
+    let inner_bias = config.flag_or(&["mlp_bias"], false)?;
+    let is_turned = turned_blocks(config, sizes.layers)?;
+    let shape = Shape::of(config, &sizes)?;
+    let shape = Shape { projection_bias: bias, output_bias: bias, inner_bias, is_turned, is_tied: true, ..shape };
+    read(config, weights, &sizes, &shape)
+}
+
+/// SmolLM 3's `no_rope_layers` says, in spite of its name, 1 of a block that has rotary positions; else all but every n-th has.
+fn turned_blocks(config: &Settings, layers: usize) -> Result<Vec<bool>, Error> {
+    let Some(list) = config.get(&["no_rope_layers"]) else {
+        let every = config.count_if_there(&["no_rope_layer_interval"])?.unwrap_or(4);
+        return Ok((1..=layers).map(|number| !number.is_multiple_of(every)).collect());
+    };
+    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    let all: Option<Vec<bool>> = list.iter().map(|value| value.as_u64().map(|value| value != 0)).collect();
+    let wrong = || config.error(format!("no_rope_layers: expected {layers} numbers, 0 or 1"));
+    all.filter(|all| all.len() == layers).ok_or_else(wrong)
 }
 
 pub(super) fn read_mistral(config: &Settings, weights: &mut Weights) -> Result<(Transformer, Head), Error> {
@@ -198,7 +229,7 @@ fn block(w: &Weights, i: usize, sizes: &Sizes, shape: &Shape) -> Result<Block, E
         key_norm: some(shape.has_head_norms, "self_attn.k_norm", e)?,
         scale: shape.scale,
         soft_cap: shape.soft_cap,
-        positions: Positions::Rotary(shape.rotary.clone()),
+        positions: if shape.is_turned[i] { Positions::Rotary(shape.rotary.clone()) } else { Positions::None },
         // A window counts the token itself.
         window: shape.windows[i].map(|window| window - 1),
         attention_norm: Some(norm("input_layernorm", d)?),
