@@ -72,3 +72,22 @@ fn a_page_a_program() {
     pages.sort();
     assert_eq!(pages, programs(), "the pages in man, the folders in tools");
 }
+
+/// The sources below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
+/// Tests in a program for which no harness is built would never run.
+#[test]
+fn a_program_without_a_harness_has_no_tests_in_it() {
+    for program in programs() {
+        let folder = root().join("tools").join(&program);
+        let harness = !text(&folder.join("Cargo.toml")).contains("test = false");
+        let sources =
+            sources(&folder.join("src")).into_iter().filter(|path| path.extension().is_some_and(|end| end == "rs"));
+        let tests = sources.into_iter().any(|path| text(&path).contains("#[cfg(test)]"));
+        assert_eq!(harness, tests, "{program}: `test = false` goes with no tests in src");
+    }
+}

@@ -92,7 +92,8 @@ struct Turns {
 }
 
 impl Turns {
-    /// Extends the tables. The angle is made in 32-bit floats as Hugging Face makes it, so that long texts agree with it.
+    /// Extends the tables. The angle is made in 32-bit floats as Hugging Face makes it, so that long texts agree with
+    /// it.
     fn grow(&mut self, positions: usize) {
         for position in self.positions..positions {
             for &frequency in &self.rotary.frequencies {
@@ -132,7 +133,8 @@ fn bucket(distance: isize, buckets: usize, distance_max: usize) -> usize {
     if distance > 0 { half + within } else { within }
 }
 
-/// The bias of distance `index - (t - 1)` at `index`, for one head; nothing where positions add none. Padded for whole panels of keys.
+/// The bias of distance `index - (t - 1)` at `index`, for one head; nothing where positions add none. Padded for whole
+/// panels of keys.
 fn fill_bias(bias: &mut Vec<f32>, positions: &transformer::Positions, head: usize, t: usize) -> bool {
     let distances = 1 - t as isize..t as isize;
     bias.clear();
@@ -170,8 +172,8 @@ struct Places<E> {
 }
 
 impl Attention {
-    /// Attention of sequences of `lengths` standing one after the other: `qkv` holds queries, keys and values of all heads in its
-    /// columns, `context` receives the heads side by side.
+    /// Attention of sequences of `lengths` standing one after the other: `qkv` holds queries, keys and values of all
+    /// heads in its columns, `context` receives the heads side by side.
     ///
     /// # Safety
     /// The kernel's instructions are there; `qkv` has the sum of `lengths` rows and a block more, `context` the sum.
@@ -424,8 +426,8 @@ unsafe fn add_bias<L: Lanes>(scores: *mut f32, bias: *const f32, scale: f32, cou
     }
 }
 
-/// Hides the last `hidden` of the 32 keys of a panel. Whole registers are read and written, because reading one back that was
-/// written in pieces would wait for the cache.
+/// Hides the last `hidden` of the 32 keys of a panel. Whole registers are read and written, because reading one back
+/// that was written in pieces would wait for the cache.
 ///
 /// # Safety
 /// `scores` has 32 values.

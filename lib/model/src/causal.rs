@@ -1,8 +1,8 @@
 //! The folder of a causal language model, as Hugging Face writes it.
 //!
-//! Sources: the modules `gpt2`, `gpt_neox`, `opt`, `llama`, `smollm3`, `mistral`, `qwen2`, `qwen3` and `gemma2` of transformers
-//! 5.23, and `modeling_rope_utils.py`. A setting that changes the computation and is not understood is refused by name,
-//! never passed over.
+//! Sources: the modules `gpt2`, `gpt_neox`, `opt`, `llama`, `smollm3`, `mistral`, `qwen2`, `qwen3` and `gemma2` of
+//! transformers 5.23, and `modeling_rope_utils.py`. A setting that changes the computation and is not understood is
+//! refused by name, never passed over.
 
 mod gpt2;
 mod gpt_neox;

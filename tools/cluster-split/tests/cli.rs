@@ -305,7 +305,8 @@ fn shards_one_after_another_are_the_whole() {
     for count in [1, 3, 8] {
         let script = format!(
             "cp clusters.tsv rest; for i in $(seq 0 {}); do
-               rows=$(cluster-split --shard $i/{count} --clusters rest --out none {INPUT} 2>&1 | sed 's/.*documents: \\([0-9]*\\);.*/\\1/')
+               rows=$(cluster-split --shard $i/{count} --clusters rest --out none {INPUT} 2>&1 |
+                 sed 's/.*documents: \\([0-9]*\\);.*/\\1/')
                head -n ${{rows:-500}} rest > rows; tail -n +$((${{rows:-500}} + 1)) rest > other; mv other rest
                cluster-split --shard $i/{count} --clusters rows --out {count}.$i {INPUT}
              done; rm -rf none",

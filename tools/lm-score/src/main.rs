@@ -99,7 +99,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::switch(
         "bos",
         "Begin each document with the token that begins texts",
-        "Or, where the model has none, with the one that ends them. With --bos or --eos, nothing else is put around the text.",
+        "Or, where the model has none, with the one that ends them. With --bos or --eos, nothing else is put around \
+         the text.",
         |args: &mut Args, _| {
             args.has_bos = true;
             Ok(())
@@ -149,7 +150,8 @@ const FLAGS: &[Flag<Args>] = &[
         "token-nll",
         "FILE",
         "Write the number of each scored token here",
-        "An array of 32-bit floats, one a row, text after text: a row of the output with --columns tokens says how many are its own.",
+        "An array of 32-bit floats, one a row, text after text: a row of the output with --columns tokens says how \
+         many are its own.",
         |args: &mut Args, value| {
             args.token_nll = Some(value.path()?);
             Ok(())
@@ -160,7 +162,8 @@ const FLAGS: &[Flag<Args>] = &[
         "precision",
         "auto|f32|bf16",
         "What the factors of matrix products are rounded to",
-        "Sums are 32-bit floats either way. bf16 is several times faster where the processor has instructions for it (AMX, AVX512-BF16), and off by some hundredths of a nat a token. `auto` takes it there, else f32.",
+        "Sums are 32-bit floats either way. bf16 is several times faster where the processor has instructions for it \
+         (AMX, AVX512-BF16), and off by some hundredths of a nat a token. `auto` takes it there, else f32.",
         |args: &mut Args, value| {
             let choices = [("auto", None), ("f32", Some(Precision::F32)), ("bf16", Some(Precision::Bf16))];
             args.precision = value.choice(&choices)?;
@@ -183,29 +186,44 @@ const TOOL: Tool<Args> = Tool {
     summary: "documents to what a language model thinks of them",
     operands: "[FILE]...",
     description: &[
-        "Reads documents as JSON Lines from the FILEs or from standard input and prints, for each, how unlikely a causal language model finds it: the mean negative log-likelihood of its tokens, each given those before it.",
-        "A row is `nll<TAB>tokens<TAB>key`: the mean in nats (the logarithm of the perplexity), how many tokens were scored, and the document's key in 16 hexadecimal digits; --columns names others. A document of which nothing is scored has `nan` and 0; a missing row is `nan` in every field.",
-        "Models are read from a folder with config.json, model.safetensors (32-bit and 16-bit floats, in one file or several) and tokenizer.json. Known architectures: GPT-2, GPT-NeoX (Pythia), OPT, Llama (also SmolLM 1 and 2), SmolLM 3, Mistral, Qwen 2 and 3, Gemma 2, with the rotary rules default, linear, llama3 and yarn; any other is refused by name.",
-        "The first token of a text is scored only where a token that begins texts stands before it: --bos puts it there. A document's numbers do not depend on its neighbours, on threads or shards; a token's not on what follows it. Another processor may have other instructions, and then the last digits differ: --stats says which were used.",
+        "Reads documents as JSON Lines from the FILEs or from standard input and prints, for each, how unlikely a \
+         causal language model finds it: the mean negative log-likelihood of its tokens, each given those before it.",
+        "A row is `nll<TAB>tokens<TAB>key`: the mean in nats (the logarithm of the perplexity), how many tokens were \
+         scored, and the document's key in 16 hexadecimal digits; --columns names others. A document of which nothing \
+         is scored has `nan` and 0; a missing row is `nan` in every field.",
+        "Models are read from a folder with config.json, model.safetensors (32-bit and 16-bit floats, in one file or \
+         several) and tokenizer.json. Known architectures: GPT-2, GPT-NeoX (Pythia), OPT, Llama (also SmolLM 1 and \
+         2), SmolLM 3, Mistral, Qwen 2 and 3, Gemma 2, with the rotary rules default, linear, llama3 and yarn; any \
+         other is refused by name.",
+        "The first token of a text is scored only where a token that begins texts stands before it: --bos puts it \
+         there. A document's numbers do not depend on its neighbours, on threads or shards; a token's not on what \
+         follows it. Another processor may have other instructions, and then the last digits differ: --stats says \
+         which were used.",
     ],
     sections: &[
         (
             "Columns",
-            &[
-                "`nll`: the mean over the scored tokens, in nats. `sum`: the sum. `tokens`: how many. `perplexity`: exp(nll). `bytes`: the length of the text in UTF-8, without its prompt. `bits-per-byte`: the sum in bits by those bytes; `nan` where the text is empty or was cut. With a prompt, `nll-alone`: nll of the text without it; `ifd`: nll by nll-alone, the instruction-following difficulty (Li et al., 2024, From Quantity to Quality).",
-            ],
+            &["`nll`: the mean over the scored tokens, in nats. `sum`: the sum. `tokens`: how many. `perplexity`: \
+                 exp(nll). `bytes`: the length of the text in UTF-8, without its prompt. `bits-per-byte`: the sum in \
+                 bits by those bytes; `nan` where the text is empty or was cut. With a prompt, `nll-alone`: nll of \
+                 the text without it; `ifd`: nll by nll-alone, the instruction-following difficulty (Li et al., 2024, \
+                 From Quantity to Quality)."],
         ),
         (
             "Prompts",
-            &[
-                "With --prompt-field, prompt and text are tokenized as one. The tokens behind as many as the prompt has when it is tokenized alone are scored; spaces at the end of a prompt count as a part of the text, since tokenizers put a space to the word behind it. Where the prompt's tokens are not those at the beginning of the whole, the border is in the middle of a token: --stats counts such rows (`split_rows`). A prompt that fills the length leaves nothing to score (`unscored_rows`).",
-            ],
+            &["With --prompt-field, prompt and text are tokenized as one. The tokens behind as many as the prompt \
+                 has when it is tokenized alone are scored; spaces at the end of a prompt count as a part of the \
+                 text, since tokenizers put a space to the word behind it. Where the prompt's tokens are not those at \
+                 the beginning of the whole, the border is in the middle of a token: --stats counts such rows \
+                 (`split_rows`). A prompt that fills the length leaves nothing to score (`unscored_rows`)."],
         ),
         (
             "Long texts",
-            &[
-                "A text has at most as many tokens as config.json says (`max_position_embeddings`, `n_positions`), or --max-length. With --long cut the rest is not looked at. With --long windows each window scores as many tokens as the model can see at once, and the last one sees as much before its tokens as there is room for: the rolling log-likelihood of lm-evaluation-harness. With --long stride:S each window behind the first scores S tokens, with more before them, for the time of as many more windows.",
-            ],
+            &["A text has at most as many tokens as config.json says (`max_position_embeddings`, `n_positions`), or \
+                 --max-length. With --long cut the rest is not looked at. With --long windows each window scores as \
+                 many tokens as the model can see at once, and the last one sees as much before its tokens as there \
+                 is room for: the rolling log-likelihood of lm-evaluation-harness. With --long stride:S each window \
+                 behind the first scores S tokens, with more before them, for the time of as many more windows."],
         ),
     ],
     flags: FLAGS,
@@ -220,13 +238,16 @@ const TOOL: Tool<Args> = Tool {
             output: "",
         },
         Example {
-            about: "How much the instruction helps with each answer, and the hundred answers that it helps with least, but helps:",
-            command: "lm-score --model pythia-70m --field output --prompt-field instruction --columns ifd alpaca.jsonl > ifd.tsv\npaste ifd.tsv alpaca.jsonl | awk '$1 < 1' | sort -k1,1gr | head -n 100 | cut -f 3-",
+            about: "How much the instruction helps with each answer, and the hundred answers that it helps with least, \
+             but helps:",
+            command: "lm-score --model pythia-70m --field output --prompt-field instruction --columns ifd alpaca.jsonl \
+             > ifd.tsv\npaste ifd.tsv alpaca.jsonl | awk '$1 < 1' | sort -k1,1gr | head -n 100 | cut -f 3-",
             output: "",
         },
         Example {
             about: "Whole documents in two shards; the columns put together are those of one run:",
-            command: "lm-score --model pythia-70m --long windows --shard 0/2 docs.jsonl > part0.tsv\nlm-score --model pythia-70m --long windows --shard 1/2 docs.jsonl > part1.tsv",
+            command: "lm-score --model pythia-70m --long windows --shard 0/2 docs.jsonl > part0.tsv\nlm-score --model \
+             pythia-70m --long windows --shard 1/2 docs.jsonl > part1.tsv",
             output: "",
         },
     ],

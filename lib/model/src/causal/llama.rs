@@ -1,5 +1,5 @@
-//! Llama and its kin (SmolLM 3, Mistral, Qwen 2 and 3, Gemma 2): RMS norms, rotary positions, grouped queries, gated feed-forward
-//! parts.
+//! Llama and its kin (SmolLM 3, Mistral, Qwen 2 and 3, Gemma 2): RMS norms, rotary positions, grouped queries, gated
+//! feed-forward parts.
 
 use super::rotary::rotary;
 use super::{Sizes, head, of_matrix};
@@ -81,7 +81,8 @@ pub(super) fn read_smollm3(config: &Settings, weights: &mut Weights) -> Result<(
     read(config, weights, &sizes, &shape)
 }
 
-/// SmolLM 3's `no_rope_layers` says, in spite of its name, 1 of a block that has rotary positions; else all but every n-th has.
+/// SmolLM 3's `no_rope_layers` says, in spite of its name, 1 of a block that has rotary positions; else all but every
+/// n-th has.
 fn turned_blocks(config: &Settings, layers: usize) -> Result<Vec<bool>, Error> {
     let Some(list) = config.get(&["no_rope_layers"]) else {
         let every = config.count_if_there(&["no_rope_layer_interval"])?.unwrap_or(4);
