@@ -13,15 +13,15 @@
 //!
 //! 1. The words of a text `w_1 .. w_n`: bytes, in order, as the caller splits and lower-cases them.
 //! 2. Features are byte strings: each word, and each pair of neighbours joined by one byte 0x20. A text without words
-//! has one feature, the empty string. A feature's key is its `xxh3_64` with seed 0; features with one key are one
-//! feature.
+//!    has one feature, the empty string. A feature's key is its `xxh3_64` with seed 0; features with one key are one
+//!    feature.
 //! 3. A feature that occurs `c` times has the weight `round(2^20 · (1 + ln c))`, a whole number: `ln` is libm's `log`
-//! in 64-bit floats, `round` takes halves away from zero.
+//!    in 64-bit floats, `round` takes halves away from zero.
 //! 4. For `j` = 0 .. 7, `h = xxh3_64(key as 8 little-endian bytes, seed j)`. The position is `floor((h >> 32) · D /
-//! 2^32)`; the weight is added there where bit 0 of `h` is 1, else subtracted. Sums are 64-bit integers: their order
-//! does not matter.
+//!    2^32)`; the weight is added there where bit 0 of `h` is 1, else subtracted. Sums are 64-bit integers: their order
+//!    does not matter.
 //! 5. Each sum `s_i` becomes `s_i / sqrt(S)`, with `S = Σ s_i²` exact, rounded to a 64-bit float; root, quotient and
-//! the final rounding to 32 bits as IEEE 754 has them. If all sums are 0, the vector is 1, 0, 0, ...
+//!    the final rounding to 32 bits as IEEE 754 has them. If all sums are 0, the vector is 1, 0, 0, ...
 //!
 //! So every vector has length one. That holds for a text without words too, because nobody downstream then meets a zero
 //! or a NaN: all such texts share one vector, and k-means puts them together in one place, as it does with a real

@@ -80,8 +80,9 @@ impl Header {
 
     /// Reads a header; `None` where there is nothing at all.
     ///
-    /// # Errors Those of reading, [`ErrorKind::UnexpectedEof`] in the middle of it; of kind `InvalidData`: what was
-    /// found and expected.
+    /// # Errors
+    /// Those of reading, [`ErrorKind::UnexpectedEof`] in the middle of it; of kind `InvalidData`: what was found and
+    /// expected.
     pub fn read(reader: &mut impl Read) -> io::Result<Option<Header>> {
         let mut begin = [0; 8];
         let length = read_up_to(reader, &mut begin)?;

@@ -24,8 +24,9 @@ impl Walk {
     /// The next header; `None` at the end of everything. All that the one before announces must be read, and
     /// [counted](Walk::count).
     ///
-    /// # Errors Those of [`Header::read`]; a stream that does not end or not begin, or has other totals than came, of
-    /// kind `InvalidData`.
+    /// # Errors
+    /// Those of [`Header::read`]; a stream that does not end or not begin, or has other totals than came, of kind
+    /// `InvalidData`.
     pub fn next(&mut self, reader: &mut impl Read) -> io::Result<Option<Header>> {
         let header = Header::read(reader)?;
         self.step(header.as_ref()).map_err(|why| io::Error::new(ErrorKind::InvalidData, why))?;

@@ -202,8 +202,9 @@ pub(crate) unsafe trait Kernel {
     /// One block: `C (ROWS x 32) = [C +] A (ROWS x depth) · B (depth x 32)`. Meanwhile it may fetch [`AHEAD`] bytes
     /// from `ahead` on into the second-level cache, for each [`GRAIN`] of `depth`.
     ///
-    /// # Safety `a` has `ROWS` rows of `depth` values, `b` is a panel of `depth` rows (a multiple of [`GRAIN`]), `c`
-    /// has `ROWS` rows of 32 values.
+    /// # Safety
+    /// `a` has `ROWS` rows of `depth` values, `b` is a panel of `depth` rows (a multiple of [`GRAIN`]), `c` has `ROWS`
+    /// rows of 32 values.
     unsafe fn block(
         a: View<Self::Element>,
         b: *const Self::Element,
@@ -233,8 +234,9 @@ pub(crate) unsafe trait Kernel {
     /// Packs the transpose of `rows` rows of `from` as `B`: `k` runs over `width` columns of `from`, columns over its
     /// rows, missing ones zero.
     ///
-    /// # Safety `from` has so many rows and columns; `to` is writable for `rows` rounded up to panels, times `width`, a
-    /// multiple of [`GRAIN`].
+    /// # Safety
+    /// `from` has so many rows and columns; `to` is writable for `rows` rounded up to panels, times `width`, a multiple
+    /// of [`GRAIN`].
     #[inline(always)]
     unsafe fn pack_transposed(from: View<Self::Element>, rows: usize, width: usize, to: *mut Self::Element) {
         for row in 0..round_up(rows, PANEL) {
@@ -275,8 +277,9 @@ pub(crate) unsafe trait Kernel {
 
 /// `C += A · B` in place.
 ///
-/// # Safety The kernel's instructions are there; `a` and `c` have `rows` rounded up to whole blocks, of `b.depth` and
-/// `32 b.panels` columns.
+/// # Safety
+/// The kernel's instructions are there; `a` and `c` have `rows` rounded up to whole blocks, of `b.depth` and `32
+/// b.panels` columns.
 #[inline(always)]
 pub(crate) unsafe fn add_product<K: Kernel>(a: View<K::Element>, rows: usize, b: &Packed<K::Element>, c: View<f32>) {
     // SAFETY: the caller's promise.
@@ -286,8 +289,9 @@ pub(crate) unsafe fn add_product<K: Kernel>(a: View<K::Element>, rows: usize, b:
 /// `A · B`, each block handed to `finish` with its first row, its panel and its 32-column values, while they are in the
 /// nearest cache.
 ///
-/// # Safety The kernel's instructions are there; `a` has `rows` rounded up to whole blocks, of `b.depth` columns;
-/// `blocks` is writable for [`blocks_len`] values.
+/// # Safety
+/// The kernel's instructions are there; `a` has `rows` rounded up to whole blocks, of `b.depth` columns; `blocks` is
+/// writable for [`blocks_len`] values.
 #[inline(always)]
 pub(crate) unsafe fn product<K: Kernel>(
     a: View<K::Element>,

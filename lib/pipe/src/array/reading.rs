@@ -66,8 +66,9 @@ impl RowReader {
     /// Goes to the next array or block, also one without rows; `None` at the end. All rows of the one before must be
     /// read or passed.
     ///
-    /// # Errors Those of reading; a header that is damaged, or is none of rows; a stream that is not whole; an input
-    /// without anything.
+    /// # Errors
+    /// Those of reading; a header that is damaged, or is none of rows; a stream that is not whole; an input without
+    /// anything.
     pub fn next_array(&mut self) -> Result<Option<Kind>, Failure> {
         assert_eq!(self.rows_left, 0, "rows are read or passed");
         if self.headerless {
