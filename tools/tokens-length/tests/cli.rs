@@ -53,6 +53,6 @@ fn missing_documents_are_missing_rows_of_the_samplers() {
         clip-sample --budget 99 --length-field 2 --clusters clusters.tsv docs.jsonl 2> note";
     assert_eq!(Run::shell(script, &folder).text(), "a\nc\nd\n");
     let script = "tokens-length lengths.npy | sed 's/^/0.5\\t/; s/$/\\t0123456789abcdef/' > weights.tsv
-        topk-resample --budget 10 --weights weights.tsv docs.jsonl";
+        topk-resample --keys documents --budget 10 --weights weights.tsv docs.jsonl";
     assert_eq!(Run::shell(script, &folder).text().lines().count(), 2);
 }
