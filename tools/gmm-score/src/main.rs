@@ -177,6 +177,5 @@ fn write_column(args: &Args, mixture: &Mixture, against: Option<&Mixture>, block
         .with("dim", mixture.dim)
         .with("mean", outcome.mean())
         .with("decided_share", outcome.decided as f64 / densities as f64 / outcome.tally.rows as f64)
-        .with("rounded", rounding.happened())
         .write(common)
 }

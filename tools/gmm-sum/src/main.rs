@@ -141,6 +141,5 @@ fn add_up(common: &Common, path: &Path, mut partial: Partial, summers: Vec<Summe
         .with("k", partial.moments.masses.len())
         .with("dim", dim)
         .with("lower_bound", partial.moments.lower_bound())
-        .with("rounded", rounding.happened())
         .write(common)
 }
