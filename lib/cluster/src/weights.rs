@@ -8,7 +8,7 @@
 use compute::kmeans::WEIGHT_ONE;
 use pipe::column::{fields, read_number};
 use pipe::failure::Failure;
-use pipe::input::{Batch, Input};
+use pipe::input::{Batch, Input, name};
 use std::path::Path;
 
 /// Above any weight.
@@ -32,8 +32,7 @@ impl Weights {
     /// Where it is not there.
     pub fn open(path: &Path) -> Result<Weights, Failure> {
         let input = Input::of(&[path.to_path_buf()], None)?;
-        let name = if path == Path::new("-") { "<stdin>".to_string() } else { path.display().to_string() };
-        Ok(Weights { name, input, batch: None, at: 0, row: 0 })
+        Ok(Weights { name: name(path), input, batch: None, at: 0, row: 0 })
     }
 
     /// Goes past rows, up to this one.

@@ -2,7 +2,7 @@
 
 use pipe::failure::Failure;
 use pipe::identity::{Identity, changed};
-use pipe::input::Bytes;
+use pipe::input::{Bytes, name};
 use pipe::lines::Tally;
 use pipe::progress::Meter;
 use pipe::settings::{Common, Shard};
@@ -83,8 +83,7 @@ impl<'a> Corpus<'a> {
             let size = Bytes::check(file)?;
             bytes_total = bytes_total.zip(size).map(|(total, size)| total + size / common.shard.map_or(1, |s| s.count));
             if size.is_none() && common.shard.is_some() {
-                let name = if file == Path::new("-") { "<stdin>".to_string() } else { file.display().to_string() };
-                return Err(Failure::usage(format!("--shard needs regular files, which {name} is not")));
+                return Err(Failure::usage(format!("--shard needs regular files, which {} is not", name(file))));
             }
         }
         let mut corpus = Corpus {

@@ -74,6 +74,11 @@ pub fn lines_before(input: &Input) -> Result<u64, Failure> {
     counted.map_err(|why| opening.failed(why))
 }
 
+/// What messages call a file: its path, or `<stdin>` for `-`.
+pub fn name(path: &Path) -> String {
+    Opening::one(path).name()
+}
+
 /// Reads a whole file (`-`: standard input), decompressed.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use crate::pickle;
 use pipe::column::{fields, read_number};
 use pipe::failure::Failure;
-use pipe::input::read_whole;
+use pipe::input::{name, read_whole};
 use pipe::rows::Rows;
 use std::path::{Path, PathBuf};
 
@@ -90,8 +90,7 @@ fn column(path: &Path) -> Result<(String, Column), Failure> {
     } else {
         Column::Lines(Rows::open(&[path.to_path_buf()])?)
     };
-    let name = if path == Path::new("-") { "<stdin>".to_string() } else { path.display().to_string() };
-    Ok((name, column))
+    Ok((name(path), column))
 }
 
 impl Column {

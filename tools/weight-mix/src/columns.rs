@@ -2,9 +2,10 @@
 
 use pipe::column::{fields, read_number};
 use pipe::failure::Failure;
+use pipe::input::name;
 use pipe::key::read_key;
 use pipe::rows::Rows;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A row of all columns.
 pub struct Row<'a> {
@@ -69,10 +70,6 @@ impl Columns {
             }
         }
     }
-}
-
-fn name(path: &Path) -> String {
-    if path == Path::new("-") { "<stdin>".to_string() } else { path.display().to_string() }
 }
 
 fn keep(row: &[u8], rest: &mut Vec<u8>) {
