@@ -54,6 +54,16 @@ pub const fn id_field<A: Options>() -> Flag<A> {
     .input()
 }
 
+/// [`id_field`] where keys decide what is chosen.
+pub const fn id_field_of_keys<A: Options>() -> Flag<A> {
+    Flag {
+        help: "A string or a whole number, from which the document's key is made. Without it the whole line is the \
+               identity, and a line that is written anew, with other spaces or another order of fields, is another \
+               document; `--id-field text` survives that.",
+        ..id_field()
+    }
+}
+
 /// `--seed N`.
 pub const fn seed<A: Options>() -> Flag<A> {
     Flag::value(

@@ -193,12 +193,7 @@ const FLAGS: &[Flag<Args>] = &[
         Ok(())
     }),
     shared::seed(),
-    Flag {
-        help: "A string or a whole number, from which the document's key is made. Without it the whole line is the \
-     identity, and a line that is written anew, with other spaces or another order of fields, is another document; \
-     `--id-field text` survives that.",
-        ..shared::id_field()
-    },
+    shared::id_field_of_keys(),
     shared::shard(),
     shared::threads(),
     shared::stats(),

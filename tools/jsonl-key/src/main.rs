@@ -28,12 +28,7 @@ impl Options for Args {
 }
 
 const FLAGS: &[Flag<Args>] = &[
-    Flag {
-        help: "A string or a whole number, from which the document's key is made. Without it the whole line is the \
-         identity, and a line that is written anew, with other spaces or another order of fields, is another \
-         document; `--id-field text` survives that.",
-        ..shared::id_field()
-    },
+    shared::id_field_of_keys(),
     shared::shard(),
     shared::on_error(),
     shared::threads(),

@@ -51,18 +51,8 @@ impl Options for Args {
     }
 }
 
-const FLAGS: &[Flag<Args>] = &[
-    shared::seed(),
-    Flag {
-        help: "A string or a whole number, from which the document's key is made. Without it the whole line is the \
-         identity, and a line that is written anew, with other spaces or another order of fields, is another \
-         document; `--id-field text` survives that.",
-        ..shared::id_field()
-    },
-    shared::threads(),
-    shared::stats(),
-    shared::progress(),
-];
+const FLAGS: &[Flag<Args>] =
+    &[shared::seed(), shared::id_field_of_keys(), shared::threads(), shared::stats(), shared::progress()];
 
 const TOOL: Tool<Args> = Tool {
     name: "jsonl-shuffle",
