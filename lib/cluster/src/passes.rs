@@ -7,7 +7,7 @@ use compute::kmeans::{Block, BlockView, block_rows};
 use pipe::crew::beside;
 use pipe::failure::Failure;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 /// Rows that can be gone over.
@@ -105,7 +105,7 @@ pub fn pass_through<S: Send, T: Send>(
     let (full, queue) = sync_channel::<(usize, Block)>(1);
     let (queue, failed) = (Mutex::new(queue), AtomicBool::new(false));
     let (spent, unused) = channel::<Block>();
-    let work = |mut state: S, spent: Sender<Block>| {
+    let work = |mut state: S| {
         let mut outcome = Ok(());
         loop {
             // The lock is let go before the work begins. What was taken before a block that fails is looked at all the
@@ -141,8 +141,7 @@ pub fn pass_through<S: Send, T: Send>(
         }
         Ok(())
     };
-    let states = states.into_iter().map(|state| (state, spent.clone()));
-    let (ended, outcome) = beside(states, |(state, spent)| work(state, spent), reading)?;
+    let (ended, outcome) = beside(states.into_iter(), work, reading)?;
     // What was read before it fails first.
     let ended = together(ended)?;
     outcome.map(|()| ended)
