@@ -25,10 +25,30 @@ def machine_seconds():
     return (user + nice + system + irq + softirq + steal) / TICK
 
 
+def family():
+    """User and system seconds of each live process below this one, with those that each of them waited for. A peer's workers may outlive
+    the run that started them."""
+    seconds, children = {}, {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
+        seconds[int(name)] = sum(map(int, fields[11:15])) / TICK
+        children.setdefault(int(fields[1]), []).append(int(name))
+    below, todo = {}, children.get(os.getpid(), [])
+    while todo:
+        one = todo.pop()
+        below[one] = seconds[one]
+        todo.extend(children.get(one, []))
+    return below
+
+
 def own_seconds():
-    """Processor seconds of this process and of those that it waited for."""
+    """Processor seconds of this process, of those that it waited for, and of all that live below it."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    return sum(one.ru_utime + one.ru_stime for one in used) + sum(family().values())
 
 
 class Side:
