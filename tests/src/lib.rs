@@ -42,7 +42,7 @@ macro_rules! holds {
         $crate::holds!(@tests $tool descriptors:
             closed_output_is_an_error, closed_input_is_an_error, full_or_closed_stderr_changes_nothing,
             descriptors_are_written_to, links_in_wait_are_not_followed, scarcity_is_no_crash,
-            named_pipes_are_read_whole);
+            named_pipes_are_read_whole, terminals_get_no_binary_output);
     };
     (@documents $tool:ident) => {
         $crate::holds!(@tests $tool documents:

@@ -7,8 +7,8 @@
 
 use compute::kmeans::WEIGHT_ONE;
 use pipe::column::{fields, read_number};
-use pipe::failure::Failure;
-use pipe::input::{Batch, Input, name};
+use pipe::failure::{Failure, name};
+use pipe::input::{Batch, Input};
 use std::path::Path;
 
 /// Above any weight.

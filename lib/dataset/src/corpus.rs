@@ -1,8 +1,8 @@
 //! The documents of a run: token files by domain, in order, and which of them qualify.
 
-use pipe::failure::Failure;
+use pipe::failure::{Failure, name};
 use pipe::identity::{Identity, changed};
-use pipe::input::{Bytes, name};
+use pipe::input::Bytes;
 use pipe::lines::Tally;
 use pipe::progress::Meter;
 use pipe::settings::{Common, Shard};

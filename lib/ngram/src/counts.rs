@@ -13,7 +13,7 @@
 
 use crate::buckets::{BUCKETS_MAX, Hash, NGRAMS_MAX, Parameters};
 use crate::words::Tokenizer;
-use pipe::failure::Failure;
+use pipe::failure::{Failure, name};
 use pipe::input::read_whole;
 use std::fmt::Write;
 use std::path::Path;
@@ -90,7 +90,7 @@ impl Counts {
     /// Where they cannot be read, or are not what they should be.
     pub fn open_sum(path: &Path) -> Result<Counts, Failure> {
         let text = read_whole(path)?;
-        Counts::read(&text).map_err(|why| Failure::work(format!("{}:{why}", path.display())))
+        Counts::read(&text).map_err(|why| Failure::work(format!("{}:{why}", name(path))))
     }
 
     /// Reads one count file, or several one after another, which are added. Memory is that of one, however many they

@@ -48,7 +48,7 @@ pub fn read_notes(path: &Path) -> Result<Vec<(u32, String)>, Failure> {
         Ok::<_, String>((id, note.trim().to_string()))
     };
     let lines = read_whole(path)?;
-    split(&lines).enumerate().map(|(number, line)| read(line).map_err(|why| at(path, number, why))).collect()
+    split(&lines).enumerate().map(|(number, line)| read(line).map_err(|why| Failure::line(path, number + 1, why))).collect()
 }
 
 /// Reads a table of clusters, as far as the columns that are asked for go. `needed` must be in a header; `check` says
@@ -80,7 +80,7 @@ pub fn parse_table(
     let header = match lines.peek() {
         None => return Err(Failure::file(path, "expected a table of clusters, found nothing")),
         Some((_, line)) if line.trim_ascii_start().starts_with(b"{") => None,
-        Some(_) => lines.next().map(|(_, line)| header(line, needed).map_err(|why| at(path, 0, why))).transpose()?,
+        Some(_) => lines.next().map(|(_, line)| header(line, needed).map_err(|why| Failure::line(path, 1, why))).transpose()?,
     };
     let used = |name: &str| NAMES.contains(&name) || wanted.contains(&name);
     let mut table = BTreeMap::new();
@@ -89,10 +89,10 @@ pub fn parse_table(
             None => object(line, used),
             Some(names) => row(names, line, used),
         };
-        let (id, values) = values.and_then(entry).map_err(|why| at(path, number, why))?;
-        check(&values).map_err(|why| at(path, number, why))?;
+        let (id, values) = values.and_then(entry).map_err(|why| Failure::line(path, number + 1, why))?;
+        check(&values).map_err(|why| Failure::line(path, number + 1, why))?;
         if table.insert(id, values).is_some() {
-            return Err(at(path, number, format!("cluster {id} comes twice")));
+            return Err(Failure::line(path, number + 1, format!("cluster {id} comes twice")));
         }
     }
     Ok(table)
@@ -108,10 +108,6 @@ pub fn whole(values: &Values, name: &str, end: f64) -> Result<Option<u64>, Strin
     sensible
         .then_some(Some(value as u64))
         .ok_or_else(|| format!("field {name:?}: expected a whole number, found {value}"))
-}
-
-fn at(path: &Path, line: usize, why: impl std::fmt::Display) -> Failure {
-    Failure::work(format!("{}:{}: {why}", path.display(), line + 1))
 }
 
 fn header(line: &[u8], needed: &str) -> Result<Vec<String>, String> {

@@ -27,7 +27,7 @@ pub fn open<T>(path: &Path, read: impl Fn(&[u8]) -> Result<T, (usize, String)>) 
     // What is no cut of this kind at all has no end to be missed.
     let header = &text[..memchr::memchr(b'\n', &text).unwrap_or(text.len())];
     let read = read(header).and_then(|_| whole(&text)).and_then(read);
-    read.map_err(|(line, why)| Failure::work(format!("{}:{line}: {why}", path.display())))
+    read.map_err(|(line, why)| Failure::line(path, line, why))
 }
 
 /// Ends a cut file.

@@ -28,8 +28,18 @@ impl Failure {
 
     /// The work on one file cannot be done: `FILE: why`.
     pub fn file(path: &Path, why: impl Display) -> Failure {
-        Failure::Work(format!("{}: {}", path.display(), reason(why)))
+        Failure::Work(format!("{}: {}", name(path), reason(why)))
     }
+
+    /// A line of a file, the first is 1, is in the way: `FILE:LINE: why`.
+    pub fn line(path: &Path, line: usize, why: impl Display) -> Failure {
+        Failure::Work(format!("{}:{line}: {why}", name(path)))
+    }
+}
+
+/// What messages call a file: its path, or `<stdin>` for `-`.
+pub fn name(path: &Path) -> String {
+    if path == Path::new("-") { "<stdin>".to_string() } else { path.display().to_string() }
 }
 
 /// An operating system's message without Rust's ` (os error 2)` behind it.

@@ -4,7 +4,7 @@
 //! batches, batches never span files, and a last line without a newline counts as a line.
 
 use crate::descriptor;
-use crate::failure::{Failure, reading_reason, reason};
+use crate::failure::{Failure, name, reading_reason, reason};
 use crate::format::{BOM, Packing, first_bytes, packing, without_lines};
 use crate::identity::{Identity, changed};
 use crate::npy::Header;
@@ -72,11 +72,6 @@ pub fn lines_before(input: &Input) -> Result<u64, Failure> {
         count_lines(&mut file.take(start))
     });
     counted.map_err(|why| opening.failed(why))
-}
-
-/// What messages call a file: its path, or `<stdin>` for `-`.
-pub fn name(path: &Path) -> String {
-    Opening::one(path).name()
 }
 
 /// Reads a whole file (`-`: standard input), decompressed.
@@ -194,7 +189,7 @@ impl Opening {
     }
 
     pub(crate) fn name(&self) -> String {
-        self.path.as_ref().map_or("<stdin>".to_string(), |path| path.display().to_string())
+        self.path.as_deref().map_or("<stdin>".to_string(), name)
     }
 
     fn failed(&self, why: io::Error) -> Failure {

@@ -322,9 +322,9 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Two documents of each kind, kinds being the clusters here:",
-            command: "sed 's/.*\"kind\": \"\\(.\\)\".*/\\1/; y/abc/012/' docs.jsonl > clusters.tsv\nclip-sample -n 6 \
-             --clusters clusters.tsv docs.jsonl > sample.jsonl\nsed 's/.*\"kind\": \"\\(.\\)\".*/\\1/' sample.jsonl | \
-             sort | uniq -c | tr -s ' '",
+            command: "sed 's/.*\"kind\": \"\\(.\\)\".*/\\1/; y/abc/012/' docs.jsonl > clusters.tsv\n\
+                      clip-sample -n 6 --clusters clusters.tsv docs.jsonl > sample.jsonl\n\
+                      sed 's/.*\"kind\": \"\\(.\\)\".*/\\1/' sample.jsonl | sort | uniq -c | tr -s ' '",
             output: " 2 a\n 2 b\n 2 c\n",
         },
         Example {
@@ -335,26 +335,27 @@ const TOOL: Tool<Args> = Tool {
         Example {
             about: "By a plan that cluster-share(1) works out, here from distances that are all 0.25:",
             command: "sed 's/$/\\t0.25/' clusters.tsv | cluster-stats | cluster-share --measure size -n 100 > \
-             plan.tsv\nclip-sample --plan plan.tsv --clusters clusters.tsv docs.jsonl | wc -l",
+                      plan.tsv\nclip-sample --plan plan.tsv --clusters clusters.tsv docs.jsonl | wc -l",
             output: "100\n",
         },
         Example {
             about: "A corpus to train on and two to test with:",
             command: "clip-sample --split train=100,validation=10,test=10 --out corpus --clusters clusters.tsv \
-             docs.jsonl\nwc -l < corpus/train.jsonl",
+                      docs.jsonl\nwc -l < corpus/train.jsonl",
             output: "100\n",
         },
         Example {
             about: "In two shards, the same as in one run:",
-            command: "clip-sample -n 6 --clusters clusters.tsv --write-cut cut docs.jsonl\nhead -n 200 clusters.tsv > \
-             c.0; tail -n +201 clusters.tsv > c.1\nhead -n 200 docs.jsonl > d.0; tail -n +201 docs.jsonl > d.1\nfor i \
-             in 0 1; do clip-sample --cut cut --clusters c.$i d.$i; done | cmp - sample.jsonl",
+            command: "clip-sample -n 6 --clusters clusters.tsv --write-cut cut docs.jsonl\n\
+                      head -n 200 clusters.tsv > c.0; tail -n +201 clusters.tsv > c.1\n\
+                      head -n 200 docs.jsonl > d.0; tail -n +201 docs.jsonl > d.1\n\
+                      for i in 0 1; do clip-sample --cut cut --clusters c.$i d.$i; done | cmp - sample.jsonl",
             output: "",
         },
         Example {
             about: "The same cut from columns and keys alone, as the jobs would make them:",
-            command: "for i in 0 1; do jsonl-key d.$i | paste c.$i - > k.$i; done\ncat k.0 k.1 | clip-sample -n 6 \
-             --clusters - --key-field 2 --write-cut cut.2\ncmp cut cut.2",
+            command: "for i in 0 1; do jsonl-key d.$i | paste c.$i - > k.$i; done\n\
+                      cat k.0 k.1 | clip-sample -n 6 --clusters - --key-field 2 --write-cut cut.2\ncmp cut cut.2",
             output: "",
         },
     ],

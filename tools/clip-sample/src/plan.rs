@@ -3,7 +3,7 @@
 use crate::draws::{Parts, Stock};
 use pipe::clusters::{parse_table, read_cluster, read_list, read_table, whole};
 use pipe::column::{fields, read_number};
-use pipe::failure::Failure;
+use pipe::failure::{Failure, name};
 use pipe::input::read_whole;
 use pipe::lines::split;
 use pipe::settings::Common;
@@ -86,7 +86,7 @@ impl Plan<'_> {
             By::Size => plan.share(|cluster| Ok(cluster.size as f64))?,
             By::Shares(path) => {
                 let shares = read_shares(&path)?;
-                let missing = |id| Failure::work(format!("cluster {id}: there is no share in {}", path.display()));
+                let missing = |id| Failure::work(format!("cluster {id}: there is no share in {}", name(&path)));
                 plan.share(|cluster| shares.get(&cluster.id).copied().ok_or_else(|| missing(cluster.id)))?;
             }
             By::Plan(path) => plan.numbers = Some(read_numbers(&path, &plan.clusters, plan.rules.clip)?),
@@ -190,7 +190,7 @@ fn read_shares(path: &Path) -> Result<BTreeMap<u32, f64>, Failure> {
     }
     let mut shares = BTreeMap::new();
     for (number, line) in split(&text).enumerate() {
-        let at = |why: String| Failure::work(format!("{}:{}: {why}", path.display(), number + 1));
+        let at = |why: String| Failure::line(path, number + 1, why);
         let (id, share) = share_line(line).map_err(at)?;
         if shares.insert(id, share).is_some() {
             return Err(at(format!("cluster {id} comes twice")));

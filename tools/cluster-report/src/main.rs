@@ -8,7 +8,7 @@ mod table;
 use page::{OF, Report};
 use pipe::clusters::{Values, parse_table, read_notes, read_table};
 use pipe::column::{fields, read_number, write_number};
-use pipe::failure::Failure;
+use pipe::failure::{Failure, name};
 use pipe::flags::{Example, Flag, Options, Tool};
 use pipe::input::read_whole;
 use pipe::lines::{Tally, split};
@@ -143,16 +143,17 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "A page of two clusters, and what is excluded marked in it:",
-            command: "awk '{ print NR % 2 \"\\t0.\" NR + 100 }' docs.jsonl > clusters.tsv\nprintf '1\\tmostly \
-             menus\\n' > exclude.tsv\ncluster-stats --documents docs.jsonl clusters.tsv | cluster-report --exclude \
-             exclude.tsv --title 'Two halves' > report.html\ngrep -c '<title>Two halves' report.html",
+            command: "awk '{ print NR % 2 \"\\t0.\" NR + 100 }' docs.jsonl > clusters.tsv\n\
+                      printf '1\\tmostly menus\\n' > exclude.tsv\n\
+                      cluster-stats --documents docs.jsonl clusters.tsv | cluster-report --exclude exclude.tsv \
+                      --title 'Two halves' > report.html\ngrep -c '<title>Two halves' report.html",
             output: "1\n",
         },
         Example {
             about: "Beside what a plan would draw:",
-            command: "cluster-stats --documents docs.jsonl clusters.tsv > clusters.jsonl\ncluster-share -n 100 \
-             clusters.jsonl > plan.tsv\ncluster-report --plan plan.tsv clusters.jsonl > report.html\ngrep -c \
-             plan.documents report.html",
+            command: "cluster-stats --documents docs.jsonl clusters.tsv > clusters.jsonl\n\
+                      cluster-share -n 100 clusters.jsonl > plan.tsv\n\
+                      cluster-report --plan plan.tsv clusters.jsonl > report.html\ngrep -c plan.documents report.html",
             output: "1\n",
         },
     ],
@@ -206,7 +207,7 @@ fn read(paths: &[PathBuf]) -> Result<(Table, Tally), Failure> {
 /// Fails where the clusters that the file `path` speaks of are not all in the table, which is that of `first`.
 fn known(table: &Table, first: &Path, path: Option<&Path>, mut ids: impl Iterator<Item = u32>) -> Result<(), Failure> {
     match (ids.find(|id| !table.contains_key(id)), path) {
-        (Some(id), Some(path)) => Err(Failure::file(path, format!("cluster {id} is not in {}", first.display()))),
+        (Some(id), Some(path)) => Err(Failure::file(path, format!("cluster {id} is not in {}", name(first)))),
         _ => Ok(()),
     }
 }
@@ -244,7 +245,7 @@ fn read_map(path: &Path) -> Result<BTreeMap<u32, [f64; 2]>, Failure> {
     let places: Vec<(u32, [f64; 2])> = if place_of(first).is_ok() {
         let row = |(row, line)| match place_of(line) {
             Ok(place) => Ok((row as u32, place)),
-            Err(why) => Err(Failure::work(format!("{}:{}: {why}", path.display(), row + 1))),
+            Err(why) => Err(Failure::line(path, row + 1, why)),
         };
         split(&text).enumerate().map(row).collect::<Result<_, _>>()?
     } else {

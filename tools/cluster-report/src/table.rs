@@ -53,7 +53,7 @@ pub fn add(known: &mut Table, path: &Path, text: &[u8]) -> Result<u64, Failure> 
     let found = read(path, text)?;
     let rows = found.len() as u64;
     for (id, (line, cluster)) in found {
-        let failed = |why: &str| at(path, line, format!("cluster {id} {why}"));
+        let failed = |why: &str| Failure::line(path, line, format!("cluster {id} {why}"));
         if !first && !known.contains_key(&id) {
             return Err(failed("is not in the first table"));
         }
@@ -123,11 +123,11 @@ fn read(path: &Path, text: &[u8]) -> Result<BTreeMap<u32, (usize, Cluster)>, Fai
     let mut found = BTreeMap::new();
     let mut put = |line: usize, id: u32, cluster: Cluster| match found.insert(id, (line, cluster)) {
         None => Ok(()),
-        Some(_) => Err(at(path, line, format!("cluster {id} comes twice"))),
+        Some(_) => Err(Failure::line(path, line, format!("cluster {id} comes twice"))),
     };
     if let Some(all) = minicorpus(text) {
         for (id, fields) in all {
-            put(1, id, cluster(fields).map_err(|why| at(path, 1, format!("cluster {id}: {why}")))?)?;
+            put(1, id, cluster(fields).map_err(|why| Failure::line(path, 1, format!("cluster {id}: {why}")))?)?;
         }
         return Ok(found);
     }
@@ -135,14 +135,14 @@ fn read(path: &Path, text: &[u8]) -> Result<BTreeMap<u32, (usize, Cluster)>, Fai
     let header = match lines.peek() {
         None => return Err(Failure::file(path, "expected a table of clusters, found nothing")),
         Some((_, line)) if line.trim_ascii_start().starts_with(b"{") => None,
-        Some(_) => lines.next().map(|(_, line)| header(line).map_err(|why| at(path, 1, why))).transpose()?,
+        Some(_) => lines.next().map(|(_, line)| header(line).map_err(|why| Failure::line(path, 1, why))).transpose()?,
     };
     for (place, line) in lines {
         let read = match &header {
             None => object(line),
             Some(names) => row(names, line),
         };
-        let (id, cluster) = read.map_err(|why| at(path, place, why))?;
+        let (id, cluster) = read.map_err(|why| Failure::line(path, place, why))?;
         put(place, id, cluster)?;
     }
     Ok(found)
@@ -233,6 +233,3 @@ fn parsed<T: serde::de::DeserializeOwned>(raw: &RawValue) -> Option<T> {
     serde_json::from_str(raw.get()).ok()
 }
 
-fn at(path: &Path, line: usize, why: impl std::fmt::Display) -> Failure {
-    Failure::work(format!("{}:{line}: {why}", path.display()))
-}

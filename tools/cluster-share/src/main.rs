@@ -191,15 +191,15 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "What shares by size and density come to:",
-            command: "printf 'cluster\\ttotal_examples\\tsum_distance\\n0\\t500\\t100\\n1\\t300\\t90\\n2\\t8\\t1\\n' > \
-             table.tsv\ncluster-share --measure density -n 100 table.tsv | cut -f 1,2,4",
+            command: "printf 'cluster\\ttotal_examples\\tsum_distance\\n0\\t500\\t100\\n1\\t300\\t90\\n2\\t8\\t1\\n\
+                      ' > table.tsv\ncluster-share --measure density -n 100 table.tsv | cut -f 1,2,4",
             output: "cluster\tsize\tdocuments\n0\t500\t63\n1\t300\t36\n2\t8\t1\n",
         },
         Example {
             about: "Clusters of a column, their shares, and documents drawn by these:",
-            command: "sed 's/.*\"kind\": \"\\(.\\)\".*/\\1/; y/abc/012/' docs.jsonl | awk '{ print $1 \"\\t0.25\" }' > \
-             clusters.tsv\ncluster-stats clusters.tsv | cluster-share --measure density -n 99 > plan.tsv\nclip-sample \
-             --plan plan.tsv --clusters clusters.tsv docs.jsonl | wc -l",
+            command: "sed 's/.*\"kind\": \"\\(.\\)\".*/\\1/; y/abc/012/' docs.jsonl | awk '{ print $1 \"\\t0.25\" }' \
+                      > clusters.tsv\ncluster-stats clusters.tsv | cluster-share --measure density -n 99 > plan.tsv\n\
+                      clip-sample --plan plan.tsv --clusters clusters.tsv docs.jsonl | wc -l",
             output: "99\n",
         },
     ],

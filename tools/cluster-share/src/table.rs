@@ -1,7 +1,7 @@
 //! What is known of the clusters.
 
 use pipe::clusters::{self, Values};
-use pipe::failure::Failure;
+use pipe::failure::{Failure, name};
 use pipe::input::read_whole;
 use pipe::lines::Tally;
 use std::collections::BTreeMap;
@@ -57,7 +57,7 @@ type Table = BTreeMap<u32, Values>;
 fn add(known: &mut Table, table: Table, first: &Path, path: &Path) -> Result<(), Failure> {
     for (id, values) in table {
         let failed = |why: String| Failure::file(path, format!("cluster {id}{why}"));
-        let all = known.get_mut(&id).ok_or_else(|| failed(format!(" is not in {}", first.display())))?;
+        let all = known.get_mut(&id).ok_or_else(|| failed(format!(" is not in {}", name(first))))?;
         for (name, value) in values {
             if all.insert(name.clone(), value).is_some() {
                 return Err(failed(format!(": {name} comes twice")));
@@ -93,7 +93,7 @@ fn cluster(id: u32, values: &Values) -> Result<Cluster, String> {
 pub fn exclude(clusters: &mut [Cluster], ids: &[u32], list: &Path, table: &Path) -> Result<(), Failure> {
     for id in ids {
         let place = clusters.binary_search_by_key(id, |cluster| cluster.id);
-        let place = place.map_err(|_| Failure::file(list, format!("cluster {id} is not in {}", table.display())))?;
+        let place = place.map_err(|_| Failure::file(list, format!("cluster {id} is not in {}", name(table))))?;
         clusters[place].excluded = true;
     }
     Ok(())

@@ -160,14 +160,15 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Two clusters by a column that is made by hand:",
-            command: "awk '{ print NR % 2 \"\\t0.5\" }' docs.jsonl > clusters.tsv\ncluster-split --clusters \
-             clusters.tsv --out parts docs.jsonl\nfind parts -type f | sort",
+            command: "awk '{ print NR % 2 \"\\t0.5\" }' docs.jsonl > clusters.tsv\n\
+                      cluster-split --clusters clusters.tsv --out parts docs.jsonl\nfind parts -type f | sort",
             output: "parts/cluster_0/data_0.jsonl\nparts/cluster_1/data_0.jsonl\n",
         },
         Example {
             about: "The same with labels, at most 150 documents a file:",
-            command: "cluster-split --annotate --max-lines 150 --clusters clusters.tsv --out labelled docs.jsonl\nwc \
-             -l < labelled/cluster_1/data_1.jsonl\ntail -n 1 labelled/cluster_1/data_1.jsonl | grep -o '\"label.*'",
+            command: "cluster-split --annotate --max-lines 150 --clusters clusters.tsv --out labelled docs.jsonl\n\
+                      wc -l < labelled/cluster_1/data_1.jsonl\n\
+                      tail -n 1 labelled/cluster_1/data_1.jsonl | grep -o '\"label.*'",
             output: "50\n\"label\": 1, \"score\": 0.5}\n",
         },
     ],

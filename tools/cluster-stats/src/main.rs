@@ -235,15 +235,18 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Two clusters by a column that is made by hand, and their sizes:",
-            command: "awk '{ print NR % 2 \"\\t0.\" NR + 100 }' docs.jsonl > clusters.tsv\ncluster-stats --documents \
-             docs.jsonl clusters.tsv > clusters.jsonl\ncut -d , -f 1-4 clusters.jsonl",
-            output: "{\"cluster\":0,\"total_examples\":200,\"sum_distance\":60.2,\"average_distance\":0.301\n{\"cluster\":1,\"total_examples\":200,\"sum_distance\":60,\"average_distance\":0.3\n",
+            command: "awk '{ print NR % 2 \"\\t0.\" NR + 100 }' docs.jsonl > clusters.tsv\n\
+                      cluster-stats --documents docs.jsonl clusters.tsv > clusters.jsonl\n\
+                      cut -d , -f 1-4 clusters.jsonl",
+            output: "{\"cluster\":0,\"total_examples\":200,\"sum_distance\":60.2,\"average_distance\":0.301\n\
+                     {\"cluster\":1,\"total_examples\":200,\"sum_distance\":60,\"average_distance\":0.3\n",
         },
         Example {
             about: "The same in two parts:",
-            command: "head -n 123 clusters.tsv > a.tsv\nhead -n 123 docs.jsonl > a.jsonl\ntail -n +124 clusters.tsv > \
-             b.tsv\ntail -n +124 docs.jsonl > b.jsonl\nfor i in a b; do cluster-stats --documents $i.jsonl $i.tsv; \
-             done | cluster-stats --add | cmp - clusters.jsonl",
+            command: "head -n 123 clusters.tsv > a.tsv\nhead -n 123 docs.jsonl > a.jsonl\n\
+                      tail -n +124 clusters.tsv > b.tsv\ntail -n +124 docs.jsonl > b.jsonl\n\
+                      for i in a b; do cluster-stats --documents $i.jsonl $i.tsv; done | cluster-stats --add | cmp - \
+                      clusters.jsonl",
             output: "",
         },
     ],

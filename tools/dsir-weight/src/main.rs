@@ -109,8 +109,8 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Weigh a corpus against a target:",
-            command: "ngram-hash docs.jsonl > raw.counts\nngram-hash target.jsonl > target.counts\ndsir-weight --raw \
-             raw.counts --target target.counts docs.jsonl > weights.tsv",
+            command: "ngram-hash docs.jsonl > raw.counts\nngram-hash target.jsonl > target.counts\n\
+                      dsir-weight --raw raw.counts --target target.counts docs.jsonl > weights.tsv",
             output: "",
         },
         Example {

@@ -1,6 +1,6 @@
 //! A mixture of rows: one fit, or the best of several.
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Form};
 use crate::flags::Args;
 use crate::start::{Begin, all, outlier};
 use cluster::memory;
@@ -32,7 +32,7 @@ pub fn from_rows(args: &Args, begin: Begin) -> Result<(State, Report), Failure> 
         unreachable!("there is at least one component");
     };
     if let (Some(expected), Some(path)) = (begin.dim(), args.mixture.as_ref().or(args.centroids.as_ref())) {
-        vectors.check_dim(expected, &path.display().to_string())?;
+        vectors.check_dim(expected, path)?;
     }
     let (rows_total, bytes, rounding) = (vectors.rows_total(), vectors.bytes_total(), vectors.rounding());
     let filter = Filter {
@@ -72,7 +72,14 @@ impl Fit<'_> {
         let file = self.args.checkpoint.as_deref();
         let job = file.map(|_| self.name(rows_total)).transpose()?.unwrap_or_default();
         let interrupted = file.filter(|path| self.args.resume && path.exists());
-        let (mut run, mut state, mut best) = match interrupted.map(|path| Checkpoint::open(path, &job)).transpose()? {
+        let form = Form {
+            k: self.begin.k(),
+            dim: self.rows.dim(),
+            runs: self.args.runs,
+            iters: self.args.rule.iters,
+        };
+        let interrupted = interrupted.map(|path| Checkpoint::open(path, &job, form)).transpose()?;
+        let (mut run, mut state, mut best) = match interrupted {
             Some(Checkpoint { run, state, best }) => (run, Some(state), best),
             None => (0, None, None),
         };

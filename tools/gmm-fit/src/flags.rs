@@ -184,8 +184,7 @@ pub const TOOL: Tool<Args> = Tool {
     rules: RULES,
     examples: &[Example {
         about: "A mixture of documents, and how likely each is:",
-        command: "jsonl-embed docs.jsonl > vectors.npy\n\
-                  gmm-fit -k 2 vectors.npy > mixture.safetensors\n\
+        command: "jsonl-embed docs.jsonl > vectors.npy\ngmm-fit -k 2 vectors.npy > mixture.safetensors\n\
                   gmm-score --mixture mixture.safetensors vectors.npy > scores.tsv",
         output: "",
     }],

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
+    Output::stdout().refuse_terminal("mixtures")?;
     let begin = start::Begin::open(&args)?;
     let (state, report) = fit::from_rows(&args, begin)?;
     state.model().write(Output::stdout())?;

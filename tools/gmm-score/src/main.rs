@@ -10,7 +10,7 @@ use column::{Column, Outcome, Writer};
 use compute::mixture::{Cpu, Mixture};
 use mixture::Model;
 use pipe::crew;
-use pipe::failure::Failure;
+use pipe::failure::{Failure, name};
 use pipe::flags::{Example, Flag, Options, Rule, Tool};
 use pipe::output::Output;
 use pipe::progress::Meter;
@@ -110,8 +110,7 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Which documents are likely ones among the others:",
-            command: "jsonl-embed docs.jsonl > vectors.npy\n\
-                      gmm-fit -k 2 vectors.npy > raw.gmm\n\
+            command: "jsonl-embed docs.jsonl > vectors.npy\ngmm-fit -k 2 vectors.npy > raw.gmm\n\
                       gmm-score --mixture raw.gmm vectors.npy | paste - docs.jsonl | sort -k1,1gr | head -n 2",
             output: "",
         },
@@ -138,11 +137,11 @@ fn run(args: Args) -> Result<(), Failure> {
         && against.dim != mixture.dim
     {
         let (ours, theirs) = (mixture.dim, against.dim);
-        let why = format!("components of {theirs} values; those of {} have {ours}", path.display());
+        let why = format!("components of {theirs} values; those of {} have {ours}", name(path));
         return Err(Failure::file(other, why));
     }
     let vectors = Vectors::open(&common.operands, common.raw, common.shard)?;
-    vectors.check_dim(mixture.dim, &path.display().to_string())?;
+    vectors.check_dim(mixture.dim, path)?;
     // A responsibility is a text of many bytes.
     let width = if args.responsibilities { mixture.dim.max(4 * mixture.k()) } else { mixture.dim };
     let blocks = Blocks::new(vectors, None, width, BLOCK);

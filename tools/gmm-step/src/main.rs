@@ -9,7 +9,7 @@ use mixture::Model;
 use mixture::fit::{Rule as Steps, State, enough, first, origin_of_file};
 use mixture::flags::{Iterates, iters, reg_covar, tol};
 use mixture::sums::Partial;
-use pipe::failure::Failure;
+use pipe::failure::{Failure, name};
 use pipe::flags::{Example, Flag, Options, Rule, Tool};
 use pipe::lines::Tally;
 use pipe::output::Output;
@@ -96,6 +96,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
+    Output::stdout().refuse_terminal("mixtures")?;
     let (state, sums, bytes) = match &args.mixture {
         Some(path) => step(&args, path)?,
         None => begin(&args, args.centroids.as_deref().expect("one of the two is there"))?,
@@ -137,7 +138,7 @@ fn sums(common: &Common, model: &Path, mut all: Partial) -> Result<(Partial, u64
     for path in paths {
         let (part, size) = Partial::open(path)?;
         if part.model != all.model {
-            let (theirs, ours, named) = (part.model, all.model, model.display());
+            let (theirs, ours, named) = (part.model, all.model, name(model));
             let why = format!("sums made with another model ({theirs:016x}) than {named} ({ours:016x})");
             return Err(Failure::file(path, why));
         }

@@ -99,6 +99,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
+    Output::stdout().refuse_terminal("sums")?;
     let threads = args.common.threads;
     if let Some(path) = &args.mixture {
         let Model { mixture, .. } = Model::open(path)?;
@@ -119,7 +120,7 @@ const BLOCK: usize = 1 << 18;
 /// Sends all vectors through the threads, and writes what they come to.
 fn add_up(common: &Common, path: &Path, mut partial: Partial, summers: Vec<Summer>, dim: usize) -> Result<(), Failure> {
     let vectors = Vectors::open(&common.operands, common.raw, common.shard)?;
-    vectors.check_dim(dim, &path.display().to_string())?;
+    vectors.check_dim(dim, path)?;
     let blocks = Blocks::new(vectors, None, dim, BLOCK);
     let (mut meter, mut counts) = (Meter::new(common, blocks.bytes_total()), Counts::default());
     let rounding = blocks.rounding();
@@ -136,7 +137,7 @@ fn add_up(common: &Common, path: &Path, mut partial: Partial, summers: Vec<Summe
     partial.write(Output::stdout())?;
     counts.tally.report(common);
     Stats::new(common, &counts.tally)
-        .with("rows_missing", counts.missing)
+        .with("rows_missing", partial.rows_missing)
         .with("rounded", rounding.happened())
         .with("k", partial.moments.masses.len())
         .with("dim", dim)

@@ -224,8 +224,8 @@ const TOOL: Tool<Args> = Tool {
         },
         Example {
             about: "Title and body in one text, half the space:",
-            command: "printf '%s\\n' '{\"title\": \"Tea\", \"body\": \"How to make it.\"}' |\njsonl-embed --template \
-             '{title}: {body}' --dtype f16 > tea.npy",
+            command: "printf '%s\\n' '{\"title\": \"Tea\", \"body\": \"How to make it.\"}' |\n\
+                      jsonl-embed --template '{title}: {body}' --dtype f16 > tea.npy",
             output: "",
         },
     ],

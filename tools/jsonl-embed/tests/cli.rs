@@ -46,11 +46,6 @@ fn small() -> Tool {
 
 contract::holds!(hash: manual, files, records);
 
-#[test]
-fn terminals_get_no_binary_output() {
-    contract::descriptors::terminals_get_no_binary_output(&hash());
-}
-
 contract::holds!(@tests hash documents:
     last_line_needs_no_newline, standard_input_is_a_file, operands_are_read_in_order, reader_may_leave,
     reader_may_leave_while_input_waits, shards_of_what_cannot_be_cut_are_refused, progress_is_not_data,

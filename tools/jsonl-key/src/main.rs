@@ -60,8 +60,8 @@ const TOOL: Tool<Args> = Tool {
         },
         Example {
             about: "Written otherwise, the text keeps its key:",
-            command: "printf '{\"text\": \"one\"}\\n{\"text\":\"one\"}\\n' | jsonl-key --id-field text | uniq -c | tr \
-             -s ' ' | cut -d ' ' -f 2",
+            command: "printf '{\"text\": \"one\"}\\n{\"text\":\"one\"}\\n\
+                      ' | jsonl-key --id-field text | uniq -c | tr -s ' ' | cut -d ' ' -f 2",
             output: "2\n",
         },
         Example {

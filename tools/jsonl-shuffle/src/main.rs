@@ -79,8 +79,8 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Documents in random order, whatever their order was:",
-            command: "jsonl-shuffle docs.jsonl > shuffled.jsonl\nsort -r docs.jsonl | jsonl-shuffle | cmp - \
-             shuffled.jsonl",
+            command: "jsonl-shuffle docs.jsonl > shuffled.jsonl\n\
+                      sort -r docs.jsonl | jsonl-shuffle | cmp - shuffled.jsonl",
             output: "",
         },
         Example {

@@ -187,14 +187,14 @@ const TOOL: Tool<Args> = Tool {
         Example {
             about: "The same tokens in two shards; pack-tokens(1) reads them one after the other, and npy-cat(1) puts \
              them together:",
-            command: "jsonl-tokenize --tokenizer tokenizer.json --bos --eos --shard 0/2 docs.jsonl > \
-             part0.npy\njsonl-tokenize --tokenizer tokenizer.json --bos --eos --shard 1/2 docs.jsonl > part1.npy",
+            command: "jsonl-tokenize --tokenizer tokenizer.json --bos --eos --shard 0/2 docs.jsonl > part0.npy\n\
+                      jsonl-tokenize --tokenizer tokenizer.json --bos --eos --shard 1/2 docs.jsonl > part1.npy",
             output: "",
         },
         Example {
             about: "How many documents, and how many tokens the first has, without what the tokenizer puts around it:",
             command: "jsonl-tokenize --tokenizer tokenizer.json --no-special --dtype i32 docs.jsonl | tail -c +129 | \
-             od -A n -t d4 -N 8",
+                      od -A n -t d4 -N 8",
             output: "",
         },
     ],

@@ -28,11 +28,6 @@ fn tool() -> Tool {
 
 contract::holds!(tool: manual, files, records);
 
-#[test]
-fn terminals_get_no_binary_output() {
-    contract::descriptors::terminals_get_no_binary_output(&tool());
-}
-
 contract::holds!(@tests tool documents:
     last_line_needs_no_newline, standard_input_is_a_file, operands_are_read_in_order,
     threads_change_nothing, reader_may_leave, reader_may_leave_while_input_waits,

@@ -174,7 +174,7 @@ fn run(args: Args) -> Result<(), Failure> {
         return Err(Failure::file(path, "--similarity is the cosine's, and the metric is euclidean"));
     }
     let vectors = Vectors::open(&common.operands, common.raw, common.shard)?;
-    vectors.check_dim(centroids.dim, &path.display().to_string())?;
+    vectors.check_dim(centroids.dim, path)?;
     // A pair is held in as many bytes as four values.
     let blocks = Blocks::new(vectors, None, centroids.dim.max(4 * args.nearest), devices.block_values());
     write_column(&args, &centroids, &devices, blocks)

@@ -26,7 +26,7 @@ pub fn from_rows(args: &Args, first: Option<Centroids>, devices: &Devices) -> Re
     let vectors = Vectors::open(&args.common.operands, args.common.raw, None)?;
     let Some(dim) = vectors.dim() else { return Err(too_few_rows(0, k)) };
     if let Some(path) = &args.centroids {
-        vectors.check_dim(first.as_ref().map_or(dim, |first| first.dim), &path.display().to_string())?;
+        vectors.check_dim(first.as_ref().map_or(dim, |first| first.dim), path)?;
     }
     let (rows_total, rounding) = (vectors.rows_total(), vectors.rounding());
     let metric = first.as_ref().map_or(args.metric(), |first| first.metric);

@@ -273,14 +273,13 @@ pub const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Cluster documents:",
-            command: "jsonl-embed docs.jsonl > vectors.npy\n\
-                      kmeans-fit -k 8 vectors.npy > model.safetensors",
+            command: "jsonl-embed docs.jsonl > vectors.npy\nkmeans-fit -k 8 vectors.npy > model.safetensors",
             output: "",
         },
         Example {
             about: "Fit while embedding, and make an array of the stream of vectors that was kept:",
-            command: "jsonl-embed docs.jsonl | tee vectors.stream | kmeans-fit --batch 128 -k 8 > \
-             model.safetensors\nnpy-cat vectors.stream > vectors.npy",
+            command: "jsonl-embed docs.jsonl | tee vectors.stream | kmeans-fit --batch 128 -k 8 > model.safetensors\n\
+                      npy-cat vectors.stream > vectors.npy",
             output: "",
         },
     ],

@@ -55,11 +55,6 @@ fn from_file() -> Tool {
 contract::holds!(tool: manual, files, vectors, skipped_vectors, streams);
 
 #[test]
-fn terminals_get_no_binary_output() {
-    contract::descriptors::terminals_get_no_binary_output(&tool());
-}
-
-#[test]
 fn the_file_of_first_centroids_is_checked_before_input_is_read() {
     contract::files::side_files_are_checked_before_input_is_read(&from_file());
 }

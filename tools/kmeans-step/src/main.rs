@@ -9,7 +9,7 @@ use cluster::flags::{Iterates, Iterations, empty, iters, metric_of_file, patienc
 use cluster::model::METRICS;
 use cluster::sums::Partial;
 use compute::kmeans::{Centroids, Metric};
-use pipe::failure::Failure;
+use pipe::failure::{Failure, name};
 use pipe::flags::{Example, Flag, Options, Rule, Tool};
 use pipe::lines::Tally;
 use pipe::output::Output;
@@ -115,7 +115,7 @@ fn sums(args: &Args, centroids: &Centroids) -> Result<(Partial, u64), Failure> {
     for path in paths {
         let (part, size) = Partial::open(path)?;
         if part.model != all.model {
-            let (theirs, ours, named) = (part.model, all.model, args.centroids.display());
+            let (theirs, ours, named) = (part.model, all.model, name(&args.centroids));
             let why = format!("sums made with another model ({theirs:016x}) than {named} ({ours:016x})");
             return Err(Failure::file(path, why));
         }

@@ -31,11 +31,6 @@ fn tool() -> Tool {
 
 contract::holds!(tool: manual, files);
 
-#[test]
-fn terminals_get_no_binary_output() {
-    contract::descriptors::terminals_get_no_binary_output(&tool());
-}
-
 fn first() -> Vec<Vec<f32>> {
     rows(9).split_off(6)
 }

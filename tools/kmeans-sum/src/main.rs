@@ -127,7 +127,7 @@ fn run(args: Args) -> Result<(), Failure> {
     let Model { centroids, .. } = Model::open(&args.centroids, args.metric)?;
     let weights = args.weights.as_deref().map(Weights::open).transpose()?;
     let vectors = Vectors::open(&args.common.operands, args.common.raw, args.common.shard)?;
-    vectors.check_dim(centroids.dim, &args.centroids.display().to_string())?;
+    vectors.check_dim(centroids.dim, &args.centroids)?;
     let blocks = Blocks::new(vectors, weights, centroids.dim, devices.block_values());
     add_up(&args.common, &centroids, &devices, blocks)
 }

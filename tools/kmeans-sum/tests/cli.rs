@@ -30,11 +30,6 @@ fn tool() -> Tool {
 
 contract::holds!(tool: manual, files, vectors, streams);
 
-#[test]
-fn terminals_get_no_binary_output() {
-    contract::descriptors::terminals_get_no_binary_output(&tool());
-}
-
 /// Some vectors that are not among the rows.
 fn centroids() -> Vec<Vec<f32>> {
     rows(100).into_iter().rev().take(K).map(|row| row.into_iter().rev().collect()).collect()

@@ -72,22 +72,24 @@ const TOOL: Tool<Args> = Tool {
         },
         Example {
             about: "A file for each epoch:",
-            command: "printf '10\\n8\\n' > before; printf '6\\n2\\n' > first; printf '2\\n2\\n' > second\nlp-rank \
-             before first second | cut -f 1",
+            command: "printf '10\\n8\\n' > before; printf '6\\n2\\n' > first; printf '2\\n2\\n' > second\n\
+                      lp-rank before first second | cut -f 1",
             output: "0.5\n1\n",
         },
         Example {
             about: "A third of the examples of each cluster, those that are learned last (perplexities are made up \
              here):",
-            command: "awk '{ print 9 + NR % 7 \"\\t\" 8 - NR % 5 \"\\t2\" }' docs.jsonl > p.tsv\nawk '{ print NR % 4 \
-             }' docs.jsonl > clusters.tsv\nlp-rank p.tsv > lp.tsv\ntopk-resample --bottom --group clusters.tsv \
-             --per-group-fraction 0.33 --keys documents --weights lp.tsv docs.jsonl | wc -l",
+            command: "awk '{ print 9 + NR % 7 \"\\t\" 8 - NR % 5 \"\\t2\" }' docs.jsonl > p.tsv\n\
+                      awk '{ print NR % 4 }' docs.jsonl > clusters.tsv\nlp-rank p.tsv > lp.tsv\n\
+                      topk-resample --bottom --group clusters.tsv --per-group-fraction 0.33 --keys documents \
+                      --weights lp.tsv docs.jsonl | wc -l",
             output: "132\n",
         },
         Example {
             about: "As many at random:",
-            command: "sed 's/.*/0/' lp.tsv > even.tsv\ntopk-resample --group clusters.tsv --per-group-fraction 0.33 \
-             --keys documents --weights even.tsv docs.jsonl | wc -l",
+            command: "sed 's/.*/0/' lp.tsv > even.tsv\n\
+                      topk-resample --group clusters.tsv --per-group-fraction 0.33 --keys documents --weights \
+                      even.tsv docs.jsonl | wc -l",
             output: "132\n",
         },
     ],

@@ -2,8 +2,8 @@
 
 use crate::pickle;
 use pipe::column::{fields, read_number};
-use pipe::failure::Failure;
-use pipe::input::{name, read_whole};
+use pipe::failure::{Failure, name};
+use pipe::input::read_whole;
 use pipe::rows::Rows;
 use std::path::{Path, PathBuf};
 

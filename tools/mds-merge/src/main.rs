@@ -59,7 +59,7 @@ const TOOL: Tool<Args> = Tool {
     examples: &[Example {
         about: "Two shards by two jobs, one dataset:",
         command: "for i in 0 1; do pack-tokens --length 4 --mode within --shard $i/2 --format mds --out whole/$i \
-         tokens.npy; done\nmds-merge --out whole whole/0 whole/1",
+                  tokens.npy; done\nmds-merge --out whole whole/0 whole/1",
         output: "",
     }],
     see_also: &["pack-tokens(1)", "mds-verify(1)", "corpus-utils(7)"],

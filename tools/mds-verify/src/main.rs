@@ -65,8 +65,8 @@ const TOOL: Tool<Args> = Tool {
     rules: &[Rule::AnyOf(&["FILE"], "name the folders to look at")],
     examples: &[Example {
         about: "A dataset, and a look at it:",
-        command: "pack-tokens --length 4 --mode within --format mds --hashes xxh3_64 --out dataset \
-         tokens.npy\nmds-verify --length 4 dataset",
+        command: "pack-tokens --length 4 --mode within --format mds --hashes xxh3_64 --out dataset tokens.npy\n\
+                  mds-verify --length 4 dataset",
         output: "",
     }],
     see_also: &["pack-tokens(1)", "mds-merge(1)", "corpus-utils(7)"],

@@ -160,8 +160,8 @@ const TOOL: Tool<Args> = Tool {
         },
         Example {
             about: "Count in two parts, as two jobs would, and add:",
-            command: "ngram-hash --shard 0/2 docs.jsonl > part0\nngram-hash --shard 1/2 docs.jsonl > part1\nngram-hash \
-             --add part0 part1 | cmp - raw.counts",
+            command: "ngram-hash --shard 0/2 docs.jsonl > part0\nngram-hash --shard 1/2 docs.jsonl > part1\n\
+                      ngram-hash --add part0 part1 | cmp - raw.counts",
             output: "",
         },
         Example {

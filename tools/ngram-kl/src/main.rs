@@ -50,8 +50,8 @@ const TOOL: Tool<Args> = Tool {
     rules: &[],
     examples: &[Example {
         about: "Is the selection closer to the target than the corpus was?",
-        command: "ngram-hash target.jsonl > target.counts\nngram-hash docs.jsonl > docs.counts\nngram-kl target.counts \
-         docs.counts target.counts",
+        command: "ngram-hash target.jsonl > target.counts\nngram-hash docs.jsonl > docs.counts\n\
+                  ngram-kl target.counts docs.counts target.counts",
         output: "",
     }],
     see_also: &["ngram-hash(1)", "dsir-weight(1)", "corpus-utils(7)"],

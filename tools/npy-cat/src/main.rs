@@ -58,14 +58,14 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Keep the vectors that go through a pipe, and make an array of them:",
-            command: "jsonl-embed docs.jsonl | tee vectors.stream | kmeans-fit --batch 128 -k 8 > \
-             model.safetensors\nnpy-cat vectors.stream > vectors.npy",
+            command: "jsonl-embed docs.jsonl | tee vectors.stream | kmeans-fit --batch 128 -k 8 > model.safetensors\n\
+                      npy-cat vectors.stream > vectors.npy",
             output: "",
         },
         Example {
             about: "Put shards together:",
-            command: "for i in 0 1 2; do jsonl-embed --shard $i/3 docs.jsonl > shard.$i; done\nnpy-cat shard.0 shard.1 \
-             shard.2 > vectors.npy",
+            command: "for i in 0 1 2; do jsonl-embed --shard $i/3 docs.jsonl > shard.$i; done\n\
+                      npy-cat shard.0 shard.1 shard.2 > vectors.npy",
             output: "",
         },
         Example {

@@ -23,11 +23,6 @@ fn tool() -> Tool {
 
 contract::holds!(tool: manual, files, streams);
 
-#[test]
-fn terminals_get_no_binary_output() {
-    contract::descriptors::terminals_get_no_binary_output(&tool());
-}
-
 contract::holds!(@tests tool documents: standard_input_is_a_file, reader_may_leave, progress_is_not_data);
 contract::holds!(@tests tool vectors: arrays_and_files_are_one_stream);
 

@@ -371,20 +371,20 @@ pub const TOOL: Tool<Args> = Tool {
         },
         Example {
             about: "A streaming dataset with an evaluation set, and a look at it:",
-            command: "pack-tokens --length 4 --mode within --format mds --split test=1,train=3 --hashes xxh3_64 --out \
-             mds tokens.npy\nmds-verify mds/test",
+            command: "pack-tokens --length 4 --mode within --format mds --split test=1,train=3 --hashes xxh3_64 \
+                      --out mds tokens.npy\nmds-verify mds/test",
             output: "",
         },
         Example {
             about: "Two shards by two jobs, one dataset:",
             command: "for i in 0 1; do pack-tokens --length 4 --mode within --shard $i/2 --format mds --out whole/$i \
-             tokens.npy; done\nmds-merge --out whole whole/0 whole/1",
+                      tokens.npy; done\nmds-merge --out whole whole/0 whole/1",
             output: "",
         },
         Example {
             about: "Three parts of one domain, one of another:",
             command: "pack-tokens --length 2 --mix a=0.75,b=0.25 --format jsonl a=tokens.npy b=tokens.npy > \
-             mixed.jsonl",
+                      mixed.jsonl",
             output: "",
         },
     ],

@@ -49,16 +49,16 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "How many tokens are there?",
-            command: "jsonl-tokenize --tokenizer tokenizer.json docs.jsonl | tokens-length > lengths.tsv\nwc -l < \
-             lengths.tsv; awk '{ tokens += $1 } END { print (tokens > 1000) }' lengths.tsv",
+            command: "jsonl-tokenize --tokenizer tokenizer.json docs.jsonl | tokens-length > lengths.tsv\n\
+                      wc -l < lengths.tsv; awk '{ tokens += $1 } END { print (tokens > 1000) }' lengths.tsv",
             output: "400\n1\n",
         },
         Example {
             about: "Documents of 2,000 tokens together, evenly from clusters (all in one, here):",
-            command: "sed 's/.*/0/' docs.jsonl | paste - lengths.tsv > clusters.tsv\nclip-sample --budget 2000 \
-             --length-field 2 --clusters clusters.tsv docs.jsonl > sample.jsonl\njsonl-tokenize --tokenizer \
-             tokenizer.json sample.jsonl | tokens-length | awk '{ tokens += $1 } END { print (tokens > 1900 && tokens \
-             <= 2000) }'",
+            command: "sed 's/.*/0/' docs.jsonl | paste - lengths.tsv > clusters.tsv\n\
+                      clip-sample --budget 2000 --length-field 2 --clusters clusters.tsv docs.jsonl > sample.jsonl\n\
+                      jsonl-tokenize --tokenizer tokenizer.json sample.jsonl | tokens-length | awk '{ tokens += $1 } \
+                      END { print (tokens > 1900 && tokens <= 2000) }'",
             output: "1\n",
         },
     ],

@@ -1,7 +1,7 @@
 //! Which group each row is in.
 
 use pipe::column::fields;
-use pipe::failure::Failure;
+use pipe::failure::{Failure, name};
 use pipe::input::Input;
 use pipe::lines::{Lines, Worker, split};
 use pipe::settings::Common;
@@ -50,7 +50,7 @@ impl Groups {
         if self.ids.len() as u64 == rows {
             return Ok(());
         }
-        let why = format!("{} rows, but {} has {rows}: they must be as many", self.ids.len(), weights.display());
+        let why = format!("{} rows, but {} has {rows}: they must be as many", self.ids.len(), name(weights));
         Err(Failure::file(&self.path, why))
     }
 }

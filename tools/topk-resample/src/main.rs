@@ -329,9 +329,9 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Choose two documents out of a corpus, like those of a target:",
-            command: "ngram-hash docs.jsonl > raw.counts\nngram-hash target.jsonl > target.counts\ndsir-weight --raw \
-             raw.counts --target target.counts docs.jsonl > weights.tsv\ntopk-resample -n 2 --min-length 10 --weights \
-             weights.tsv docs.jsonl > chosen.jsonl",
+            command: "ngram-hash docs.jsonl > raw.counts\nngram-hash target.jsonl > target.counts\n\
+                      dsir-weight --raw raw.counts --target target.counts docs.jsonl > weights.tsv\n\
+                      topk-resample -n 2 --min-length 10 --weights weights.tsv docs.jsonl > chosen.jsonl",
             output: "",
         },
         Example {
@@ -343,8 +343,8 @@ const TOOL: Tool<Args> = Tool {
         },
         Example {
             about: "Let sort(1) choose:",
-            command: "topk-resample --print-score --weights weights.tsv docs.jsonl | sort -k1,1gr | head -n 2 | cut -f \
-             2-",
+            command: "topk-resample --print-score --weights weights.tsv docs.jsonl | sort -k1,1gr | head -n 2 | cut \
+                      -f 2-",
             output: "",
         },
     ],

@@ -1,8 +1,7 @@
 //! Columns of weights that stand beside each other.
 
 use pipe::column::{fields, read_number};
-use pipe::failure::Failure;
-use pipe::input::name;
+use pipe::failure::{Failure, name};
 use pipe::key::read_key;
 use pipe::rows::Rows;
 use std::path::PathBuf;

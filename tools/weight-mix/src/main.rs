@@ -124,14 +124,14 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Two columns, the second of which counts most:",
-            command: "printf '1\\t5\\n2\\t6\\n' > ngram.tsv; printf '10\\n30\\n' > gmm.tsv\nweight-mix --alpha 0.25 \
-             ngram.tsv gmm.tsv",
+            command: "printf '1\\t5\\n2\\t6\\n' > ngram.tsv; printf '10\\n30\\n' > gmm.tsv\n\
+                      weight-mix --alpha 0.25 ngram.tsv gmm.tsv",
             output: "7.75\t5\n23\t6\n",
         },
         Example {
             about: "Columns of other scales, each divided by its spread, 1.4826 and 148.26 here:",
-            command: "printf '1\\n2\\n3\\n' > a; printf '100\\n300\\n200\\n' > b\nweight-mix --alpha 0.5 --standardise \
-             a b | cut -c 1-8",
+            command: "printf '1\\n2\\n3\\n' > a; printf '100\\n300\\n200\\n' > b\n\
+                      weight-mix --alpha 0.5 --standardise a b | cut -c 1-8",
             output: "0.674490\n1.686226\n1.686226\n",
         },
     ],

@@ -5,12 +5,12 @@
 
 use super::{Dtype, Raw, widen_f16};
 use crate::array::RowReader;
-use crate::failure::{Failure, reading_reason};
+use crate::failure::{Failure, name, reading_reason};
 use crate::input::Opening;
 use crate::npy::MAGIC;
 use crate::settings::Shard;
 use crate::stream::EMPTY;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -120,13 +120,14 @@ impl Vectors {
         self.dim.as_ref().map(|&(dim, _)| dim)
     }
 
-    /// Refuses vectors of another dimension than `owner` has.
+    /// Refuses vectors of another dimension than those of the file `owner` have.
     ///
     /// # Errors
     /// Where they have another; the message names `owner`.
-    pub fn check_dim(&self, dim: usize, owner: &str) -> Result<(), Failure> {
+    pub fn check_dim(&self, dim: usize, owner: &Path) -> Result<(), Failure> {
         match &self.dim {
             Some((found, file)) if *found != dim => {
+                let owner = name(owner);
                 Err(Failure::work(format!("{file}: vectors of {found} values: expected {dim}, as {owner} has")))
             }
             _ => Ok(()),
@@ -349,7 +350,6 @@ mod tests {
     use crate::npy::Header;
     use crate::output::Output;
     use crate::vectors::VectorWriter;
-    use std::path::Path;
 
     /// A file of arrays of so many rows; row i is (i, -i).
     fn file(name: &str, arrays: &[u16]) -> PathBuf {

@@ -57,11 +57,6 @@ fn tool() -> Tool {
 
 contract::holds!(tool: manual, files, streams);
 
-#[test]
-fn terminals_get_no_binary_output() {
-    contract::descriptors::terminals_get_no_binary_output(&tool());
-}
-
 contract::holds!(@tests tool documents:
     standard_input_is_a_file, threads_change_nothing, reader_may_leave, reader_may_leave_while_input_waits,
     shards_of_what_cannot_be_cut_are_refused, progress_is_not_data);
