@@ -31,7 +31,8 @@ megabytes = os.path.getsize(raw) / 1e6
 
 def theirs():
     """Seconds of fit, weight, resample; weights by row of the raw file; the chosen lines."""
-    shutil.rmtree(folder / "cache", ignore_errors=True)
+    for left in ("cache", "out"):
+        shutil.rmtree(folder / left, ignore_errors=True)
     model = hashed_ngram_dsir.HashedNgramDSIR([raw], [target], str(folder / "cache"), num_proc=cores,
                                               min_example_length=MIN_LENGTH)
     seconds = []
