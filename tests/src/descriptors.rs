@@ -114,7 +114,7 @@ pub fn named_pipes_are_read_whole(tool: &Tool) {
 /// A terminal gets text: what is not text is not written to it, and it is said what to do.
 pub fn terminals_get_no_binary_output(tool: &Tool) {
     let folder = tool.folder(20);
-    folder.write("run", format!("{} {INPUT}", tool.command()));
+    folder.write("run", format!("{} {INPUT} 2> said", tool.command()));
     let outcome = Run::shell("script --quiet --return --command 'sh run' /dev/null", &folder).outcome();
     if outcome.code == Some(0) {
         let shown = std::str::from_utf8(&outcome.stdout).expect("a terminal is shown text");
@@ -123,6 +123,7 @@ pub fn terminals_get_no_binary_output(tool: &Tool) {
         return;
     }
     outcome.expect(2);
-    let said = "cannot be shown on a terminal: send them into a file (> FILE) or a program (|)";
-    assert!(outcome.text().contains(said), "{}", outcome.text());
+    let said = folder.text("said");
+    let expected = "cannot be shown on a terminal: send them into a file (> FILE) or a program (|)";
+    assert!(said.contains(expected), "{said}");
 }
