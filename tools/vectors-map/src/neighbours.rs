@@ -91,6 +91,9 @@ fn embed(values: &[f32], dim: usize, start: &[Place], perplexity: f64, threads: 
     let mut state = State::new(scaled(start), padded);
     for iteration in 0..ITERATIONS {
         let early = iteration < EXAGGERATED;
+        if iteration == EXAGGERATED {
+            state.rest();
+        }
         let (times, momentum) = if early { (EXAGGERATION, 0.5) } else { (1.0, 0.8) };
         state.step(&shares, times, momentum, threads)?;
     }
@@ -195,6 +198,12 @@ impl State {
         let rate = (rows as f64 / EXAGGERATION / 4.0).max(50.0);
         let per_axis = |value: f64| [vec![value; rows], vec![value; rows]];
         State { rows, x: axis(0), y: axis(1), moves: per_axis(0.0), gains: per_axis(1.0), rate }
+    }
+
+    /// Forgets how rows moved, as what moves them is another from here on.
+    fn rest(&mut self) {
+        self.moves.iter_mut().for_each(|moves| moves.fill(0.0));
+        self.gains.iter_mut().for_each(|gains| gains.fill(1.0));
     }
 
     fn places(&self) -> Vec<Place> {
