@@ -73,6 +73,8 @@ pub struct Scratch {
     scores: Buffer,
     points: Vec<Point>,
     guesses: Vec<u32>,
+    /// Of each point, the number below which centroids count; empty: all count.
+    limits: Vec<u32>,
     alpha: Vec<f32>,
     residual: Vec<f32>,
     norm: Vec<f32>,
@@ -184,6 +186,11 @@ impl Cpu {
         &self.centroids
     }
 
+    /// Their norms, as [`exact`] has them.
+    pub(super) fn norms(&self) -> &[f64] {
+        &self.norms
+    }
+
     /// Fills `scratch.candidates` for the rows of one group.
     fn propose(&self, group: Group, count: usize, scratch: &mut Scratch) {
         scratch.points.clear();
@@ -244,24 +251,47 @@ impl Cpu {
         let mut groups = rows.chunks(GROUP * dim).peekable();
         for found in found.chunks_mut(GROUP * count) {
             let these = groups.next().expect("as many groups of rows as of places");
+            scratch.limits.clear();
             scratch.guesses.clear();
             // With several places a guess would count twice.
             scratch.guesses.extend(found.iter().filter(|_| count == 1).map(|found| found.cluster));
             self.propose(Group { these, next: groups.peek().unwrap_or(&&[][..]) }, count, scratch);
             for (i, (row, found)) in these.chunks_exact(dim).zip(found.chunks_exact_mut(count)).enumerate() {
-                let chosen = &mut scratch.chosen;
-                chosen.clear();
-                let left = match scratch.points[i] {
-                    Point::Missing => Some(&chosen[..]),
-                    Point::Beyond => None,
-                    Point::In => scratch.candidates.left(i).map(|slots| {
-                        chosen.extend(slots.map(|slot| order[slot as usize]));
-                        chosen.sort_unstable();
-                        &chosen[..]
-                    }),
-                };
+                let left = scratch.choose(i, order);
                 reranked += usize::from(left.is_none_or(|left| left.len() > count));
                 one(row, left, found);
+            }
+        }
+        reranked
+    }
+
+    /// Calls `one` with the place of each row, the row, and its candidates (ascending) among the centroids below its
+    /// limit, or none for all of those. Returns how many rows had several.
+    ///
+    /// # Panics
+    /// Where there are not as many limits as rows.
+    pub(super) fn each_below(
+        &self,
+        rows: &[f32],
+        limits: &[u32],
+        scratch: &mut Scratch,
+        mut one: impl FnMut(usize, &[f32], Option<&[u32]>),
+    ) -> usize {
+        let (dim, order) = (self.centroids.dim, self.order());
+        assert_eq!(rows.len(), limits.len() * dim, "a limit a row");
+        let mut reranked = 0;
+        let mut groups = rows.chunks(GROUP * dim).peekable();
+        for (group, limits) in limits.chunks(GROUP).enumerate() {
+            let these = groups.next().expect("as many groups of rows as of limits");
+            scratch.guesses.clear();
+            scratch.limits.clear();
+            scratch.limits.extend_from_slice(limits);
+            scratch.limits.resize(round_up(limits.len(), PANEL), 0);
+            self.propose(Group { these, next: groups.peek().unwrap_or(&&[][..]) }, 1, scratch);
+            for (i, row) in these.chunks_exact(dim).enumerate() {
+                let left = scratch.choose(i, order);
+                reranked += usize::from(left.is_none_or(|left| left.len() > 1));
+                one(group * GROUP + i, row, left);
             }
         }
         reranked
@@ -401,6 +431,26 @@ fn without_bound(row: &[f32], metric: Metric) -> Point {
 }
 
 impl Scratch {
+    /// The candidates of a point, ascending; `None`: all centroids.
+    fn choose(&mut self, point: usize, order: &[u32]) -> Option<&[u32]> {
+        self.chosen.clear();
+        match self.points[point] {
+            Point::Missing => {}
+            Point::Beyond => return None,
+            Point::In => {
+                self.chosen.extend(self.candidates.left(point)?.map(|slot| order[slot as usize]));
+                self.chosen.sort_unstable();
+            }
+        }
+        Some(&self.chosen)
+    }
+
+    /// Whether a centroid counts for a point.
+    #[inline(always)]
+    fn counts(&self, point: usize, centroid: u32) -> bool {
+        self.limits.is_empty() || centroid < self.limits[point]
+    }
+
     /// Keeps what is known of a row.
     #[inline(always)]
     fn put(&mut self, point: usize, row: Row) {
@@ -494,6 +544,9 @@ unsafe fn scan<K: Kernel>(
                     while hits != 0 {
                         let i = hits.trailing_zeros() as usize;
                         hits &= hits - 1;
+                        if !scratch.counts(point + i, table.order[start + row]) {
+                            continue;
+                        }
                         let score = *scores.at(row, lane + i) + scratch.alpha[point + i] * bias;
                         let (lower, upper) = (score - errors[i], score + errors[i]);
                         scratch.candidates.push(point + i, (start + row) as u32, lower, upper);

@@ -230,6 +230,18 @@ pub(super) fn only(x: &[f32], centroids: &Centroids, norms: &[f64], j: u32) -> N
 /// The nearest of some candidates, which come in ascending order.
 pub fn nearest(x: &[f32], centroids: &Centroids, norms: &[f64], candidates: impl Iterator<Item = u32>) -> Nearest {
     let Some(row_norm) = row_norm(x, centroids.metric) else { return Nearest::MISSING };
+    let (rank, cluster) = least(x, centroids, norms, candidates);
+    Nearest { cluster, distance: distance(centroids.metric, rank, row_norm) }
+}
+
+/// The smallest [rank] of some candidates, which come in ascending order, and the first that has it;
+/// [`Nearest::NONE`] where there are none.
+pub(super) fn least(
+    x: &[f32],
+    centroids: &Centroids,
+    norms: &[f64],
+    candidates: impl Iterator<Item = u32>,
+) -> (f64, u32) {
     let mut best = (f64::INFINITY, Nearest::NONE);
     for j in candidates {
         let rank = rank(x, j, centroids, norms);
@@ -237,7 +249,7 @@ pub fn nearest(x: &[f32], centroids: &Centroids, norms: &[f64], candidates: impl
             best = (rank, j);
         }
     }
-    Nearest { cluster: best.1, distance: distance(centroids.metric, best.0, row_norm) }
+    best
 }
 
 /// The nearest candidates, as many as `found` has places: nearest first, of equal rank the lowest number first, the

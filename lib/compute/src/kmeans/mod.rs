@@ -12,6 +12,7 @@
 mod block;
 mod candidates;
 mod cpu;
+mod earlier;
 pub mod exact;
 mod sums;
 mod table;
@@ -20,6 +21,7 @@ pub mod trials;
 
 pub use block::{Assigned, Block, BlockView, block_rows};
 pub use cpu::{Cpu, GROUP, Scratch};
+pub use earlier::{Alike, Earlier};
 pub use sums::{Moves, Outlier, Sums, Totals, WEIGHT_ONE, power_of_two, summable, unit_exponent, unit_of};
 
 /// How far two vectors are from each other.
