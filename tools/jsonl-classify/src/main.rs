@@ -94,7 +94,7 @@ const FLAGS: &[Flag<Args>] = &[
         "auto|f32|bf16",
         "What the factors of matrix products are rounded to",
         "Sums are 32-bit floats either way. bf16 is several times faster where the processor has instructions for it \
-         (AMX, AVX512-BF16), and off in the third digit. `auto` takes it there, else f32.",
+         (AMX, AVX512-BF16), and less exact. `auto` takes it there, else f32.",
         |args: &mut Args, value| {
             let choices = [("auto", None), ("f32", Some(Precision::F32)), ("bf16", Some(Precision::Bf16))];
             args.precision = value.choice(&choices)?;

@@ -203,6 +203,18 @@ fn rows_do_not_depend_on_company() {
     }
 }
 
+/// Where the processor has no instructions for bf16, it is f32.
+#[test]
+fn what_is_rounded_is_near() {
+    let input = corpus::documents(40);
+    for name in ["bert-multi", "mpnet"] {
+        let numbers = |precision: &str| rows(name, &["--precision", precision, "--label", "LABEL_1"], &input);
+        for (exact, rounded) in numbers("f32").iter().zip(&numbers("auto")) {
+            assert!((number(&exact[0]) - number(&rounded[0])).abs() < 0.05, "{name}: {exact:?}, {rounded:?}");
+        }
+    }
+}
+
 #[test]
 fn what_is_cut_or_not_known_is_counted() {
     let stats = |folder: &Folder| -> Value { serde_json::from_slice(&folder.read("stats")).expect("it is JSON") };
