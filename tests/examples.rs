@@ -1,6 +1,5 @@
 //! The examples of every manual page, run in order as they stand there, in a folder with `docs.jsonl`, `target.jsonl`,
-//! `tokenizer.json`, `tokens.npy`, instructions in `alpaca.jsonl`, and a tiny model that goes by the name of
-//! `pythia-70m`.
+//! `tokenizer.json`, `tokens.npy`, instructions in `alpaca.jsonl`, and tiny models that go by the names of real ones.
 
 use contract::corpus;
 use contract::folder::Folder;
@@ -52,9 +51,9 @@ fn tools() -> Vec<String> {
     names
 }
 
-/// A causal model in a folder of this name.
-fn write_model(folder: &Folder, name: &str) {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lib/model/tests/data/causal-gpt-neox");
+/// A model in a folder of this name.
+fn write_model(folder: &Folder, name: &str, fixture: &str) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lib/model/tests/data").join(fixture);
     fs::create_dir(folder.path().join(name)).expect("a new folder");
     for entry in fs::read_dir(from).expect("the model is there").map(|entry| entry.expect("an entry")) {
         let to = folder.path().join(name).join(entry.file_name());
@@ -72,7 +71,10 @@ fn every_example_of_every_tool_does_what_it_says() {
         folder.write("tokenizer.json", include_str!("../lib/model/tests/data/tokens/llama.json"));
         folder.write("tokens.npy", corpus::tokens(&[10, 8, 12]));
         folder.write("alpaca.jsonl", "{\"instruction\": \"Name a colour.\", \"output\": \"Blue.\"}\n");
-        write_model(&folder, "pythia-70m");
+        write_model(&folder, "pythia-70m", "causal-gpt-neox");
+        write_model(&folder, "fineweb-edu-classifier", "classify-bert-score");
+        folder.write("lid.176.ftz", include_bytes!("../lib/model/tests/data/fasttext/pruned.ftz"));
+        folder.write("fasttext-oh-eli5.bin", include_bytes!("../lib/model/tests/data/fasttext/hq.bin"));
         let page = Run::new(program(&tool), &folder).args(["--man"]).text();
         let examples = examples(&page);
         assert!(examples.iter().any(|example| example.command.contains(&tool)), "{tool} is in none of its examples");

@@ -67,6 +67,8 @@ fn memory_does_not_grow_with_the_input() {
         within(&drawn, KIB_MAX + rows * 16 / 1024);
     }
     within(&run("jsonl-key", &input).outcome(), KIB_MAX);
+    folder.write("quality.bin", include_bytes!("../lib/model/tests/data/fasttext/hq.bin"));
+    within(&run("jsonl-classify", &[&["--model", "quality.bin"], &input[..]].concat()).outcome(), KIB_MAX);
     // A part of the documents at a time.
     within(&run("jsonl-shuffle", &input).outcome(), KIB_MAX + (100 << 10));
 }

@@ -290,4 +290,5 @@ def original_nomic():
         max_trained_positions=2048, type_vocab_size=2, use_rms_norm=False, vocab_size=VOCABULARY), indent=2) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

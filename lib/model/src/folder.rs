@@ -38,10 +38,7 @@ impl Model {
     /// # Errors
     /// The file, and the field or tensor, that is missing or wrong.
     pub fn open(folder: &Path) -> Result<Model, Error> {
-        if !folder.is_dir() {
-            let why = if folder.exists() { "expected the folder of a model, found a file" } else { "no such folder" };
-            return Err(Error::absent(folder, why));
-        }
+        require_folder(folder)?;
         let modules = Modules::read(folder)?;
         let config_path = modules.transformer.join("config.json");
         let config = Settings::read(&config_path)?;
@@ -69,16 +66,7 @@ impl Model {
     /// # Errors
     /// Where the length leaves no room for text, or is more than the model has places for.
     pub fn set_length_max(&mut self, length_max: usize) -> Result<(), Error> {
-        let special = self.tokenizer.special_tokens();
-        let why = match self.positions_max() {
-            Some(rows) if length_max > rows => format!("but the model has {rows} positions"),
-            _ if length_max < special => format!("which leaves no room for the {special} special ones"),
-            _ => String::new(),
-        };
-        if !why.is_empty() {
-            return Err(Error::new(Path::new("max-length"), format!("a maximum length of {length_max}, {why}")));
-        }
-        self.tokenizer = self.tokenizer.clone().with_length_max(length_max)?;
+        self.tokenizer = at_length(&self.tokenizer, &self.transformer, length_max)?;
         Ok(())
     }
 
@@ -113,6 +101,31 @@ impl Model {
             cut(vector, dim, self.normalize);
         }
     }
+}
+
+/// What is no folder is refused.
+pub(crate) fn require_folder(folder: &Path) -> Result<(), Error> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let why = if folder.exists() { "expected the folder of a model, found a file" } else { "no such folder" };
+    Err(Error::absent(folder, why))
+}
+
+/// A tokenizer that cuts at another length, special tokens included, which must leave room for them and have places in
+/// the model.
+pub(crate) fn at_length(
+    tokenizer: &Tokenizer,
+    transformer: &Transformer,
+    length_max: usize,
+) -> Result<Tokenizer, Error> {
+    let (special, rows) = (tokenizer.special_tokens(), transformer.positions.rows);
+    let why = match length_max {
+        _ if rows > 0 && length_max > rows => format!("but the model has {rows} positions"),
+        _ if length_max < special => format!("which leaves no room for the {special} special ones"),
+        _ => return tokenizer.clone().with_length_max(length_max),
+    };
+    Err(Error::new(Path::new("max-length"), format!("a maximum length of {length_max}, {why}")))
 }
 
 /// What `modules.json` lists.
@@ -236,7 +249,7 @@ fn read_dense(folder: &Path, width: usize) -> Result<Dense, Error> {
 
 /// The limit that the folder names for texts, else the least of what tokenizer and model can do; never more than the
 /// position table has rows (the reference fails on such a text).
-fn read_tokenizer(folder: &Path, encoder: &architecture::Encoder) -> Result<Tokenizer, Error> {
+pub(crate) fn read_tokenizer(folder: &Path, encoder: &architecture::Encoder) -> Result<Tokenizer, Error> {
     let own = transformer_settings(folder)?;
     let length_max = match own.count_if_there(&["max_seq_length"])? {
         Some(length) => length,

@@ -9,6 +9,8 @@ pub enum Squash {
     Identity,
     /// `tanh(x)` (`torch.nn.modules.activation.Tanh`).
     Tanh,
+    /// `x · Φ(x)` with the error function (`gelu` of Hugging Face).
+    Gelu,
 }
 
 /// A dense layer behind the pooling, `2_Dense` of sentence-transformers: `squash(x · weightᵀ + bias)`.
@@ -36,9 +38,14 @@ impl Dense {
             *out = match self.squash {
                 Squash::Identity => (sum + bias) as f32,
                 Squash::Tanh => libm::tanh(sum + bias) as f32,
+                Squash::Gelu => gelu(sum + bias) as f32,
             };
         }
     }
+}
+
+fn gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2))
 }
 
 /// Divides a vector by its Euclidean length, in place; a shorter one than 1e-12 by that

@@ -75,6 +75,11 @@ impl Weights {
         Ok(())
     }
 
+    /// From here on nothing stands before the names.
+    pub(crate) fn end_prefix(&mut self) {
+        self.prefix.clear();
+    }
+
     fn file(&self, name: &str) -> Option<&File> {
         self.places.get(name).map(|&at| &self.files[at])
     }

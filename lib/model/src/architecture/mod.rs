@@ -49,7 +49,7 @@ pub(crate) fn read(config: &Settings, weights: &mut Weights) -> Result<Encoder, 
 }
 
 /// `BertForMaskedLM` is of the family `Bert`; without `architectures`, the `model_type` tells.
-fn family(config: &Settings) -> Result<&'static str, Error> {
+pub(crate) fn family(config: &Settings) -> Result<&'static str, Error> {
     let class = match config.get(&["architectures"]) {
         Some(list) => match list.get(0).and_then(|name| name.as_str()) {
             Some(name) => Some(name),

@@ -25,7 +25,7 @@ pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<Encoder, 
     refuse_odd_heads(config, &sizes)?;
     let d = sizes.hidden;
     let shape = shape(config)?;
-    weights.settle_prefix("embeddings.word_embeddings.weight", &["", "bert.", "model."])?;
+    weights.settle_prefix("embeddings.word_embeddings.weight", &["", "bert.", "nomic_bert.", "model."])?;
     // The original rounds the inner size up to a multiple of 256, transformers does not: the first tensor tells.
     let rounded = sizes.inner.next_multiple_of(256);
     if weights.shape("encoder.layers.0.mlp.fc11.weight").is_some_and(|found| found == [rounded, d]) {
