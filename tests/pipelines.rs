@@ -5,7 +5,10 @@ use contract::folder::Folder;
 use contract::packed;
 use contract::run::Run;
 use contract::tool::lines;
+use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::Path;
 use xxhash_rust::xxh3::xxh3_64;
 
 const ROWS: usize = 600;
@@ -594,4 +597,93 @@ fn examples_that_are_still_being_learned_are_chosen_by_make() {
     sh(&folder, "rm -r small2large.parts");
     make("lines.jsonl", "0.2", "");
     assert_eq!((folder.text("chosen.jsonl"), folder.text("random.jsonl")), (chosen, random));
+}
+
+/// A causal model in the folder `model`.
+fn write_model(folder: &Folder) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lib/model/tests/data/causal-gpt-neox");
+    fs::create_dir(folder.path().join("model")).expect("a new folder");
+    for entry in fs::read_dir(from).expect("the model is there").map(|entry| entry.expect("an entry")) {
+        fs::copy(entry.path(), folder.path().join("model").join(entry.file_name())).expect("it is copied");
+    }
+}
+
+/// `scripts/cepe.mk`: sequences out of texts, and beside each what a model expects, however many jobs there are, and
+/// where a run was stopped.
+#[test]
+fn sequences_are_annotated_by_make() {
+    let folder = Folder::new();
+    if !there(&folder, &["make"]) {
+        return;
+    }
+    write_model(&folder);
+    folder.write("docs.jsonl", corpus::documents(ROWS));
+    folder.write("cepe.mk", include_str!("../scripts/cepe.mk"));
+    let flags = "LENGTH=6 PREV=8 CONTEXT=4 TOP=3 MODEL=model";
+    let make = |jobs: usize, dir: &str, more: &str| {
+        made(&folder, &format!("cepe.mk {flags} JOBS={jobs} DIR={dir} {more} cepe"))
+    };
+    let verified =
+        |dir: &str| -> Value { serde_json::from_str(&sh(&folder, &format!("mds-verify {dir}"))).expect("it is JSON") };
+    assert!(make(1, "one", "").len() >= 4);
+    assert!(make(3, "three", "SCORE='--size-limit 2000'").len() >= 6);
+    assert_eq!(make(3, "three", "SCORE='--size-limit 2000'"), [""; 0]);
+    let sequences = verified("one/data")["samples"].as_u64().expect("a number");
+    assert!(sequences > 30);
+    assert_eq!(verified("three/data")["samples"], sequences);
+    for dir in ["one", "three"] {
+        assert_eq!(verified(&format!("{dir}/targets"))["samples"], sequences, "{dir}");
+    }
+    assert!(sh(&folder, "ls three/targets/*/shard.*.mds").lines().count() >= 6, "each part has several shards");
+    // A part that is not finished is finished, and is what it was.
+    let first = folder.read("three/targets/1/shard.00001.mds");
+    let index = folder.read("three/targets/1/index.json");
+    sh(&folder, "rm three/targets/index.json three/targets/1/index.json three/targets/1/shard.00001.mds");
+    let mut again = make(3, "three", "SCORE='--size-limit 2000'");
+    again.retain(|program| ["lm-score", "mds-merge", "pack-tokens"].contains(&program.as_str()));
+    assert_eq!(again, ["lm-score", "mds-merge"]);
+    assert!(folder.read("three/targets/1/shard.00001.mds") == first);
+    assert!(folder.read("three/targets/1/index.json") == index);
+}
+
+/// `scripts/minicorpus-loss.mk`: clusters on which a model has a larger loss give more documents.
+#[test]
+fn clusters_of_larger_loss_give_more() {
+    let folder = Folder::new();
+    if !there(&folder, &["make"]) {
+        return;
+    }
+    write_model(&folder);
+    folder.write("docs.jsonl", corpus::documents(ROWS));
+    folder.write("loss.mk", include_str!("../scripts/minicorpus-loss.mk"));
+    let make = |more: &str| {
+        let flags = "MODEL=model EMBED='--model hash:16' FIT='-k 4' EACH=12 SCORE='--max-length 20'";
+        made(&folder, &format!("loss.mk {flags} {more} chosen.jsonl"))
+    };
+    assert!(make("COUNT=100").len() >= 8);
+    assert_eq!(folder.text("chosen.jsonl").lines().count(), 100);
+    // Of each cluster, by hand: the mean over its documents in the sample.
+    sh(&folder, "jsonl-key docs.jsonl | paste - loss.parts/clusters.tsv > keyed");
+    let keyed = folder.text("keyed");
+    let cluster_of = |key: &str| {
+        let row = keyed.lines().find(|line| line.starts_with(key)).expect("a document of the sample");
+        row.split('\t').nth(1).expect("a cluster").to_string()
+    };
+    let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    for row in folder.text("loss.parts/scores.tsv").lines() {
+        let fields: Vec<&str> = row.split('\t').collect();
+        let sum = sums.entry(cluster_of(fields[2])).or_default();
+        *sum = (sum.0 + fields[0].parse::<f64>().expect("a loss"), sum.1 + 1.0);
+    }
+    let losses = folder.text("loss.parts/losses.tsv");
+    let losses: Vec<Vec<&str>> = losses.lines().skip(1).map(|line| line.split('\t').collect()).collect();
+    assert_eq!((losses.len(), sums.len()), (4, 4));
+    for row in &losses {
+        let (sum, count) = sums[row[0]];
+        assert!((row[1].parse::<f64>().expect("a mean") - sum / count).abs() < 1e-9, "cluster {}", row[0]);
+    }
+    let mut again = make("COUNT=60");
+    again.sort();
+    assert_eq!(again, ["clip-sample", "cluster-share"]);
+    assert_eq!(folder.text("chosen.jsonl").lines().count(), 60);
 }

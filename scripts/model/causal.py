@@ -105,6 +105,7 @@ def main():
     write("gpt-neox-serial", GPTNeoXConfig(**dict(neox, hidden_size=48), use_parallel_residual=False, attention_bias=False), torch.float16)
     write("opt", OPTConfig(**SHAPE, ffn_dim=52, word_embed_proj_dim=36))
     write("opt-after", OPTConfig(**SHAPE, ffn_dim=52, word_embed_proj_dim=36, do_layer_norm_before=False), torch.float16)
+    write("opt-mapped", OPTConfig(**SHAPE, ffn_dim=52, word_embed_proj_dim=20, do_layer_norm_before=False), torch.float16)
     folder = write("llama", LlamaConfig(**GATED, rope_parameters=dict(rope_theta=500.0, rope_type="default")), max_shard_size="30KB")
     older(folder, ["rope_parameters", "head_dim"], rope_theta=500.0, rope_scaling=None)
     rope = dict(rope_theta=1000.0, original_max_position_embeddings=24)

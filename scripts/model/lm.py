@@ -72,9 +72,11 @@ class Peer:
         """The negative log-likelihoods of the tokens of each text."""
         return [self.score(text) for text in texts]
 
+    def ids(self, text):
+        return [self.tokenizer.bos_token_id, *self.tokenizer(text, add_special_tokens=False)["input_ids"]][:LENGTH]
+
     def score(self, text):
-        ids = [self.tokenizer.bos_token_id, *self.tokenizer(text, add_special_tokens=False)["input_ids"]][:LENGTH]
-        ids = torch.tensor(ids)
+        ids = torch.tensor(self.ids(text))
         with torch.inference_mode():
             logits = self.model(input_ids=ids[None, :-1]).logits[0].float()
             return torch.nn.functional.cross_entropy(logits, ids[1:], reduction="none").double().numpy()
@@ -88,7 +90,7 @@ def agree(ours, reference):
     """Prints the differences; whether all are small enough, and the precisions that there are."""
     means, counts = np.array([s.mean() for s in reference]), np.array([len(s) for s in reference])
     tokens, good, found = np.concatenate(reference), True, []
-    for precision in ["f32", "bf16"]:
+    for precision in ["exact", "bf16"]:
         try:
             our_means, our_counts, our_tokens, _ = ours.run(precision)
         except subprocess.CalledProcessError:
@@ -99,11 +101,36 @@ def agree(ours, reference):
             sys.exit("lm: the numbers of tokens differ")
         document, token = np.abs(our_means - means).max(), np.abs(our_tokens - tokens).max()
         ratio = abs(perplexity(our_means, counts) / perplexity(means, counts) - 1)
-        fine = document <= DOCUMENT and token <= TOKEN if precision == "f32" else document <= ROUNDED_DOCUMENT and ratio <= ROUNDED_PERPLEXITY
+        fine = document <= DOCUMENT and token <= TOKEN if precision == "exact" else document <= ROUNDED_DOCUMENT and ratio <= ROUNDED_PERPLEXITY
         good &= bool(fine)
         print(f"  {precision:5} ({ours.instructions}) against transformers f32: a token {token:.1e}, a document {document:.1e} nats at the most, "
               f"perplexity of all {ratio:.1e}: {'agrees' if fine else 'DIFFERS'}")
     return good, found
+
+
+def likeliest(ours, peer, texts, top=50):
+    """Whether the likeliest tokens behind each token, and their probabilities, are those of transformers."""
+    folder = ours.folder / "likeliest"
+    ids = [peer.ids(text)[:256] for text in texts[::25]]
+    (ours.folder / "ids").write_text("".join(json.dumps({"token_ids": list(i)}) + "\n" for i in ids))
+    subprocess.run([ours.programs / "lm-score", "--model", ours.model, "--input", "ids", "--top-k", str(top), "--out", folder, "--format", "npy",
+                    ours.folder / "ids"], check=True)
+    tokens, chances = np.load(folder / "target_index.npy"), np.load(folder / "target_prob.npy").astype(np.float64)
+    wanted = []
+    for text in ids:
+        with torch.inference_mode():
+            wanted.append(torch.softmax(peer.model(input_ids=torch.tensor([text])).logits[0].double(), -1))
+    wanted = torch.cat(wanted)
+    order = torch.sort(wanted, descending=True, stable=True)
+    values, rest = order.values[:, :top].numpy(), order.values[:, top:].sum(1).numpy()
+    # A 16-bit float is off by 2^-12 of itself.
+    error = np.abs(chances - np.column_stack([values, rest])) - chances / 2048
+    gap = order.values[:, top - 1].numpy() - order.values[:, top].numpy()
+    sets = np.array([set(a) == set(b) for a, b in zip(tokens.tolist(), order.indices[:, :top].tolist())])
+    fine = error.max() <= 1e-4 and sets[gap > 1e-4].all()
+    print(f"  top {top} of {len(sets)} places: a probability {max(error.max(), 0):.1e} off at the most beyond its 16 bits, "
+          f"{sets.sum()} sets equal, {(~sets & (gap > 1e-4)).sum()} others where the gap is above 1e-4: {'agrees' if fine else 'DIFFERS'}")
+    return bool(fine)
 
 
 def main():
@@ -116,6 +143,8 @@ def main():
     tokens = sum(map(len, reference))
     print(f"{len(texts)} texts, {tokens} tokens, {torch.get_num_threads()} cores, {Path(model).name}")
     good, precisions = agree(ours, reference)
+    if mode == "agree":
+        good &= likeliest(ours, f32, texts)
     if not good:
         sys.exit("lm: the scores differ" + (": no ratio is printed" if mode == "bench" else ""))
     if mode == "bench":

@@ -1,6 +1,7 @@
 """What transformers makes of texts, in 32-bit floats, as lm-score should: `scores.py DATA > expected.json`.
 
 DATA holds the folders of causal.py. An object a case: the model, lm-score's flags, and for each document a row of the columns asked for.
+The samples are lists of tokens with those before them, and what CEPE's script makes of them with 6 tokens of context and 17 in all.
 The windows are written out here after the definition of lm-evaluation-harness' rolling log-likelihood, the prompts after that of
 Small2Large's and IFD's masks: as many labels are left out as the prompt has tokens when it is tokenized alone.
 """
@@ -40,6 +41,16 @@ class Model:
         with torch.no_grad():
             logits = self.model(input_ids=torch.tensor([seen])).logits[0, -len(scored):].double()
         return torch.nn.functional.cross_entropy(logits, torch.tensor(scored), reduction="none").tolist()
+
+    def likeliest(self, context, ids, count):
+        """CEPE's targets: the likeliest tokens behind each of `ids`, their probabilities and that of all others."""
+        if not ids:
+            return dict(target_index=[], target_prob=[])
+        with torch.no_grad():
+            logits = self.model(input_ids=torch.tensor([context + ids])).logits[0, -len(ids):]
+        probabilities, tokens = torch.sort(logits.softmax(-1), descending=True, stable=True)
+        rest = probabilities[:, count:].sum(1, keepdim=True)
+        return dict(target_index=tokens[:, :count].tolist(), target_prob=torch.cat([probabilities[:, :count], rest], 1).tolist())
 
     def whole(self, ids, first=1):
         first = max(first, 1)
@@ -88,8 +99,12 @@ def main():
         alone = llama.whole([llama.bos, *llama.ids(text)])
         both.append([mean(given), len(given), mean(alone), mean(given) / mean(alone) if alone and given else math.nan])
     case("llama", ["--bos", "--prompt-field", "prompt"], both, "nll,tokens,nll-alone,ifd")
+    samples = []
+    for context, text in zip(PROMPTS, TEXTS):
+        before, ids = llama.ids(context, special=True), llama.ids(text)
+        samples.append(dict(token_ids=ids, prev_token_ids=before, **llama.likeliest(before[-6:], ids[:11], 5)))
     documents = [dict(text=text, prompt=prompt) for text, prompt in zip(TEXTS, PROMPTS)]
-    json.dump(dict(documents=documents, cases=cases), sys.stdout, indent=1)
+    json.dump(dict(documents=documents, cases=cases, samples=samples), sys.stdout, indent=1)
     print()
 
 

@@ -118,6 +118,7 @@ fn model(sizes: &Sizes) -> Transformer {
         positions: matrix(10_000, d),
         embedding_norm: norm(),
         blocks,
+        embedding_map: None,
         final_norm: None,
     }
 }

@@ -1,8 +1,8 @@
 //! A causal [`Transformer`] with its head: what it thinks of texts.
 
 use crate::cpu::Machine;
-use crate::encoder::{Encoder, End, Precision, Scratch, machine};
-use crate::transformer::{Head, Transformer};
+use crate::encoder::{Begin, Encoder, End, Precision, Scratch, machine};
+use crate::transformer::{Block, Head, Transformer};
 
 /// A causal model ready to compute: an [`Encoder`] whose tokens see no later ones, and the head. Threads share it.
 #[derive(Debug)]
@@ -11,20 +11,44 @@ pub struct Decoder {
     vocabulary: usize,
 }
 
+/// What a [`Decoder`] thinks of what comes next, at the places that were asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Predictions<'a> {
+    /// The negative log-likelihood of the token that comes, one number a place.
+    pub scores: &'a [f64],
+    /// The likeliest tokens, likeliest first: as many a place as were asked for.
+    pub tokens: &'a [u32],
+    /// Their probabilities, and behind those of each place that of all other tokens together.
+    pub probabilities: &'a [f32],
+}
+
 impl Decoder {
-    /// Packs the weights for the best that this processor has; a block's own are given back as soon as they are packed.
+    /// Packs the weights for the best that this processor has, of `model` without its own blocks. What is packed is given
+    /// back before the next block is asked for.
+    ///
+    /// # Errors
+    /// Those of `blocks`.
     ///
     /// # Panics
     /// Where `precision` is not [`crate::encoder::available`], or the description contradicts itself or is not causal.
-    pub fn new(model: Transformer, head: &Head, precision: Precision) -> Decoder {
-        Decoder::on(model, head, machine(precision).expect("a precision that is available"))
+    pub fn new<E>(
+        model: Transformer,
+        head: Head,
+        blocks: impl Iterator<Item = Result<Block, E>>,
+        precision: Precision,
+    ) -> Result<Decoder, E> {
+        Decoder::on(model, head, blocks, machine(precision).expect("a precision that is available"))
     }
 
-    fn on(mut model: Transformer, head: &Head, machine: Machine) -> Decoder {
+    fn on<E>(
+        model: Transformer,
+        head: Head,
+        blocks: impl Iterator<Item = Result<Block, E>>,
+        machine: Machine,
+    ) -> Result<Decoder, E> {
         assert!(model.is_causal, "a causal model");
-        let blocks = std::mem::take(&mut model.blocks);
-        let encoder = Encoder::pack(&model, blocks.into_iter(), Some(head), machine);
-        Decoder { encoder, vocabulary: head.linear.weight.rows }
+        let vocabulary = head.linear.weight.rows;
+        Ok(Decoder { encoder: Encoder::pack(model, blocks, Some(head), machine)?, vocabulary })
     }
 
     /// The instructions that make the bits.
@@ -49,11 +73,83 @@ impl Decoder {
         next: &[Option<u32>],
         scratch: &'a mut Scratch,
     ) -> &'a [f64] {
-        assert_eq!(ids.len(), next.len(), "next tokens against tokens");
+        self.predict(ids, lengths, next, 0, scratch).scores
+    }
+
+    /// The same, and the `top` likeliest tokens there: those of largest logits, of equal ones the lowest.
+    ///
+    /// # Panics
+    /// As [`Decoder::score`], and where `top` is more than the vocabulary.
+    pub fn predict<'a>(
+        &self,
+        ids: &[u32],
+        lengths: &[usize],
+        next: &[Option<u32>],
+        top: usize,
+        scratch: &'a mut Scratch,
+    ) -> Predictions<'a> {
+        self.run(Begin::Tokens(ids), lengths, next, top, scratch)
+    }
+
+    fn run<'a>(
+        &self,
+        begin: Begin,
+        lengths: &[usize],
+        next: &[Option<u32>],
+        top: usize,
+        scratch: &'a mut Scratch,
+    ) -> Predictions<'a> {
+        assert_eq!(lengths.iter().sum::<usize>(), next.len(), "next tokens against tokens");
         assert!(next.iter().flatten().all(|&id| (id as usize) < self.vocabulary), "next tokens are in the vocabulary");
+        assert!(top <= self.vocabulary, "no more tokens than the vocabulary has");
         scratch.scores.clear();
-        self.encoder.run(ids, lengths, End::Scores(next), scratch);
-        &scratch.scores
+        scratch.tokens.clear();
+        scratch.probabilities.clear();
+        self.encoder.run(begin, lengths, End::Scores(next, top), scratch);
+        Predictions { scores: &scratch.scores, tokens: &scratch.tokens, probabilities: &scratch.probabilities }
+    }
+
+    /// Has this block and no other, or none: a model of which one block is in memory at a time. What a sequence comes to
+    /// has the same bits as in one with all: the stream of its tokens ([`Decoder::stream_of_tokens`], without blocks)
+    /// past each block ([`Decoder::stream_past`]) to [`Decoder::predict_from`].
+    pub fn replace_blocks(&mut self, block: Option<&Block>) {
+        self.encoder.replace_blocks(block);
+    }
+
+    /// The stream behind the blocks that are here, `hidden` values a token, of sequences back to back in `ids`.
+    ///
+    /// # Panics
+    /// As [`Decoder::score`].
+    pub fn stream_of_tokens<'a>(&self, ids: &[u32], lengths: &[usize], scratch: &'a mut Scratch) -> &'a [f32] {
+        self.encoder.stream(Begin::Tokens(ids), lengths, scratch)
+    }
+
+    /// The same of sequences whose stream comes from other blocks.
+    ///
+    /// # Panics
+    /// Where `lengths` do not sum up to its tokens.
+    pub fn stream_past<'a>(&self, stream: &[f32], lengths: &[usize], scratch: &'a mut Scratch) -> &'a [f32] {
+        self.encoder.stream(Begin::Stream(stream), lengths, scratch)
+    }
+
+    /// As [`Decoder::predict`], of the stream behind the last of other blocks; without blocks.
+    ///
+    /// # Panics
+    /// As [`Decoder::predict`].
+    pub fn predict_from<'a>(
+        &self,
+        stream: &[f32],
+        lengths: &[usize],
+        next: &[Option<u32>],
+        top: usize,
+        scratch: &'a mut Scratch,
+    ) -> Predictions<'a> {
+        self.run(Begin::Stream(stream), lengths, next, top, scratch)
+    }
+
+    /// How many tokens the model knows.
+    pub fn vocabulary(&self) -> usize {
+        self.vocabulary
     }
 }
 
@@ -62,6 +158,7 @@ mod tests {
     use super::*;
     use crate::reference::{self, Plan, Random, VOCABULARY, random_head, random_model};
     use crate::transformer::{Activation, NormKind, NormPlace};
+    use std::convert::Infallible;
 
     const BASE: Plan = Plan { is_causal: true, norm_place: NormPlace::Before, ..Plan::ENCODER };
 
@@ -85,6 +182,7 @@ mod tests {
             Plan { activation: Activation::GeluTanh, ..BASE },
             Plan { positions: "rotary", rotary: 10, is_parallel: true, ..BASE },
             Plan { norm_place: NormPlace::After, activation: Activation::Relu, ..BASE },
+            Plan { norm_place: NormPlace::After, positions: "learned", narrow: Some(21), ..BASE },
             LLAMA,
             Plan { heads: 6, key_heads: 1, head_size: 40, window: Some(0), ..LLAMA },
             Plan { key_heads: 4, window: Some(33), ..LLAMA },
@@ -111,9 +209,15 @@ mod tests {
         values.iter().map(|v| v.to_bits()).collect()
     }
 
+    fn decoder(model: &Transformer, head: &Head, machine: Machine) -> Decoder {
+        let mut model = model.clone();
+        let blocks = std::mem::take(&mut model.blocks).into_iter().map(Ok::<_, Infallible>);
+        Decoder::on(model, head.clone(), blocks, machine).unwrap()
+    }
+
     fn decoders(plan: &Plan, seed: u64) -> impl Iterator<Item = (Machine, Decoder)> {
         let (model, head) = (random_model(plan, seed), random_head(plan, seed));
-        machines().into_iter().map(move |machine| (machine, Decoder::on(model.clone(), &head, machine)))
+        machines().into_iter().map(move |machine| (machine, decoder(&model, &head, machine)))
     }
 
     #[test]
@@ -181,6 +285,87 @@ mod tests {
                         assert!(found == whole[..t], "{plan:?}, {machine:?}, {t} of {} tokens", ids.len());
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn block_by_block_is_the_same_to_the_bit() {
+        let mut random = Random(19);
+        for (i, plan) in plans().iter().enumerate() {
+            let lengths = [3, 40, 1, 33];
+            let ids = random_ids(&mut random, lengths.iter().sum());
+            let (model, head) = (random_model(plan, 8000 + i as u64), random_head(plan, 8000 + i as u64));
+            for machine in machines() {
+                let whole = decoder(&model, &head, machine);
+                let mut scratch = Scratch::default();
+                let wanted = bits(whole.predict(&ids, &lengths, &next(&ids), 4, &mut scratch).scores);
+                let empty = Transformer { blocks: Vec::new(), ..model.clone() };
+                let mut parts = decoder(&empty, &head, machine);
+                let mut stream = parts.stream_of_tokens(&ids, &lengths, &mut scratch).to_vec();
+                for block in &model.blocks {
+                    parts.replace_blocks(Some(block));
+                    stream = parts.stream_past(&stream, &lengths, &mut scratch).to_vec();
+                }
+                parts.replace_blocks(None);
+                let found = parts.predict_from(&stream, &lengths, &next(&ids), 4, &mut scratch);
+                assert!(bits(found.scores) == wanted, "{plan:?}, {machine:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_likeliest_tokens_are_those_of_all_scores() {
+        let mut random = Random(17);
+        for (i, plan) in plans().iter().enumerate().take(8) {
+            let ids = random_ids(&mut random, 9);
+            for (machine, decoder) in decoders(plan, 7000 + i as u64) {
+                let ask = |token: u32, top: usize, scratch: &mut Scratch| {
+                    let next: Vec<Option<u32>> = (0..9).map(|place| (place % 4 != 2).then_some(token)).collect();
+                    let found = decoder.predict(&ids, &[9], &next, top, scratch);
+                    (found.scores.to_vec(), found.tokens.to_vec(), found.probabilities.to_vec())
+                };
+                let mut scratch = Scratch::default();
+                let all: Vec<Vec<f64>> = (0..VOCABULARY as u32).map(|token| ask(token, 0, &mut scratch).0).collect();
+                for top in [1, 2, 7, 40, VOCABULARY] {
+                    let (scores, tokens, probabilities) = ask(3, top, &mut scratch);
+                    assert!(bits(&scores) == bits(&all[3]), "scores do not depend on what else is asked");
+                    assert_eq!((tokens.len(), probabilities.len()), (7 * top, 7 * (top + 1)));
+                    for place in 0..7 {
+                        let mut wanted: Vec<u32> = (0..VOCABULARY as u32).collect();
+                        wanted.sort_by(|&a, &b| all[a as usize][place].total_cmp(&all[b as usize][place]));
+                        let tokens = &tokens[place * top..][..top];
+                        assert_eq!(tokens, &wanted[..top], "{plan:?}, {machine:?}");
+                        let probability = |token: u32| (-all[token as usize][place]).exp();
+                        let probabilities = &probabilities[place * (top + 1)..][..top + 1];
+                        for (&token, &found) in tokens.iter().zip(probabilities) {
+                            assert!((f64::from(found) - probability(token)).abs() < 1e-6);
+                        }
+                        let rest: f64 = wanted[top..].iter().map(|&token| probability(token)).sum();
+                        assert!((f64::from(probabilities[top]) - rest).abs() < 1e-5);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_equally_likely_tokens_the_lowest_come_first() {
+        let (model, mut head) = (random_model(&BASE, 3), random_head(&BASE, 3));
+        let d = head.linear.weight.columns;
+        head.linear.bias.clear();
+        // Tokens 5, 15, 25, ... are the same.
+        for token in (15..VOCABULARY).step_by(10) {
+            head.linear.weight.values.copy_within(5 * d..6 * d, token * d);
+        }
+        for machine in machines() {
+            let decoder = decoder(&model, &head, machine);
+            let mut scratch = Scratch::default();
+            for top in 1..VOCABULARY {
+                let found = decoder.predict(&[1, 2, 3], &[3], &[None, None, Some(0)], top, &mut scratch).tokens;
+                let same: Vec<u32> = found.iter().copied().filter(|token| token % 10 == 5).collect();
+                let wanted: Vec<u32> = (0..same.len() as u32).map(|i| 10 * i + 5).collect();
+                assert_eq!(same, wanted, "{machine:?}, {top}");
             }
         }
     }

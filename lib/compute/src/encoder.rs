@@ -18,19 +18,28 @@ use crate::activation::activate;
 use crate::attention::{self, Heads};
 use crate::buffer::{Buffer, round_up, stride};
 use crate::cpu::Machine;
-use crate::head::{Head, Running};
+use crate::head::{Head, Running, Top};
 use crate::lanes::Lanes;
 use crate::layer::{HALF, Layer, padded, start};
 use crate::matmul::{self, Element, Kernel, PANEL, Packed, View};
 use crate::norm::{Between, Norm, pass};
 use crate::transformer::{self, Activation, Block, Matrix, Transformer};
 use std::borrow::Borrow;
+use std::convert::Infallible;
+use std::ops::Range;
 
 /// Sequences are computed together until they have so many rows.
 const GROUP_ROWS: usize = 512;
 
-/// Products run over so many rows at a time, of which the feed-forward part keeps its inner values.
+/// Products run over about so many rows at a time, of which the feed-forward part keeps its inner values.
 const STRIP_ROWS: usize = 256;
+
+/// How many rows the strips of `rows` rows have, but for the last: as nearly the same as whole blocks allow, since each
+/// strip goes past all weights.
+fn strip_rows<K: Kernel>(rows: usize) -> usize {
+    let count = ((rows + STRIP_ROWS / 2) / STRIP_ROWS).max(1);
+    round_up(rows.div_ceil(count).max(1), K::ROWS)
+}
 
 /// What the factors of matrix products are rounded to. Sums are 32-bit floats either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,9 +87,35 @@ enum Precise {
 /// What products are made with.
 #[derive(Debug)]
 struct Parts<E> {
+    embedding_map: Option<Packed<E>>,
     layers: Vec<Layer<E>>,
     /// Of a decoder.
     head: Option<Head<E>>,
+}
+
+/// Where sequences come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Begin<'a> {
+    /// Their tokens.
+    Tokens(&'a [u32]),
+    /// The stream behind a block, `hidden` values a token.
+    Stream(&'a [f32]),
+}
+
+impl Begin<'_> {
+    fn rows(self, hidden: usize) -> usize {
+        match self {
+            Begin::Tokens(ids) => ids.len(),
+            Begin::Stream(values) => values.len() / hidden,
+        }
+    }
+
+    fn part(self, rows: Range<usize>, hidden: usize) -> Self {
+        match self {
+            Begin::Tokens(ids) => Begin::Tokens(&ids[rows]),
+            Begin::Stream(values) => Begin::Stream(&values[rows.start * hidden..rows.end * hidden]),
+        }
+    }
 }
 
 /// What is made of the final states.
@@ -88,8 +123,11 @@ struct Parts<E> {
 pub(crate) enum End<'a> {
     /// They are handed out, into [`Scratch::hidden`].
     States,
-    /// What the head thinks of the token that comes next, where one is asked for, into [`Scratch::scores`].
-    Scores(&'a [Option<u32>]),
+    /// The stream is, for the blocks that follow.
+    Stream,
+    /// What the head thinks of the token that comes next, where one is asked for, into [`Scratch::scores`]; where so
+    /// many of the likeliest are asked for, these too.
+    Scores(&'a [Option<u32>], usize),
 }
 
 /// The memory of one thread. It grows to what the largest call needs and is used again.
@@ -106,7 +144,10 @@ pub struct Scratch {
     attention: attention::Scratch,
     hidden: Vec<f32>,
     running: Vec<Running>,
+    tops: Vec<Top>,
     pub(crate) scores: Vec<f64>,
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) probabilities: Vec<f32>,
 }
 
 impl Encoder {
@@ -121,37 +162,53 @@ impl Encoder {
 
     /// Packs the weights for `machine`, which runs here.
     fn on(model: &Transformer, machine: Machine) -> Encoder {
-        Encoder::pack(model, model.blocks.iter(), None, machine)
+        let outside = Transformer {
+            tokens: model.tokens.clone(),
+            positions: model.positions.clone(),
+            embedding_map: model.embedding_map.clone(),
+            embedding_norm: model.embedding_norm.clone(),
+            blocks: Vec::new(),
+            final_norm: model.final_norm.clone(),
+            ..*model
+        };
+        let blocks = model.blocks.iter().map(Ok::<_, Infallible>);
+        let Ok(encoder) = Encoder::pack(outside, blocks, None, machine);
+        encoder
     }
 
     /// The same with the blocks apart, each of which is done with when it is packed.
-    pub(crate) fn pack<B: Borrow<Block>>(
-        model: &Transformer,
-        blocks: impl Iterator<Item = B>,
-        head: Option<&transformer::Head>,
+    ///
+    /// # Errors
+    /// Those of `blocks`.
+    pub(crate) fn pack<B: Borrow<Block>, E>(
+        model: Transformer,
+        blocks: impl Iterator<Item = Result<B, E>>,
+        head: Option<transformer::Head>,
         machine: Machine,
-    ) -> Encoder {
+    ) -> Result<Encoder, E> {
         assert!(model.key_heads > 0 && model.heads.is_multiple_of(model.key_heads), "heads of keys divide the heads");
-        assert_eq!(model.tokens.columns, model.hidden, "columns of the token embedding");
+        let width = model.embedding_map.as_ref().map_or(model.hidden, |map| map.weight.columns);
+        model.embedding_map.iter().for_each(|map| map.check(model.hidden, width));
+        assert_eq!(model.tokens.columns, width, "columns of the token embedding");
         let heads = Heads { count: model.heads, key_count: model.key_heads, size: model.head_size };
         let norm = |norm: &Option<_>| norm.as_ref().map(|n| Norm::new(n, padded(model.hidden)));
         let parts = match machine {
-            Machine::Plain => Precise::F32(Parts::new(model, blocks, head, heads)),
+            Machine::Plain => Precise::F32(Parts::new(&model, blocks, head, heads)?),
             #[cfg(target_arch = "x86_64")]
-            Machine::Avx2 | Machine::Avx512 => Precise::F32(Parts::new(model, blocks, head, heads)),
+            Machine::Avx2 | Machine::Avx512 => Precise::F32(Parts::new(&model, blocks, head, heads)?),
             #[cfg(target_arch = "x86_64")]
-            Machine::Avx512Bf16 | Machine::Amx => Precise::Bf16(Parts::new(model, blocks, head, heads)),
+            Machine::Avx512Bf16 | Machine::Amx => Precise::Bf16(Parts::new(&model, blocks, head, heads)?),
         };
-        Encoder {
+        Ok(Encoder {
             machine,
             hidden: model.hidden,
             heads,
-            tokens: model.tokens.clone(),
-            positions: model.positions.clone(),
             embedding_norm: norm(&model.embedding_norm),
-            parts,
             final_norm: norm(&model.final_norm),
-        }
+            tokens: model.tokens,
+            positions: model.positions,
+            parts,
+        })
     }
 
     /// The instructions that make the bits.
@@ -165,29 +222,54 @@ impl Encoder {
     /// Where `lengths` do not sum up to the number of `ids`, an id is beyond the vocabulary, or a sequence beyond the
     /// position embedding.
     pub fn forward<'a>(&self, ids: &[u32], lengths: &[usize], scratch: &'a mut Scratch) -> &'a [f32] {
-        scratch.hidden.resize(ids.len() * self.hidden, 0.0);
-        self.run(ids, lengths, End::States, scratch);
+        self.run(Begin::Tokens(ids), lengths, End::States, scratch);
         &scratch.hidden
     }
 
-    pub(crate) fn run(&self, ids: &[u32], lengths: &[usize], end: End, scratch: &mut Scratch) {
-        assert_eq!(lengths.iter().sum::<usize>(), ids.len(), "lengths against tokens");
+    /// The same for the blocks that follow: the stream behind those that are here.
+    pub(crate) fn stream<'a>(&self, begin: Begin, lengths: &[usize], scratch: &'a mut Scratch) -> &'a [f32] {
+        self.run(begin, lengths, End::Stream, scratch);
+        &scratch.hidden
+    }
+
+    /// Has this block and no other, or none.
+    pub(crate) fn replace_blocks(&mut self, block: Option<&Block>) {
+        let (d, heads) = (self.hidden, self.heads);
+        match &mut self.parts {
+            // What is there goes first, so that there is never more than one.
+            Precise::F32(parts) => {
+                parts.layers.clear();
+                parts.layers.extend(block.map(|block| Layer::new(block, d, heads, true)));
+            }
+            Precise::Bf16(parts) => {
+                parts.layers.clear();
+                parts.layers.extend(block.map(|block| Layer::new(block, d, heads, true)));
+            }
+        }
+    }
+
+    pub(crate) fn run(&self, begin: Begin, lengths: &[usize], end: End, scratch: &mut Scratch) {
+        let rows = begin.rows(self.hidden);
+        assert_eq!(lengths.iter().sum::<usize>(), rows, "lengths against tokens");
+        if !matches!(end, End::Scores(..)) {
+            scratch.hidden.resize(rows * self.hidden, 0.0);
+        }
         // SAFETY: the machine was found on this processor, and the parts are packed for it.
         unsafe {
             match (self.machine, &self.parts) {
                 (Machine::Plain, Precise::F32(parts)) => {
-                    groups::<matmul::plain::PlainKernel>(self, parts, ids, lengths, end, scratch)
+                    groups::<matmul::plain::PlainKernel>(self, parts, begin, lengths, end, scratch)
                 }
                 #[cfg(target_arch = "x86_64")]
-                (Machine::Avx2, Precise::F32(parts)) => on_avx2(self, parts, ids, lengths, end, scratch),
+                (Machine::Avx2, Precise::F32(parts)) => on_avx2(self, parts, begin, lengths, end, scratch),
                 #[cfg(target_arch = "x86_64")]
-                (Machine::Avx512, Precise::F32(parts)) => on_avx512(self, parts, ids, lengths, end, scratch),
+                (Machine::Avx512, Precise::F32(parts)) => on_avx512(self, parts, begin, lengths, end, scratch),
                 #[cfg(target_arch = "x86_64")]
-                (Machine::Avx512Bf16, Precise::Bf16(parts)) => on_avx512bf16(self, parts, ids, lengths, end, scratch),
+                (Machine::Avx512Bf16, Precise::Bf16(parts)) => on_avx512bf16(self, parts, begin, lengths, end, scratch),
                 #[cfg(target_arch = "x86_64")]
                 (Machine::Amx, Precise::Bf16(parts)) => {
                     let _tiles = matmul::amx::Tiles::configure();
-                    on_amx(self, parts, ids, lengths, end, scratch);
+                    on_amx(self, parts, begin, lengths, end, scratch);
                 }
                 _ => unreachable!("parts are packed for the machine"),
             }
@@ -205,13 +287,13 @@ macro_rules! compiled_for {
         unsafe fn $name(
             encoder: &Encoder,
             parts: &Parts<<$kernel as Kernel>::Element>,
-            ids: &[u32],
+            begin: Begin,
             lengths: &[usize],
             end: End,
             scratch: &mut Scratch,
         ) {
             // SAFETY: the caller's promise.
-            unsafe { groups::<$kernel>(encoder, parts, ids, lengths, end, scratch) }
+            unsafe { groups::<$kernel>(encoder, parts, begin, lengths, end, scratch) }
         }
     };
 }
@@ -230,14 +312,17 @@ compiled_for!(
 compiled_for!(on_amx, matmul::amx::AmxKernel<false>, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16");
 
 impl<E: Element> Parts<E> {
-    fn new<B: Borrow<Block>>(
+    fn new<B: Borrow<Block>, F>(
         model: &Transformer,
-        blocks: impl Iterator<Item = B>,
-        head: Option<&transformer::Head>,
+        blocks: impl Iterator<Item = Result<B, F>>,
+        head: Option<transformer::Head>,
         heads: Heads,
-    ) -> Parts<E> {
+    ) -> Result<Parts<E>, F> {
         let layer = |block: B| Layer::new(block.borrow(), model.hidden, heads, model.is_causal);
-        Parts { layers: blocks.map(layer).collect(), head: head.map(|head| Head::new(head, model.hidden)) }
+        // The head first: what it was made of is given back before the blocks come.
+        let head = head.map(|head| Head::new(&head, model.hidden));
+        let layers = blocks.map(|block| block.map(layer)).collect::<Result<_, _>>()?;
+        Ok(Parts { embedding_map: model.embedding_map.as_ref().map(Packed::of), layers, head })
     }
 }
 
@@ -258,7 +343,7 @@ impl<E: Element> Places<E> {
     /// Room for `rows` rows, and a block more that blocks of rows may reach over.
     fn new<K: Kernel<Element = E>>(
         encoder: &Encoder,
-        layers: &[Layer<E>],
+        parts: &Parts<E>,
         rows: usize,
         scratch: &mut Scratch,
     ) -> Places<E> {
@@ -268,17 +353,21 @@ impl<E: Element> Places<E> {
         }
         let (d, heads) = (padded(encoder.hidden), encoder.heads.columns());
         let qkv = heads + 2 * encoder.heads.key_columns();
-        let f = layers.iter().map(|layer| layer.down.depth).max().unwrap_or(0);
-        let strip = round_up(rows.min(STRIP_ROWS), K::ROWS);
+        // Maps go from and to places that are not used at the time.
+        let width = parts.embedding_map.as_ref().map_or(d, |map| map.depth);
+        let mapped = parts.head.as_ref().and_then(|head| head.map.as_ref()).map_or(0, |map| map.panels * PANEL);
+        let f = parts.layers.iter().map(|layer| layer.down.depth).max().unwrap_or(0);
+        let strip = strip_rows::<K>(rows);
         let rows = round_up(rows, K::ROWS) + K::ROWS;
         Places {
             stream: view(&mut scratch.stream, rows, d),
-            seen: view(&mut scratch.seen, rows, d),
+            seen: view(&mut scratch.seen, rows, d.max(width)),
             qkv: view(&mut scratch.qkv, rows, qkv),
-            context: view(&mut scratch.context, rows, heads),
+            context: view(&mut scratch.context, rows, heads.max(mapped)),
             inner: view(&mut scratch.inner, strip, f),
             added: view(&mut scratch.added, strip, d),
-            blocks: scratch.blocks.take(matmul::blocks_len::<K>(strip)),
+            // The head's rows are fewer, and may be in longer strips: no strip has half as many again.
+            blocks: scratch.blocks.take(matmul::blocks_len::<K>(rows.min(STRIP_ROWS * 3 / 2))),
             row: scratch.row.take(d),
         }
     }
@@ -292,7 +381,7 @@ impl<E: Element> Places<E> {
 unsafe fn groups<K: Kernel>(
     encoder: &Encoder,
     parts: &Parts<K::Element>,
-    ids: &[u32],
+    begin: Begin,
     lengths: &[usize],
     end: End,
     scratch: &mut Scratch,
@@ -304,14 +393,14 @@ unsafe fn groups<K: Kernel>(
         let tokens = first..first + rows;
         // SAFETY: the caller's promise; the places have room for the group's rows.
         unsafe {
-            let places = run_group::<K>(encoder, &parts.layers, &ids[tokens.clone()], group, scratch);
+            let begin = begin.part(tokens.clone(), encoder.hidden);
+            let places = run_group::<K>(encoder, parts, begin, group, scratch);
             match (end, &parts.head) {
-                (End::Scores(next), Some(head)) => {
-                    score::<K>(encoder, head, &places, &next[tokens], &mut scratch.running, &mut scratch.scores)
-                }
+                (End::Scores(next, top), Some(head)) => score::<K>(encoder, head, &places, &next[tokens], top, scratch),
                 _ => {
                     let states = first * encoder.hidden..(first + rows) * encoder.hidden;
-                    finish::<K>(encoder, &places, rows, &mut scratch.hidden[states]);
+                    let norm = encoder.final_norm.as_ref().filter(|_| !matches!(end, End::Stream));
+                    finish::<K>(norm, &places, rows, encoder.hidden, &mut scratch.hidden[states]);
                 }
             }
         }
@@ -335,18 +424,22 @@ fn next_group(lengths: &[usize]) -> (usize, usize) {
 #[inline(always)]
 unsafe fn run_group<K: Kernel>(
     encoder: &Encoder,
-    layers: &[Layer<K::Element>],
-    ids: &[u32],
+    parts: &Parts<K::Element>,
+    begin: Begin,
     lengths: &[usize],
     scratch: &mut Scratch,
 ) -> Places<K::Element> {
-    let rows = ids.len();
-    let places = Places::new::<K>(encoder, layers, rows, scratch);
+    let (rows, layers) = (begin.rows(encoder.hidden), &parts.layers);
+    let places = Places::new::<K>(encoder, parts, rows, scratch);
     let d = padded(encoder.hidden);
-    let first = Between { stream: encoder.embedding_norm.as_ref(), ..start(layers.first()) };
+    let norm = encoder.embedding_norm.as_ref().filter(|_| matches!(begin, Begin::Tokens(_)));
+    let first = Between { stream: norm, ..start(layers.first()) };
     // SAFETY: the places have room for the rows.
     unsafe {
-        embed(encoder, ids, lengths, places.stream);
+        match begin {
+            Begin::Tokens(ids) => embed::<K>(encoder, ids, lengths, &places, parts.embedding_map.as_ref()),
+            Begin::Stream(values) => take_up(values, encoder.hidden, places.stream),
+        }
         pass::<K>(places.stream, places.seen, rows, d, &first, places.row);
         for (i, layer) in layers.iter().enumerate() {
             run_layer::<K>(layer, layers.get(i + 1), lengths, rows, d, &places, &mut scratch.attention);
@@ -358,21 +451,56 @@ unsafe fn run_group<K: Kernel>(
 /// The sum of the embeddings of each token, zero in the padding.
 ///
 /// # Safety
-/// `stream` has a row for each token.
-unsafe fn embed(encoder: &Encoder, ids: &[u32], lengths: &[usize], stream: View<f32>) {
-    let d = encoder.hidden;
+/// As for [`run_group`].
+#[inline(always)]
+unsafe fn embed<K: Kernel>(
+    encoder: &Encoder,
+    ids: &[u32],
+    lengths: &[usize],
+    places: &Places<K::Element>,
+    map: Option<&Packed<K::Element>>,
+) {
+    let (d, width) = (encoder.hidden, encoder.tokens.columns);
     let learned = encoder.positions.rows > 0;
-    let places = lengths.iter().flat_map(|&t| 0..t);
-    for (row, (&id, place)) in ids.iter().zip(places).enumerate() {
+    let positions = lengths.iter().flat_map(|&t| 0..t);
+    for (row, (&id, place)) in ids.iter().zip(positions).enumerate() {
         // SAFETY: a row of the stream.
-        let line = unsafe { std::slice::from_raw_parts_mut(stream.at(row, 0), padded(d)) };
-        line[d..].fill(0.0);
-        line[..d].copy_from_slice(&encoder.tokens.values[id as usize * d..][..d]);
+        let line = unsafe { std::slice::from_raw_parts_mut(places.stream.at(row, 0), padded(d)) };
+        let token = &encoder.tokens.values[id as usize * width..][..width];
+        line.fill(0.0);
+        match map {
+            None => line[..d].copy_from_slice(token),
+            // SAFETY: a row of what is seen, which has room for the map's inputs.
+            Some(map) => unsafe { show(token, std::slice::from_raw_parts_mut(places.seen.at(row, 0), map.depth)) },
+        }
         if learned {
             let position = &encoder.positions.values[place * d..][..d];
             line.iter_mut().zip(position).for_each(|(x, p)| *x += p);
         }
     }
+    if let Some(map) = map {
+        // SAFETY: rows of both, in whole blocks.
+        unsafe { matmul::add_product::<K>(places.seen, ids.len(), map, places.stream) }
+    }
+}
+
+/// The stream as it was handed out.
+///
+/// # Safety
+/// `stream` has a row for each `d` values.
+unsafe fn take_up(values: &[f32], d: usize, stream: View<f32>) {
+    for (row, value) in values.chunks_exact(d).enumerate() {
+        // SAFETY: a row of the stream.
+        let line = unsafe { std::slice::from_raw_parts_mut(stream.at(row, 0), padded(d)) };
+        line[..d].copy_from_slice(value);
+        line[d..].fill(0.0);
+    }
+}
+
+/// Values as a product takes them, zero in the padding.
+fn show<E: Element>(values: &[f32], to: &mut [E]) {
+    to.fill(E::from_f32(0.0));
+    to.iter_mut().zip(values).for_each(|(to, &value)| *to = E::from_f32(value));
 }
 
 /// # Safety
@@ -387,7 +515,7 @@ unsafe fn run_layer<K: Kernel>(
     places: &Places<K::Element>,
     scratch: &mut attention::Scratch,
 ) {
-    let strip_rows = STRIP_ROWS / K::ROWS * K::ROWS;
+    let strip_rows = strip_rows::<K>(rows);
     let strips = || (0..rows).step_by(strip_rows).map(|first| (first, strip_rows.min(rows - first)));
     // SAFETY: strips are whole blocks of rows, for which all places have room.
     unsafe {
@@ -535,18 +663,23 @@ unsafe fn gate_block<K: Kernel>(sums: View<f32>, bias: &[f32], activation: Activ
     }
 }
 
-/// The final normalisation, and the rows without their padding.
+/// A normalisation, and the rows without their padding.
 ///
 /// # Safety
 /// As for [`run_group`].
 #[inline(always)]
-unsafe fn finish<K: Kernel>(encoder: &Encoder, places: &Places<K::Element>, rows: usize, states: &mut [f32]) {
-    let d = encoder.hidden;
+unsafe fn finish<K: Kernel>(
+    norm: Option<&Norm>,
+    places: &Places<K::Element>,
+    rows: usize,
+    d: usize,
+    states: &mut [f32],
+) {
     for (row, state) in (0..rows).zip(states.chunks_exact_mut(d)) {
         // SAFETY: rows of the stream.
         unsafe {
             let line = places.stream.at(row, 0);
-            if let Some(norm) = &encoder.final_norm {
+            if let Some(norm) = norm {
                 norm.apply::<K::Lanes>(line, line);
             }
             state.copy_from_slice(std::slice::from_raw_parts(line, d));
@@ -564,14 +697,17 @@ unsafe fn score<K: Kernel>(
     head: &Head<K::Element>,
     places: &Places<K::Element>,
     next: &[Option<u32>],
-    running: &mut Vec<Running>,
-    scores: &mut Vec<f64>,
+    top: usize,
+    scratch: &mut Scratch,
 ) {
+    let Scratch { running, tops, scores, tokens, probabilities, .. } = scratch;
     let asked = || next.iter().enumerate().filter_map(|(row, &next)| next.map(|id| (row, id)));
     running.clear();
     running.extend(asked().map(|(_, id)| Running::new(id)));
+    tops.clear();
+    tops.resize(if top > 0 { running.len() } else { 0 }, Top::new(top));
     let none = Between { stream: None, seen: encoder.final_norm.as_ref(), bias: &[] };
-    let strip_rows = STRIP_ROWS / K::ROWS * K::ROWS;
+    let strip_rows = strip_rows::<K>(running.len());
     // SAFETY: rows of the group; what is asked for moves to the first rows of `seen`, which nobody needs any more.
     unsafe {
         for (to, (row, _)) in asked().enumerate() {
@@ -579,10 +715,21 @@ unsafe fn score<K: Kernel>(
             pass::<K>(stream, seen, 1, padded(encoder.hidden), &none, places.row);
         }
         for (strip, running) in running.chunks_mut(strip_rows).enumerate() {
-            head.run::<K>(places.seen.from(strip * strip_rows, 0), running, places.blocks);
+            let first = strip * strip_rows;
+            let tops = tops.get_mut(first..).unwrap_or_default();
+            let mut states = places.seen.from(first, 0);
+            if let Some(map) = &head.map {
+                let to = places.context.from(first, 0);
+                matmul::product::<K>(states, running.len(), map, places.blocks, |row, panel, sums| {
+                    activate_block::<K>(sums, &map.bias[panel * PANEL..], None, to.from(row, panel * PANEL));
+                });
+                states = to;
+            }
+            head.run::<K>(states, running, tops, places.blocks);
         }
     }
     scores.extend(running.iter().map(Running::score));
+    tops.iter_mut().zip(&*running).for_each(|(top, running)| top.finish(running, tokens, probabilities));
 }
 
 #[cfg(test)]

@@ -128,9 +128,12 @@ fn add(x: &Row, y: Row) -> Row {
 pub(crate) fn forward(model: &Transformer, ids: &[u32]) -> Vec<Row> {
     let d = model.hidden;
     let embed = |(place, &id): (usize, &u32)| -> Row {
-        let token = &model.tokens.values[id as usize * d..][..d];
+        let width = model.tokens.columns;
+        let token = &model.tokens.values[id as usize * width..][..width];
+        let token: Row = token.iter().map(|&t| f64::from(t)).collect();
+        let token = model.embedding_map.as_ref().map_or(token.clone(), |map| linear(map, &token));
         let position = |c: usize| model.positions.values.get(place * d + c).map_or(0.0, |&p| f64::from(p));
-        let sum = token.iter().enumerate().map(|(c, &t)| f64::from(t) + position(c)).collect();
+        let sum = token.iter().enumerate().map(|(c, t)| t + position(c)).collect();
         norm(&model.embedding_norm, sum)
     };
     let mut x: Vec<Row> = ids.iter().enumerate().map(embed).collect();
@@ -155,7 +158,8 @@ pub(crate) fn forward(model: &Transformer, ids: &[u32]) -> Vec<Row> {
 pub(crate) fn scores(model: &Transformer, head: &Head, ids: &[u32], next: &[Option<u32>]) -> Row {
     let score = |(state, next): (&Row, &Option<u32>)| {
         let Some(next) = next else { return f64::NAN };
-        let logits: Row = linear(&head.linear, state).into_iter().map(|x| cap(head.soft_cap, x)).collect();
+        let state = head.map.as_ref().map_or(state.clone(), |map| linear(map, state));
+        let logits: Row = linear(&head.linear, &state).into_iter().map(|x| cap(head.soft_cap, x)).collect();
         let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         most + logits.iter().map(|x| (x - most).exp()).sum::<f64>().ln() - logits[*next as usize]
     };
@@ -229,6 +233,8 @@ pub(crate) struct Plan {
     pub(crate) is_parallel: bool,
     /// Of scores, with a scale of their own, and of logits.
     pub(crate) soft_cap: Option<f32>,
+    /// The size of a token before it is mapped to `d`.
+    pub(crate) narrow: Option<usize>,
 }
 
 impl Plan {
@@ -254,6 +260,7 @@ impl Plan {
         has_end_norms: false,
         is_parallel: false,
         soft_cap: None,
+        narrow: None,
     };
 
     /// The same with so many heads that share `d`.
@@ -308,7 +315,8 @@ pub(crate) fn random_model(plan: &Plan, seed: u64) -> Transformer {
         key_heads,
         head_size: e,
         is_causal: plan.is_causal,
-        tokens: r.matrix(VOCABULARY, d, 1.0),
+        tokens: r.matrix(VOCABULARY, plan.narrow.unwrap_or(d), 1.0),
+        embedding_map: plan.narrow.map(|width| r.linear(d, width, false)),
         positions: if learned { r.matrix(POSITIONS, d, 0.5) } else { Matrix::default() },
         embedding_norm: optional(r, plan.norms, d),
         blocks: (0..plan.blocks).map(|i| block(r, i == 0)).collect(),
@@ -320,7 +328,9 @@ pub(crate) fn random_model(plan: &Plan, seed: u64) -> Transformer {
 pub(crate) fn random_head(plan: &Plan, seed: u64) -> Head {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let bias = plan.bias && plan.soft_cap.is_none();
-    let linear = Linear { weight: random.matrix(VOCABULARY, plan.d, 4.0 / (plan.d as f32).sqrt()), bias: Vec::new() };
+    let width = plan.narrow.unwrap_or(plan.d);
+    let map = plan.narrow.map(|width| random.linear(width, plan.d, false));
+    let linear = Linear { weight: random.matrix(VOCABULARY, width, 4.0 / (width as f32).sqrt()), bias: Vec::new() };
     let bias = if bias { random.values(VOCABULARY, 1.0) } else { Vec::new() };
-    Head { linear: Linear { bias, ..linear }, soft_cap: plan.soft_cap }
+    Head { map, linear: Linear { bias, ..linear }, soft_cap: plan.soft_cap }
 }

@@ -195,7 +195,10 @@ pub struct Transformer {
     /// Token `i` sees token `j` only where `j <= i`.
     pub is_causal: bool,
     /// `(vocabulary, d)`, with the constant token-type row already added to every row where the architecture has one.
+    /// With a map, `(vocabulary, w)`.
     pub tokens: Matrix,
+    /// `(d, w)`, without bias: makes a token's row of the stream from its own (OPT 350M).
+    pub embedding_map: Option<Linear>,
     /// `(positions, d)`, row 0 for the first token of a sequence (RoBERTa's, MPNet's and OPT's offset already cut off);
     /// no rows: none.
     pub positions: Matrix,
@@ -210,7 +213,9 @@ pub struct Transformer {
 /// What a causal model makes of a final state: one number (a logit) for each token that may come next.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Head {
-    /// `(vocabulary, d)`.
+    /// `(w, d)`, without bias: what logits are made from is this of the final state (OPT 350M).
+    pub map: Option<Linear>,
+    /// `(vocabulary, d)`, or with a map `(vocabulary, w)`.
     pub linear: Linear,
     /// Logits become `cap · tanh(logit / cap)`; with it there is no bias.
     pub soft_cap: Option<f32>,

@@ -228,7 +228,7 @@ impl Domain {
 }
 
 /// The documents of a shard out of so many.
-fn part(count: u64, shard: Shard) -> Range<u64> {
+pub fn part(count: u64, shard: Shard) -> Range<u64> {
     let cut = |index: u64| (u128::from(count) * u128::from(index) / u128::from(shard.count)) as u64;
     cut(shard.index)..cut(shard.index + 1)
 }

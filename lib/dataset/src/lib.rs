@@ -1,9 +1,9 @@
 //! Training sequences out of tokens, and the index of the folders that hold them: what pack-tokens, tokens-passages,
-//! mds-verify and mds-merge share.
+//! mds-verify, mds-merge and lm-score share.
 //!
 //! A program opens the [`corpus`], says which sequences it wants ([`choice`], which the flags of [`selection`]
-//! describe) and of which shape ([`packing`]), and gives [`writing`] a writer a part. [`mds`] is the index of Mosaic's
-//! folders, [`ndarray`] and [`pickle`] how these store integers.
+//! describe) and of which shape ([`packing`]), and gives [`writing`] a writer a part. [`mds`] reads and writes Mosaic's
+//! folders, in which integers are stored as [`ndarray`] and [`pickle`] have them.
 
 #![deny(missing_docs)]
 

@@ -1,7 +1,21 @@
-//! The index of Mosaic's streaming dataset (MDS, version 2): `index.json` beside `shard.00000.mds`, ...
+//! Mosaic's streaming dataset (MDS, version 2): `shard.00000.mds`, ... and, written last, `index.json`.
+//!
+//! A shard is the number of its samples n, n + 1 places where samples begin and the last ends (32-bit, from the start
+//! of the file), the JSON text of its configuration, and the samples. A sample is the size of each column (32-bit) and
+//! the columns, in the order of their names. A shard is full when another sample would take it over the size limit. All
+//! as Mosaic's MDSWriter has it: without compression and with `ndarray` columns, the same bytes.
 //!
 //! An index may come from anywhere, so it is checked like a command line: a shard's name stays below its folder, and
 //! sizes are those that a shard can have (its places are 32-bit numbers).
+
+mod reading;
+mod shard;
+pub mod storage;
+mod writer;
+
+pub use reading::{Column, Loaded};
+pub use storage::Storage;
+pub use writer::{MdsWriter, claim};
 
 use pipe::failure::{Failure, reason};
 use pipe::output::Output;
@@ -49,6 +63,46 @@ impl Hash {
             Hash::Xxh3x128 => format!("{:032x}", xxhash_rust::xxh3::xxh3_128(bytes)),
             Hash::Xxh3x64 => format!("{:016x}", xxhash_rust::xxh3::xxh3_64(bytes)),
         }
+    }
+}
+
+/// The level of zstd where none is said: Mosaic's.
+pub const LEVEL: i32 = 3;
+
+/// How a dataset is written.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Name and encoding of each column, by name.
+    pub columns: Vec<(&'static str, &'static str)>,
+    /// Sizes, compression, sums.
+    pub storage: Storage,
+    /// Threads that finish shards.
+    pub threads: usize,
+}
+
+impl Settings {
+    /// Whether a shard is held whole until it is written, for what is to be done with it.
+    fn holds(&self) -> bool {
+        self.storage.compression.is_some() || !self.storage.hashes.is_empty() || self.storage.resume
+    }
+
+    /// The configuration that every shard and the index have.
+    fn config(&self) -> Map<String, Value> {
+        let compression = self.storage.compression.map(|level| match level {
+            LEVEL => "zstd".to_string(),
+            level => format!("zstd:{level}"),
+        });
+        let config = json!({
+            "version": 2,
+            "format": "mds",
+            "compression": compression,
+            "hashes": self.storage.hashes.iter().map(|hash| hash.name()).collect::<Vec<_>>(),
+            "size_limit": self.storage.size_limit,
+            "column_names": self.columns.iter().map(|column| column.0).collect::<Vec<_>>(),
+            "column_encodings": self.columns.iter().map(|column| column.1).collect::<Vec<_>>(),
+            "column_sizes": vec![Value::Null; self.columns.len()],
+        });
+        config.as_object().cloned().unwrap_or_default()
     }
 }
 

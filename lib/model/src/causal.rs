@@ -15,15 +15,17 @@ use crate::folder::check_vocabulary;
 use crate::json::Settings;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
-use compute::transformer::{Head, Linear, Matrix, Transformer};
+use compute::transformer::{Block, Head, Linear, Matrix, Transformer};
 use serde_json::{Value, json};
 use std::path::Path;
 
 /// A causal model.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct CausalModel {
-    /// The weights.
+    /// All but the blocks and the head.
     pub transformer: Transformer,
+    /// The blocks.
+    pub blocks: Blocks,
     /// What is made of the final states.
     pub head: Head,
     /// Text to ids.
@@ -36,8 +38,47 @@ pub struct CausalModel {
     pub length_max: usize,
 }
 
+/// The blocks of a model, which are read from its files when they are asked for: a model may be larger than memory.
+pub struct Blocks {
+    count: usize,
+    read: Box<dyn Fn(usize) -> Result<Block, Error> + Send + Sync>,
+}
+
+impl Blocks {
+    fn new(count: usize, read: impl Fn(usize) -> Result<Block, Error> + Send + Sync + 'static) -> Blocks {
+        Blocks { count, read: Box::new(read) }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Reads one, counted from 0.
+    ///
+    /// # Errors
+    /// The file, and the tensor, that is missing or wrong.
+    pub fn read(&self, block: usize) -> Result<Block, Error> {
+        (self.read)(block)
+    }
+
+    /// Reads one after another; an item is an error as [`Blocks::read`] has it.
+    pub fn iter(&self) -> impl Iterator<Item = Result<Block, Error>> {
+        (0..self.count).map(|block| self.read(block))
+    }
+}
+
+impl std::fmt::Debug for Blocks {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{} blocks", self.count)
+    }
+}
+
+/// A model in parts; the transformer has no blocks.
+type Parts = (Transformer, Head, Blocks);
+
 /// What reads an architecture.
-type Read = fn(&Settings, &mut Weights) -> Result<(Transformer, Head), Error>;
+type Read = fn(&Settings, Weights) -> Result<Parts, Error>;
 
 /// The class in `architectures`, the `model_type`, and what reads it.
 const KNOWN: [(&str, &str, Read); 9] = [
@@ -53,10 +94,11 @@ const KNOWN: [(&str, &str, Read); 9] = [
 ];
 
 impl CausalModel {
-    /// Reads a folder whole.
+    /// Reads a folder but for its blocks.
     ///
     /// # Errors
-    /// The file, and the field or tensor, that is missing, wrong or not known.
+    /// The file, and the field or tensor, that is missing, wrong or not known. What is wrong with a block is said when it
+    /// is read.
     pub fn open(folder: &Path) -> Result<CausalModel, Error> {
         if !folder.is_dir() {
             let why = if folder.exists() { "expected the folder of a model, found a file" } else { "no such folder" };
@@ -67,7 +109,7 @@ impl CausalModel {
         if config.get(&["quantization_config"]).is_some() {
             return Err(config.error("quantization_config: quantised weights are not supported"));
         }
-        let (transformer, head) = read(&config, &mut Weights::open(folder)?)?;
+        let (transformer, head, blocks) = read(&config, Weights::open(folder)?)?;
         let tokenizer = Tokenizer::open(&folder.join("tokenizer.json"), usize::MAX)?;
         check_vocabulary(folder, &tokenizer, &transformer)?;
         let names = Settings::read_if_there(&folder.join("tokenizer_config.json"))?;
@@ -75,7 +117,7 @@ impl CausalModel {
         let bos = special(&names, &config, &tokenizer, "bos_token", rows)?;
         let eos = special(&names, &config, &tokenizer, "eos_token", rows)?;
         let length_max = config.count(&["max_position_embeddings", "n_positions"])?;
-        Ok(CausalModel { transformer, head, tokenizer, bos, eos, length_max })
+        Ok(CausalModel { transformer, blocks, head, tokenizer, bos, eos, length_max })
     }
 
     /// The most tokens that the position table has room for; `None`: no table.
@@ -135,7 +177,7 @@ fn head(config: &Settings, weights: &Weights, name: &str, sizes: &Sizes, tied: b
 /// A head without bias from a matrix of its own or, tied, the token embedding.
 fn of_matrix(own: Option<Matrix>, tokens: &Matrix) -> Head {
     let weight = own.unwrap_or_else(|| tokens.clone());
-    Head { linear: Linear { weight, bias: Vec::new() }, soft_cap: None }
+    Head { linear: Linear { weight, bias: Vec::new() }, ..Head::default() }
 }
 
 /// The sizes that every architecture has.

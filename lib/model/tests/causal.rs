@@ -7,13 +7,14 @@ use model::causal::CausalModel;
 use pipe::safetensors::File;
 use std::path::{Path, PathBuf};
 
-const FOLDERS: [&str; 15] = [
+const FOLDERS: [&str; 16] = [
     "gpt2",
     "gpt2-scaled",
     "gpt-neox",
     "gpt-neox-serial",
     "opt",
     "opt-after",
+    "opt-mapped",
     "llama",
     "llama-linear",
     "llama-llama3",
@@ -43,7 +44,7 @@ fn expected(name: &str) -> Vec<(Vec<u32>, Vec<f64>)> {
 /// The largest error of a token, and of the mean of a sequence, in nats.
 fn errors(name: &str, precision: Precision) -> (f64, f64) {
     let model = CausalModel::open(&data(name)).unwrap();
-    let decoder = Decoder::new(model.transformer, &model.head, precision);
+    let decoder = Decoder::new(model.transformer, model.head, model.blocks.iter(), precision).unwrap();
     let (mut token, mut mean) = (0f64, 0f64);
     for (ids, wanted) in expected(name) {
         let next: Vec<Option<u32>> = ids[1..].iter().map(|&id| Some(id)).chain([None]).collect();

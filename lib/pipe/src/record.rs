@@ -145,6 +145,51 @@ impl Reader {
     }
 }
 
+/// Takes lists of tokens and identities out of lines. One a thread; it keeps its buffers.
+#[derive(Debug, Clone)]
+pub struct ListReader {
+    reader: Reader,
+    lists: usize,
+}
+
+impl ListReader {
+    /// A reader of the lists at these paths, and of what `--id-field` asks for.
+    ///
+    /// # Errors
+    /// Where a path cannot be read.
+    pub fn new(common: &Common, paths: &[&str]) -> Result<ListReader, Failure> {
+        let found = paths.iter().map(|path| Path::parse(path)).collect::<Result<_, _>>()?;
+        Ok(ListReader { reader: Reader::with_identity(common, found, Vec::new())?, lists: paths.len() })
+    }
+
+    /// Fills `lists` from the document on this line, each emptied before, and gives the bytes that its key is made
+    /// from. Only the first must be there.
+    ///
+    /// # Errors
+    /// What was found where a list of tokens or the identity was expected.
+    pub fn read<'a>(&'a mut self, line: &'a [u8], lists: &mut [Vec<u32>]) -> Result<&'a [u8], String> {
+        assert_eq!(lists.len(), self.lists, "a list a path");
+        self.reader.document(line)?;
+        for (place, list) in lists.iter_mut().enumerate() {
+            let raw = self.reader.found[place].clone().map(|place| &line[place]);
+            list.clear();
+            if raw.is_some() || place == 0 {
+                *list = tokens(raw, &self.reader.paths[place])?;
+            }
+        }
+        Ok(if self.reader.identity.is_some() { &self.reader.identity_bytes } else { line })
+    }
+}
+
+fn tokens(raw: Option<&[u8]>, path: &Path) -> Result<Vec<u32>, String> {
+    match raw {
+        Some(list @ [b'[', ..]) => serde_json::from_slice(list).map_err(|_| {
+            format!("field {:?}: expected a list of whole numbers from 0 to {}, found another", path.shown, u32::MAX)
+        }),
+        found => Err(unexpected(found, path, "a list of tokens")),
+    }
+}
+
 fn template_parts(template: &str, paths: &mut Vec<Path>) -> Result<Vec<Part>, Failure> {
     let refused = |why: &str| Failure::usage(format!("template {template:?}: {why}"));
     let mut parts = Vec::new();
@@ -558,6 +603,31 @@ mod tests {
         for wrong in ["no field", "{", "a } b", "{a", "{}", "{a..b}"] {
             assert!(matches!(template(wrong), Err(Failure::Usage(_))), "{wrong}");
         }
+    }
+
+    #[test]
+    fn lists_of_tokens_are_read_and_only_the_first_must_be_there() {
+        let common = Common { id_field: Some("id".to_string()), ..Common::default() };
+        let mut reader = ListReader::new(&common, &["a.ids", "before"]).unwrap();
+        let mut lists = [vec![9], vec![9]];
+        let line = br#"{"a": {"ids": [1, 4294967295]}, "before": [7], "id": "x"}"#;
+        assert_eq!(reader.read(line, &mut lists).unwrap(), b"x");
+        assert_eq!(lists, [vec![1, u32::MAX], vec![7]]);
+        reader.read(br#"{"a": {"ids": []}, "id": "x"}"#, &mut lists).unwrap();
+        assert_eq!(lists, [[0; 0], [0; 0]]);
+        for (line, wrong) in [
+            (r#"{"id": "x"}"#, r#"field "a.ids": missing"#),
+            (r#"{"a": {"ids": "1"}, "id": "x"}"#, r#"field "a.ids": expected a list of tokens, found string"#),
+            (r#"{"a": {"ids": [1.5]}, "id": "x"}"#, "expected a list of whole numbers from 0 to 4294967295"),
+            (r#"{"a": {"ids": [-1]}, "id": "x"}"#, "expected a list of whole numbers"),
+            (r#"{"a": {"ids": [1]}, "before": null, "id": "x"}"#, r#"field "before": expected a list of tokens"#),
+            (r#"{"a": {"ids": [1]}}"#, r#"field "id": missing"#),
+        ] {
+            let found = reader.read(line.as_bytes(), &mut lists).unwrap_err();
+            assert!(found.contains(wrong), "{found}");
+        }
+        let mut reader = ListReader::new(&Common::default(), &["ids"]).unwrap();
+        assert_eq!(reader.read(br#"{"ids": [1]}"#, &mut [Vec::new()]).unwrap(), br#"{"ids": [1]}"#);
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct Shown {
     pub quantiles: Vec<(String, f64)>,
     /// Whether there are texts.
     pub texts: bool,
+    /// What the numbers beside the rows are called, where there are any.
+    pub value: Option<String>,
 }
 
 /// The line of a cluster.
@@ -41,6 +43,11 @@ pub fn line(cluster: u32, summary: &Summary, shown: &Shown) -> String {
     if let Some(diversity) = summary.diversity {
         let number = Some(diversity).filter(|number| !number.is_nan());
         push(&mut out, format_args!(",\"diversity\":{}", or_null(number.map(|number| number.to_string()))));
+    }
+    if let Some(name) = &shown.value {
+        let (count, sum) = summary.values;
+        let mean = or_null(summary.mean_value().map(|mean| mean.to_string()));
+        push(&mut out, format_args!(",\"rows_{name}\":{count},\"sum_{name}\":{sum},\"mean_{name}\":{mean}"));
     }
     if shown.texts {
         push(&mut out, format_args!(",\"closest\":[{}]", joined(&summary.nearest.list, ",", example)));
@@ -105,8 +112,17 @@ pub struct Wanted {
 /// The fields of an object, raw.
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
-/// Reads a line that [`line`] wrote: the cluster, what is known of it, and whether there are texts.
-pub fn read(line: &[u8], wanted: Wanted) -> Result<(u32, Summary, bool), String> {
+/// What the lines of a run show alike.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parts {
+    /// Whether there are texts.
+    pub texts: bool,
+    /// What the numbers beside the rows are called, where there are any.
+    pub value: Option<String>,
+}
+
+/// Reads a line that [`line`] wrote: the cluster, what is known of it, and what it shows.
+pub fn read(line: &[u8], wanted: Wanted) -> Result<(u32, Summary, Parts), String> {
     let fields: Fields =
         serde_json::from_slice(line).map_err(|_| "expected the JSON object of a cluster".to_string())?;
     let mut summary = Summary::new(wanted.examples);
@@ -127,6 +143,10 @@ pub fn read(line: &[u8], wanted: Wanted) -> Result<(u32, Summary, bool), String>
         let diversity: Option<f64> = json(&fields, "diversity", "a number or null")?;
         summary.diversity = Some(diversity.unwrap_or(f64::NAN));
     }
+    let value = fields.keys().find_map(|name| name.strip_prefix("rows_")).map(str::to_string);
+    if let Some(name) = &value {
+        summary.values = (number(&fields, &format!("rows_{name}"))?, number(&fields, &format!("sum_{name}"))?);
+    }
     let texts = fields.contains_key("closest");
     if texts {
         summary.textless = number(&fields, "textless")?;
@@ -134,7 +154,7 @@ pub fn read(line: &[u8], wanted: Wanted) -> Result<(u32, Summary, bool), String>
         read_examples(&fields, "closest", rows, wanted, &mut summary.nearest)?;
         read_examples(&fields, "farthest", rows, wanted, &mut summary.farthest)?;
     }
-    Ok((cluster, summary, texts))
+    Ok((cluster, summary, Parts { texts, value }))
 }
 
 fn read_examples(fields: &Fields, name: &str, rows: u64, wanted: Wanted, out: &mut Examples) -> Result<(), String> {

@@ -13,7 +13,7 @@ mod rows;
 mod summary;
 
 use cluster::Model;
-use layout::{Shown, Wanted};
+use layout::{Parts, Shown, Wanted};
 use pipe::clusters::CLUSTERS_MAX;
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Rule, Tool};
@@ -26,7 +26,7 @@ use pipe::rows::Rows;
 use pipe::settings::Common;
 use pipe::shared;
 use pipe::stats::Stats;
-use rows::{Layout, PartReader, RowReader, TextReader};
+use rows::{Layout, PartReader, RowReader, TextReader, Values};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,6 +44,9 @@ struct Args {
     minicorpus: bool,
     cluster_field: usize,
     distance_field: Option<usize>,
+    value: Option<PathBuf>,
+    value_field: usize,
+    value_name: String,
 }
 
 impl Default for Args {
@@ -60,6 +63,9 @@ impl Default for Args {
             minicorpus: false,
             cluster_field: 1,
             distance_field: None,
+            value: None,
+            value_field: 1,
+            value_name: "value".to_string(),
         }
     }
 }
@@ -124,6 +130,33 @@ const FLAGS: &[Flag<Args>] = &[
         args.diversity = true;
         Ok(())
     }),
+    Flag::value(
+        "value",
+        "FILE",
+        "A column of numbers to average by cluster",
+        "As many rows as there are clusters, such as lm-score(1) writes; `nan` is missing.",
+        |args: &mut Args, value| {
+            args.value = Some(value.path()?);
+            Ok(())
+        },
+    )
+    .reads(),
+    Flag::value("value-field", "N", "The field with the number, counted from 1", "", |args: &mut Args, value| {
+        args.value_field = value.positive()?;
+        Ok(())
+    })
+    .default(|args| args.value_field.to_string()),
+    Flag::value(
+        "value-name",
+        "NAME",
+        "What the numbers are called in the output",
+        "With `loss` there is `mean_loss`, by which cluster-share(1) --by loss goes. Letters, digits and `_`.",
+        |args: &mut Args, value| {
+            args.value_name = name(value.text()?)?;
+            Ok(())
+        },
+    )
+    .default(|args| args.value_name.clone()),
     Flag {
         help: "The input is the output of cluster-stats over parts of the rows.",
         ..shared::add(|args: &mut Args, _| {
@@ -187,6 +220,9 @@ const TOOL: Tool<Args> = Tool {
                  nearest first, and `farthest`, farthest first, of objects with `text`, `distance` and the document's \
                  `key`, and `textless`, the number of rows whose document could not be read; then `histogram`, from \
                  which the quantiles are made.",
+                "With --value, whose numbers are called NAME: `rows_NAME`, the rows that have one, their sum \
+                 `sum_NAME`, and `mean_NAME` (null where there is none). They count as the decimals that they are, as \
+                 distances do, so that --add adds them exactly.",
                 "Ties among examples go to the smaller key, then to the smaller text. A lone surrogate in a text is \
                  shown as U+FFFD.",
             ],
@@ -222,10 +258,11 @@ const TOOL: Tool<Args> = Tool {
     rules: &[
         Rule::Excludes(
             "add",
-            &["documents", "shard", "cluster-field", "distance-field"],
+            &["documents", "shard", "cluster-field", "distance-field", "value"],
             "what is added up are objects of earlier runs, in which rows and documents are no more; give it to those \
              runs",
         ),
+        Rule::OnlyWith(&["value-field", "value-name"], &["value"], "there are no numbers without it"),
         Rule::Needs(
             "diversity",
             &["centroids"],
@@ -250,11 +287,25 @@ const TOOL: Tool<Args> = Tool {
             output: "",
         },
     ],
-    see_also: &["kmeans-assign(1)", "cluster-split(1)", "clip-sample(1)", "corpus-utils(7)"],
+    see_also: &[
+        "kmeans-assign(1)",
+        "cluster-split(1)",
+        "clip-sample(1)",
+        "lm-score(1)",
+        "cluster-share(1)",
+        "corpus-utils(7)",
+    ],
 };
 
 fn main() -> ExitCode {
     pipe::start(&TOOL, run)
+}
+
+fn name(text: &str) -> Result<String, String> {
+    match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        true => Ok(text.to_string()),
+        false => Err("expected letters, digits and _".to_string()),
+    }
 }
 
 fn quantiles(text: &str) -> Result<Vec<(String, f64)>, String> {
@@ -268,20 +319,25 @@ fn quantiles(text: &str) -> Result<Vec<(String, f64)>, String> {
 }
 
 fn run(args: Args) -> Result<(), Failure> {
-    let mut shown =
-        Shown { quantiles: quantiles(&args.quantiles).map_err(Failure::usage)?, texts: !args.documents.is_empty() };
+    let mut shown = Shown {
+        quantiles: quantiles(&args.quantiles).map_err(Failure::usage)?,
+        texts: !args.documents.is_empty(),
+        value: args.value.as_ref().map(|_| args.value_name.clone()),
+    };
     let reader = Reader::new(&args.common)?;
     let model = args.centroids.as_deref().map(|path| Model::open(path, None)).transpose()?;
     let k = model.as_ref().map(|model| model.centroids.k() as u32);
     let table = Table::new(args.examples, k.unwrap_or(0));
-    let mut work = Work { args: &args, known: Known { k }, table, missing: 0 };
+    let values = args.value.clone().map(|path| Values::open(path, args.value_field)).transpose()?;
+    let mut work = Work { args: &args, known: Known { k }, table, values, missing: 0 };
 
     let tally = match (args.add, shown.texts) {
         (true, _) => work.add_parts(&mut shown)?,
         (false, true) => work.read_with_documents(reader)?,
         (false, false) => work.read()?,
     };
-    let Work { mut table, missing, .. } = work;
+    let Work { mut table, missing, values, .. } = work;
+    values.map_or(Ok(()), Values::end)?;
     if let Some(model) = model.filter(|_| args.diversity) {
         for (cluster, diversity) in diversity::diversities(&model.centroids).into_iter().enumerate() {
             table.cluster(cluster as u32).diversity = Some(diversity);
@@ -305,6 +361,8 @@ struct Work<'a> {
     args: &'a Args,
     known: Known,
     table: Table,
+    /// Numbers beside the rows.
+    values: Option<Values>,
     /// Rows without a cluster.
     missing: u64,
 }
@@ -323,11 +381,14 @@ impl Work<'_> {
             || RowReader::new(layout),
             |rows| {
                 for row in rows {
+                    let value = self.values.as_mut().map_or(Ok(None), Values::next)?;
                     let Some((cluster, distance)) = row else {
                         self.missing += 1;
                         continue;
                     };
-                    self.table.cluster(cluster).add(distance).map_err(|why| of_cluster(cluster, &why))?;
+                    let summary = self.table.cluster(cluster);
+                    let added = summary.add(distance).and_then(|()| value.map_or(Ok(()), |v| summary.add_value(v)));
+                    added.map_err(|why| of_cluster(cluster, &why))?;
                 }
                 Ok(ControlFlow::Continue(()))
             },
@@ -344,10 +405,12 @@ impl Work<'_> {
             || TextReader::new(reader.clone(), args.chars),
             |texts| {
                 for text in texts.iter() {
+                    let value = self.values.as_mut().map_or(Ok(None), Values::next)?;
                     let has_cluster = rows.next(|row| {
                         let Some((cluster, distance)) = layout.read(row)? else { return Ok(false) };
                         let summary = self.table.cluster(cluster);
                         summary.add(distance)?;
+                        value.map_or(Ok(()), |value| summary.add_value(value))?;
                         summary.show(distance, text);
                         Ok(true)
                     })?;
@@ -364,21 +427,26 @@ impl Work<'_> {
     fn add_parts(&mut self, shown: &mut Shown) -> Result<Tally, Failure> {
         let args = self.args;
         let wanted = Wanted { examples: args.examples, chars: args.chars, known: self.known };
-        let mut with_texts = None;
+        let mut alike: Option<Parts> = None;
         let lines = Lines::new(&args.common, Input::open(&args.common)?).strict();
         let (tally, _) = lines.run(
             || PartReader::new(wanted),
             |parts| {
-                for (cluster, summary, texts) in parts {
-                    if *with_texts.get_or_insert(texts) != texts {
+                for (cluster, summary, part) in parts {
+                    let first = alike.get_or_insert_with(|| part.clone());
+                    if first.texts != part.texts {
                         return Err(Failure::work("some parts were made with --documents and some without"));
+                    }
+                    if first.value != part.value {
+                        return Err(Failure::work("some parts were made with other numbers (--value) than others"));
                     }
                     self.table.cluster(cluster).merge(summary).map_err(|why| of_cluster(cluster, &why))?;
                 }
                 Ok(ControlFlow::Continue(()))
             },
         )?;
-        shown.texts = with_texts.unwrap_or(false);
+        let Parts { texts, value } = alike.unwrap_or_default();
+        (shown.texts, shown.value) = (texts, value);
         Ok(tally)
     }
 }

@@ -2,12 +2,16 @@
 
 use crate::decimal::Decimal;
 use crate::examples::beginning;
-use crate::layout::{self, Wanted};
+use crate::layout::{self, Parts, Wanted};
 use crate::summary::{Known, Summary, Text};
-use pipe::column::{field, read_cluster, unexpected};
+use pipe::column::{self, field, more_than, read_cluster, unexpected};
+use pipe::failure::Failure;
 use pipe::key::document_key;
 use pipe::lines::Worker;
 use pipe::record::Reader;
+use pipe::rows::Rows;
+use std::fmt::Display;
+use std::path::PathBuf;
 
 /// In which fields of the column, counted from 1, things are.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +67,44 @@ impl Worker for RowReader {
     fn take(&mut self) -> Vec<Row> {
         std::mem::take(&mut self.out)
     }
+}
+
+/// Numbers beside the rows of clusters, one at a time.
+pub struct Values {
+    rows: Rows,
+    /// In which field, counted from 1, the number is.
+    field: usize,
+}
+
+impl Values {
+    /// The numbers of a file.
+    pub fn open(path: PathBuf, field: usize) -> Result<Values, Failure> {
+        Ok(Values { rows: Rows::open(&[path])?, field })
+    }
+
+    /// The number of the next row; `None`: it is missing.
+    pub fn next(&mut self) -> Result<Option<Decimal>, Failure> {
+        let field = self.field;
+        let value = self.rows.next_or_end(|row| match column::field(row, field, "a number")? {
+            b"nan" => Ok(None),
+            text => Decimal::parse(text).map(Some).ok_or_else(|| unexpected(text, field, "a number below 10^20")),
+        })?;
+        value.ok_or_else(|| unequal(more_than(self.rows.count), self.rows.count))
+    }
+
+    /// Ends with the clusters.
+    pub fn end(mut self) -> Result<(), Failure> {
+        let clusters = self.rows.count;
+        match self.rows.next_or_end(|_| Ok(()))? {
+            Some(()) => Err(unequal(clusters, more_than(clusters))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn unequal(clusters: impl Display, numbers: impl Display) -> Failure {
+    let why = "expected as many of the one as of the other";
+    Failure::work(format!("rows of clusters: {clusters}; rows of numbers: {numbers}; {why}"))
 }
 
 /// The beginnings of the texts of a batch of documents, and their keys.
@@ -124,7 +166,7 @@ impl Worker for TextReader {
 /// Reads clusters that other runs wrote, on one thread.
 pub struct PartReader {
     wanted: Wanted,
-    out: Vec<(u32, Summary, bool)>,
+    out: Vec<(u32, Summary, Parts)>,
 }
 
 impl PartReader {
@@ -135,7 +177,7 @@ impl PartReader {
 }
 
 impl Worker for PartReader {
-    type Out = Vec<(u32, Summary, bool)>;
+    type Out = Vec<(u32, Summary, Parts)>;
 
     fn line(&mut self, line: &[u8]) -> Result<(), String> {
         self.out.push(layout::read(line, self.wanted)?);

@@ -27,10 +27,13 @@ pub struct Summary {
     pub farthest: Examples,
     /// The mean cosine distance of its centroid to all others, NaN where there are none; `None`: nobody asks.
     pub diversity: Option<f64>,
+    /// Rows that have a number beside them, and the sum of those numbers.
+    pub values: (u64, Decimal),
 }
 
 /// What to say of a sum that has outgrown its digits.
 const TOO_MUCH: &str = "the distances of the cluster add up to 10^20 or more";
+const VALUES_TOO_MUCH: &str = "the numbers of the cluster add up to 10^20 or more";
 
 impl Summary {
     /// A cluster without rows, of which `examples` documents will be shown at each end.
@@ -44,6 +47,7 @@ impl Summary {
             nearest: Examples::new(End::Nearest, examples),
             farthest: Examples::new(End::Farthest, examples),
             diversity: None,
+            values: Default::default(),
         }
     }
 
@@ -66,12 +70,20 @@ impl Summary {
         self.farthest.add(distance, key, text);
     }
 
+    /// Takes the number beside a row.
+    pub fn add_value(&mut self, value: Decimal) -> Result<(), String> {
+        self.values = (self.values.0 + 1, self.values.1.plus(value).ok_or(VALUES_TOO_MUCH)?);
+        Ok(())
+    }
+
     /// Takes what is known of other rows of the cluster.
     pub fn merge(&mut self, other: Summary) -> Result<(), String> {
         const TOO_MANY: &str = "the rows of the cluster are more than 64 bits can count";
         self.sum = self.sum.plus(other.sum).ok_or(TOO_MUCH)?;
         self.total = self.total.checked_add(other.total).ok_or(TOO_MANY)?;
         self.textless = self.textless.checked_add(other.textless).ok_or(TOO_MANY)?;
+        let (values, sum) = (self.values.0.checked_add(other.values.0), self.values.1.plus(other.values.1));
+        self.values = (values.ok_or(TOO_MANY)?, sum.ok_or(VALUES_TOO_MUCH)?);
         other.range.into_iter().for_each(|range| self.widen(range));
         for (cell, count) in other.histogram.cells {
             self.histogram.add_cell(cell, count).ok_or(TOO_MANY)?;
@@ -91,6 +103,12 @@ impl Summary {
     /// The mean distance; 0 without rows, as MiniCorpus has it.
     pub fn average(&self) -> Decimal {
         if self.total == 0 { Decimal::default() } else { self.sum.over(self.total) }
+    }
+
+    /// The mean of the numbers beside the rows; `None` without any.
+    pub fn mean_value(&self) -> Option<Decimal> {
+        let (count, sum) = self.values;
+        (count > 0).then(|| sum.over(count))
     }
 
     /// The quantile of the distances, as near as the histogram tells it; `None` without rows.

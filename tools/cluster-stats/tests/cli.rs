@@ -26,6 +26,9 @@ fn column_alone() -> Tool {
             ("--quantiles", ""),
             ("--cluster-field", "0"),
             ("--distance-field", "x"),
+            ("--value", ""),
+            ("--value-field", "0"),
+            ("--value-name", "mean loss"),
         ],
         prepare: |folder, _| {
             folder.write("centroids.npy", npy(&[[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0], [0.0, -1.0], [5.0, 5.0]]))
@@ -560,4 +563,81 @@ fn memory_depends_on_the_clusters_and_not_on_the_rows() {
         let kib = peak(flags);
         assert!(kib < 32 << 10, "{flags:?}: {kib} KiB");
     }
+}
+
+/// Numbers beside each row of a column, some of them missing, and what their clusters average.
+#[test]
+fn numbers_beside_the_rows_are_averaged() {
+    let (folder, rows) = (Folder::new(), 500);
+    let clusters = column(rows, 5).replace("3\t", "-1\t");
+    let mut numbers = Numbers(9);
+    let losses: Vec<Option<i64>> = (0..rows)
+        .map(|_| (numbers.below(4) > 0).then(|| numbers.below(9_000_000_000) as i64 - 1_000_000_000))
+        .collect();
+    let losses = |first: usize, end: usize| -> String {
+        let row = |loss: &Option<i64>| format!("x\t{}\n", loss.map_or("nan".to_string(), decimal));
+        losses[first..end].iter().map(row).collect()
+    };
+    folder.write("clusters.tsv", &clusters);
+    folder.write("losses.tsv", losses(0, rows));
+    folder.write("docs.jsonl", corpus::documents(rows));
+    let flags = ["--value", "losses.tsv", "--value-field", "2", "--value-name", "loss"];
+    // Rows without a cluster are noted on stderr.
+    let output = |run: Run| {
+        let outcome = run.outcome();
+        outcome.expect(0);
+        outcome.stdout
+    };
+    let whole = output(run(&folder, &[&flags[..], &["clusters.tsv"]].concat()));
+    let mut sums: BTreeMap<u64, (i64, i64)> = BTreeMap::new();
+    for (cluster, loss) in clusters.lines().zip(losses(0, rows).lines()) {
+        let Ok(cluster) = cluster.split('\t').next().expect("a cluster").parse::<u64>() else { continue };
+        let sum = sums.entry(cluster).or_default();
+        if let Some(units) = loss.strip_prefix("x\t").filter(|loss| *loss != "nan") {
+            *sum = (sum.0 + 1, sum.1 + units.replace('.', "").parse::<i64>().expect("units"));
+        }
+    }
+    assert_eq!(sums.len(), 4);
+    for line in lines(&whole) {
+        let (count, sum) = sums[&raw(line, "cluster").parse().expect("a cluster")];
+        assert_eq!(raw(line, "rows_loss"), count.to_string());
+        assert_eq!(raw(line, "sum_loss"), trimmed(&decimal(sum)));
+        let mean: f64 = raw(line, "mean_loss").parse().expect("a number");
+        assert!((mean - sum as f64 / count as f64 / 1e9).abs() < 1e-12);
+    }
+    let with_texts = output(run(&folder, &[&flags[..], &["--documents", "docs.jsonl", "clusters.tsv"]].concat()));
+    for (line, alone) in lines(&with_texts).into_iter().zip(lines(&whole)) {
+        assert_eq!(raw(line, "sum_loss"), raw(alone, "sum_loss"));
+    }
+    let mut parts = Vec::new();
+    for (first, end) in [(0, 123), (123, rows)] {
+        let part: String = clusters.lines().skip(first).take(end - first).map(|line| format!("{line}\n")).collect();
+        folder.write("part.tsv", part);
+        folder.write("losses.part", losses(first, end));
+        let flags = ["--value", "losses.part", "--value-field", "2", "--value-name", "loss", "part.tsv"];
+        parts.extend(output(run(&folder, &flags)));
+    }
+    assert_eq!(run(&folder, &["--add"]).stdin(parts.clone()).output(), whole);
+    parts.extend(output(run(&folder, &["clusters.tsv"])));
+    run(&folder, &["--add"]).stdin(parts).outcome().expect_refusal(1, &["other numbers (--value)"]);
+}
+
+#[test]
+fn numbers_go_with_the_rows_of_clusters() {
+    let folder = Folder::new();
+    folder.write("clusters.tsv", "0\t1\n1\t1\n-1\tnan\n");
+    let refused = |numbers: &str, said: &str| {
+        folder.write("numbers", numbers);
+        run(&folder, &["--value", "numbers", "clusters.tsv"]).outcome().expect_refusal(1, &[said]);
+    };
+    refused("1\n2\n", "rows of clusters: more than 2; rows of numbers: 2");
+    refused("1\n2\n3\n4\n", "rows of clusters: 3; rows of numbers: more than 3");
+    refused("1\nx\n3\n", "numbers:2: field 1: expected a number below 10^20, found \"x\"");
+    folder.write("numbers", "1\nnan\n7\n");
+    let found = run(&folder, &["--value", "numbers", "clusters.tsv"]).outcome();
+    found.expect(0);
+    let found = objects(&found.stdout);
+    assert_eq!((&found[&0]["mean_value"], &found[&1]["mean_value"]), (&json!(1), &Value::Null));
+    assert_eq!(found[&1]["rows_value"], 0);
+    run(&folder, &["--value-name", "loss", "clusters.tsv"]).outcome().expect_refusal(2, &["goes only with --value"]);
 }

@@ -1,288 +1,48 @@
 //! `lm-score`: documents in, a column of what a language model thinks of them out.
 //!
-//! One output line per input line, in the same order. A row's numbers depend on its own text and the flags: not on its
-//! neighbours, on threads or on batches. Memory: the model, and a few batches of lines a thread; it does not grow with
-//! the input.
+//! One output line per document, in the same order; or a folder with the likeliest tokens. A document's numbers depend
+//! on its own tokens and the flags: not on its neighbours, on threads or on batches. Memory: the model, and a few
+//! batches of documents a thread; it does not grow with the input.
 
+mod annotation;
+mod flags;
+mod layered;
 mod passage;
 mod rows;
 mod scoring;
+mod sequences;
 
+use annotation::Annotation;
 use compute::decoder::Decoder;
 use compute::encoder::{Precision, available};
+use dataset::{PREV, TOKENS};
+use flags::{Args, Kind, TOOL};
+use layered::Layered;
 use model::causal::CausalModel;
 use passage::Long;
+use pipe::crew;
 use pipe::failure::Failure;
-use pipe::flags::{Example, Flag, Options, Rule, Tool, Value};
 use pipe::input::Input;
-use pipe::lines::Lines;
+use pipe::lines::{Lines, Tally};
 use pipe::output::Output;
-use pipe::record::Reader;
+use pipe::progress::Meter;
+use pipe::record::{ListReader, Reader};
 use pipe::settings::Common;
-use pipe::shared;
 use pipe::stats::Stats;
 use pipe::vectors::{Dtype, VectorWriter};
-use rows::{Column, Plan, Rows, ScoreRows};
+use rows::{Column, Documents, Draft, Plan, Rows, ScoreRows};
 use scoring::Scoring;
+use sequences::Sequences;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-
-struct Args {
-    common: Common,
-    model: PathBuf,
-    columns: Vec<Column>,
-    prompt_field: Option<String>,
-    has_bos: bool,
-    has_eos: bool,
-    no_special: bool,
-    length_max: Option<usize>,
-    long: Long,
-    last: Option<usize>,
-    token_nll: Option<PathBuf>,
-    precision: Option<Precision>,
-}
-
-impl Default for Args {
-    fn default() -> Args {
-        Args {
-            common: Common::default(),
-            model: PathBuf::new(),
-            columns: vec![Column::Nll, Column::Tokens],
-            prompt_field: None,
-            has_bos: false,
-            has_eos: false,
-            no_special: false,
-            length_max: None,
-            long: Long::Cut,
-            last: None,
-            token_nll: None,
-            precision: Some(Precision::F32),
-        }
-    }
-}
-
-impl Options for Args {
-    fn common(&mut self) -> &mut Common {
-        &mut self.common
-    }
-}
-
-const FLAGS: &[Flag<Args>] = &[
-    Flag::value("model", "DIR", "The folder of a model", "As Hugging Face writes it.", |args: &mut Args, value| {
-        args.model = value.path()?;
-        Ok(())
-    }),
-    Flag::value(
-        "columns",
-        "LIST",
-        "What stands in a row before the key",
-        "Names from the list under Columns, with commas between them.",
-        |args: &mut Args, value| {
-            args.columns = columns(value)?;
-            Ok(())
-        },
-    )
-    .default(|_| "nll,tokens".to_string())
-    .output(),
-    Flag::value(
-        "prompt-field",
-        "PATH",
-        "The field with the prompt, which is not scored",
-        "The text is scored as what follows it; see Prompts.",
-        |args: &mut Args, value| {
-            args.prompt_field = Some(value.text()?.to_string());
-            Ok(())
-        },
-    ),
-    Flag::switch(
-        "bos",
-        "Begin each document with the token that begins texts",
-        "Or, where the model has none, with the one that ends them. With --bos or --eos, nothing else is put around \
-         the text.",
-        |args: &mut Args, _| {
-            args.has_bos = true;
-            Ok(())
-        },
-    ),
-    Flag::switch(
-        "eos",
-        "End each document with the token that ends texts",
-        "It is scored like any other. A document that is cut has none.",
-        |args: &mut Args, _| {
-            args.has_eos = true;
-            Ok(())
-        },
-    ),
-    Flag::switch(
-        "no-special",
-        "Put no special tokens around the text",
-        "Without it, those that tokenizer.json says: for Llama a token that begins the text, for GPT-2 none.",
-        |args: &mut Args, _| {
-            args.no_special = true;
-            Ok(())
-        },
-    ),
-    Flag {
-        help: "Without it, at the length that the model was made for.",
-        ..shared::max_length(|args: &mut Args, value| {
-            args.length_max = Some(value.positive()?);
-            Ok(())
-        })
-    },
-    Flag::value(
-        "long",
-        "cut|windows|stride:S",
-        "What becomes of a text that is longer",
-        "It is cut; or scored in windows, each of which sees as much as the model can; see Long texts.",
-        |args: &mut Args, value| {
-            args.long = long(value)?;
-            Ok(())
-        },
-    )
-    .default(|_| "cut".to_string()),
-    Flag::value("last", "N", "Score the last N tokens of each text", "", |args: &mut Args, value| {
-        args.last = Some(value.positive()?);
-        Ok(())
-    }),
-    Flag::value(
-        "token-nll",
-        "FILE",
-        "Write the number of each scored token here",
-        "An array of 32-bit floats, one a row, text after text: a row of the output with --columns tokens says how \
-         many are its own.",
-        |args: &mut Args, value| {
-            args.token_nll = Some(value.path()?);
-            Ok(())
-        },
-    )
-    .output(),
-    Flag::value(
-        "precision",
-        "auto|f32|bf16",
-        "What the factors of matrix products are rounded to",
-        "Sums are 32-bit floats either way. bf16 is several times faster where the processor has instructions for it \
-         (AMX, AVX512-BF16), and off by some hundredths of a nat a token. `auto` takes it there, else f32.",
-        |args: &mut Args, value| {
-            let choices = [("auto", None), ("f32", Some(Precision::F32)), ("bf16", Some(Precision::Bf16))];
-            args.precision = value.choice(&choices)?;
-            Ok(())
-        },
-    )
-    .default(|_| "f32".to_string()),
-    shared::field(),
-    shared::template(),
-    shared::id_field(),
-    shared::shard(),
-    shared::on_error(),
-    shared::threads(),
-    shared::stats(),
-    shared::progress(),
-];
-
-const TOOL: Tool<Args> = Tool {
-    name: "lm-score",
-    summary: "documents to what a language model thinks of them",
-    operands: "[FILE]...",
-    description: &[
-        "Reads documents as JSON Lines from the FILEs or from standard input and prints, for each, how unlikely a \
-         causal language model finds it: the mean negative log-likelihood of its tokens, each given those before it.",
-        "A row is `nll<TAB>tokens<TAB>key`: the mean in nats (the logarithm of the perplexity), how many tokens were \
-         scored, and the document's key in 16 hexadecimal digits; --columns names others. A document of which nothing \
-         is scored has `nan` and 0; a missing row is `nan` in every field.",
-        "Models are read from a folder with config.json, model.safetensors (32-bit and 16-bit floats, in one file or \
-         several) and tokenizer.json. Known architectures: GPT-2, GPT-NeoX (Pythia), OPT, Llama (also SmolLM 1 and \
-         2), SmolLM 3, Mistral, Qwen 2 and 3, Gemma 2, with the rotary rules default, linear, llama3 and yarn; any \
-         other is refused by name.",
-        "The first token of a text is scored only where a token that begins texts stands before it: --bos puts it \
-         there. A document's numbers do not depend on its neighbours, on threads or shards; a token's not on what \
-         follows it. Another processor may have other instructions, and then the last digits differ: --stats says \
-         which were used.",
-    ],
-    sections: &[
-        (
-            "Columns",
-            &["`nll`: the mean over the scored tokens, in nats. `sum`: the sum. `tokens`: how many. `perplexity`: \
-                 exp(nll). `bytes`: the length of the text in UTF-8, without its prompt. `bits-per-byte`: the sum in \
-                 bits by those bytes; `nan` where the text is empty or was cut. With a prompt, `nll-alone`: nll of \
-                 the text without it; `ifd`: nll by nll-alone, the instruction-following difficulty (Li et al., 2024, \
-                 From Quantity to Quality)."],
-        ),
-        (
-            "Prompts",
-            &["With --prompt-field, prompt and text are tokenized as one. The tokens behind as many as the prompt \
-                 has when it is tokenized alone are scored; spaces at the end of a prompt count as a part of the \
-                 text, since tokenizers put a space to the word behind it. Where the prompt's tokens are not those at \
-                 the beginning of the whole, the border is in the middle of a token: --stats counts such rows \
-                 (`split_rows`). A prompt that fills the length leaves nothing to score (`unscored_rows`)."],
-        ),
-        (
-            "Long texts",
-            &["A text has at most as many tokens as config.json says (`max_position_embeddings`, `n_positions`), or \
-                 --max-length. With --long cut the rest is not looked at. With --long windows each window scores as \
-                 many tokens as the model can see at once, and the last one sees as much before its tokens as there \
-                 is room for: the rolling log-likelihood of lm-evaluation-harness. With --long stride:S each window \
-                 behind the first scores S tokens, with more before them, for the time of as many more windows."],
-        ),
-    ],
-    flags: FLAGS,
-    rules: &[
-        Rule::Needed("model", "how likely a text is, only a model says"),
-        Rule::Excludes("no-special", &["bos", "eos"], "they are special tokens; leave out one or the other"),
-    ],
-    examples: &[
-        Example {
-            about: "Perplexity under a model, of texts up to its length:",
-            command: "lm-score --model pythia-70m --bos --columns perplexity,tokens docs.jsonl > perplexity.tsv",
-            output: "",
-        },
-        Example {
-            about: "How much the instruction helps with each answer, and the hundred answers that it helps with least, \
-             but helps:",
-            command: "lm-score --model pythia-70m --field output --prompt-field instruction --columns ifd \
-                      alpaca.jsonl > ifd.tsv\n\
-                      paste ifd.tsv alpaca.jsonl | awk '$1 < 1' | sort -k1,1gr | head -n 100 | cut -f 3-",
-            output: "",
-        },
-        Example {
-            about: "Whole documents in two shards; the columns put together are those of one run:",
-            command: "lm-score --model pythia-70m --long windows --shard 0/2 docs.jsonl > part0.tsv\n\
-                      lm-score --model pythia-70m --long windows --shard 1/2 docs.jsonl > part1.tsv",
-            output: "",
-        },
-    ],
-    see_also: &["cluster-stats(1)", "topk-resample(1)", "jsonl-embed(1)", "corpus-utils(7)"],
-};
 
 /// Bytes of lines that a thread scores at a time: some two thousand tokens, so that threads end together.
 const BATCH: usize = 8 << 10;
 
 fn main() -> ExitCode {
     pipe::start(&TOOL, run)
-}
-
-fn columns(value: Value) -> Result<Vec<Column>, String> {
-    let find = |name: &str| {
-        let found = Column::ALL.iter().find(|(known, _)| *known == name);
-        found.map(|&(_, column)| column).ok_or_else(|| {
-            let known = Column::ALL.map(|(known, _)| known).join(", ");
-            format!("expected a list of columns with commas between them, of {known}; found {name:?}")
-        })
-    };
-    value.text()?.split(',').map(find).collect()
-}
-
-fn long(value: Value) -> Result<Long, String> {
-    let wrong = || "expected cut, windows or stride:S with S above zero".to_string();
-    match value.text()? {
-        "cut" => Ok(Long::Cut),
-        "windows" => Ok(Long::Windows),
-        text => {
-            let step = text.strip_prefix("stride:").and_then(|step| step.parse().ok());
-            step.filter(|&step: &usize| step > 0).map(Long::Stride).ok_or_else(wrong)
-        }
-    }
 }
 
 /// What the run adds up, in the order of the rows.
@@ -304,57 +64,185 @@ impl Totals {
             self.split += u64::from(score.is_split);
             self.unscored += u64::from(score.tokens == 0);
         }
+        self.unscored -= rows.missing;
+    }
+}
+
+/// Where rows go.
+struct Sink {
+    totals: Totals,
+    output: Output,
+    token_nll: Option<VectorWriter>,
+    annotation: Option<Annotation>,
+    columns: Vec<Column>,
+    /// Scores what comes without scores.
+    layered: Option<Layered>,
+}
+
+impl Sink {
+    fn open(args: &Args, layered: Option<Layered>) -> Result<Sink, Failure> {
+        let token_nll = args.token_nll.as_ref().map(|path| VectorWriter::new(Output::create(path)?, 1, Dtype::F32));
+        let Args { top, format, storage, common, columns, .. } = args;
+        let annotate = |folder: &PathBuf| Annotation::open(folder, *format, *top, storage.clone(), common);
+        let annotation = args.out.as_ref().map(annotate).transpose()?;
+        let (token_nll, columns, output) = (token_nll.transpose()?, columns.clone(), Output::stdout());
+        Ok(Sink { totals: Totals::default(), output, token_nll, annotation, columns, layered })
+    }
+
+    /// Takes documents, and writes those whose scores are there.
+    fn take(&mut self, draft: Draft) -> Result<ControlFlow<()>, Failure> {
+        let drafts = match &mut self.layered {
+            Some(layered) => layered.add(draft)?,
+            None => vec![draft],
+        };
+        self.write_all(drafts).map(ControlFlow::Continue)
+    }
+
+    fn write_all(&mut self, drafts: Vec<Draft>) -> Result<(), Failure> {
+        drafts.into_iter().try_for_each(|draft| {
+            let rows = draft.rows(&self.columns);
+            self.write(&rows)
+        })
+    }
+
+    fn write(&mut self, rows: &Rows) -> Result<(), Failure> {
+        self.totals.add(rows);
+        if let Some(file) = &mut self.token_nll {
+            file.write(&rows.tokens)?;
+        }
+        match &mut self.annotation {
+            Some(annotation) => annotation.write(rows),
+            None => self.output.write(&rows.text),
+        }
+    }
+
+    fn finish(mut self) -> Result<Totals, Failure> {
+        let drafts = self.layered.as_mut().map_or(Ok(Vec::new()), Layered::finish)?;
+        self.write_all(drafts)?;
+        self.token_nll.map_or(Ok(()), VectorWriter::finish)?;
+        self.annotation.map_or(Ok(()), Annotation::finish)?;
+        Ok(self.totals)
     }
 }
 
 fn run(args: Args) -> Result<(), Failure> {
+    let common = &args.common;
     let plan = plan(&args)?;
-    let mut input = Input::open(&args.common)?;
-    input.read_size = BATCH;
-    let precision = precision(args.precision)?;
-    let scoring = Arc::new(scoring(&args, precision)?);
-    let mut output = Output::stdout();
-    let token_nll = args.token_nll.as_ref().map(|path| VectorWriter::new(Output::create(path)?, 1, Dtype::F32));
-    let mut token_nll = token_nll.transpose()?;
-    let mut totals = Totals::default();
-    let worker = || ScoreRows::new(scoring.clone(), plan.clone());
-    let (tally, _) = Lines::new(&args.common, input).run(worker, |rows| {
-        totals.add(&rows);
-        if let Some(file) = &mut token_nll {
-            file.write(&rows.tokens)?;
-        }
-        output.write(&rows.text).map(ControlFlow::Continue)
-    })?;
-    if let Some(file) = token_nll {
-        file.finish()?;
+    if !available(args.precision) {
+        return Err(Failure::work("--precision bf16: this processor has neither AMX nor AVX512-BF16"));
     }
-    tally.report(&args.common);
-    let name = if precision == Precision::F32 { "f32" } else { "bf16" };
-    let stats = Stats::new(&args.common, &tally).with("precision", name);
-    let stats = stats.with("instructions", scoring.decoder.instructions()).with("tokens", totals.tokens);
+    let (tally, instructions, sink) = match args.input {
+        Kind::Sequences(kind) => {
+            Sequences::open(kind, common, 0)?;
+            let Opened { scoring, layered, instructions } = open(&args)?;
+            let mut sink = Sink::open(&args, layered)?;
+            let kept = sink.annotation.as_ref().map_or(0, |annotation| annotation.kept);
+            let sequences = Sequences::open(kind, common, kept)?;
+            let tally =
+                score_sequences(common, sequences, || ScoreRows::new(scoring.clone(), plan.clone()), &mut sink)?;
+            (tally, instructions, sink)
+        }
+        Kind::Texts | Kind::Ids => {
+            let mut input = Input::open(common)?;
+            input.read_size = BATCH;
+            let Opened { scoring, layered, instructions } = open(&args)?;
+            let mut sink = Sink::open(&args, layered)?;
+            let worker = || ScoreRows::new(scoring.clone(), plan.clone());
+            let (tally, _) = Lines::new(common, input).run(worker, |draft| sink.take(draft))?;
+            (tally, instructions, sink)
+        }
+    };
+    let totals = sink.finish()?;
+    tally.report(common);
+    let name = if args.precision == Precision::F32 { "exact" } else { "bf16" };
+    let stats = Stats::new(common, &tally).with("precision", name);
+    let stats = stats.with("instructions", instructions).with("tokens", totals.tokens);
     let stats = stats.with("nll", totals.sum / totals.tokens as f64).with("truncated_rows", totals.cut);
-    stats.with("split_rows", totals.split).with("unscored_rows", totals.unscored).write(&args.common)
+    stats.with("split_rows", totals.split).with("unscored_rows", totals.unscored).write(common)
+}
+
+/// Gives sequences to threads, and what these make of them to the sink, in order.
+fn score_sequences(
+    common: &Common,
+    mut sequences: Sequences,
+    worker: impl Fn() -> ScoreRows,
+    sink: &mut Sink,
+) -> Result<Tally, Failure> {
+    let (mut tally, mut meter) = (Tally::default(), Meter::new(common, None));
+    let workers = (0..common.threads).map(|_| worker()).collect();
+    crew::run(
+        workers,
+        move || sequences.batch(),
+        |draft| {
+            let draft = draft?;
+            tally.rows += draft.len() as u64;
+            meter.show(0, tally.rows);
+            sink.take(draft)
+        },
+    )?;
+    meter.end();
+    Ok(tally)
 }
 
 fn plan(args: &Args) -> Result<Plan, Failure> {
-    if args.prompt_field.is_none() && args.columns.iter().any(|column| column.is_of_both()) {
+    let Args { common, columns, prompt_field, .. } = args;
+    let is_of_text = args.input == Kind::Texts;
+    if let Some(column) = columns.iter().find(|column| column.is_of_text()).filter(|_| !is_of_text) {
+        return Err(Failure::usage(format!("--columns {}: tokens are not bytes of a text", column.name())));
+    }
+    if is_of_text && prompt_field.is_none() && columns.iter().any(|column| column.is_of_both()) {
         let why = "--columns nll-alone or ifd: expected --prompt-field, without which there is only the text alone";
         return Err(Failure::usage(why));
     }
-    let prompts = args.prompt_field.as_ref().map(|field| {
-        let common = Common { field: field.clone(), ..Common::default() };
-        Reader::new(&common)
-    });
-    Ok(Plan { columns: args.columns.clone(), reader: Reader::new(&args.common)?, prompts: prompts.transpose()? })
+    let documents = if is_of_text {
+        let prompts = prompt_field.as_ref().map(|field| {
+            let common = Common { field: field.clone(), ..Common::default() };
+            Reader::new(&common)
+        });
+        Documents::Texts { reader: Reader::new(common)?, prompts: prompts.transpose()? }
+    } else {
+        let field = if common.given("field") { common.field.as_str() } else { TOKENS };
+        Documents::Ids(ListReader::new(common, &[field, prompt_field.as_deref().unwrap_or(PREV)])?)
+    };
+    Ok(Plan { columns: columns.clone(), documents })
 }
 
-fn scoring(args: &Args, precision: Precision) -> Result<Scoring, Failure> {
+/// A model, ready.
+struct Opened {
+    scoring: Arc<Scoring>,
+    layered: Option<Layered>,
+    instructions: &'static str,
+}
+
+fn open(args: &Args) -> Result<Opened, Failure> {
     let model = CausalModel::open(&args.model).map_err(Failure::work)?;
     let length_max = length_max(args, &model)?;
     let (before, behind) = around(args, &model)?;
-    let CausalModel { transformer, head, tokenizer, .. } = model;
-    let decoder = Decoder::new(transformer, &head, precision);
-    Ok(Scoring { decoder, tokenizer, before, behind, length_max, long: args.long, last: args.last })
+    let known = model.head.linear.weight.rows;
+    if args.top > known {
+        return Err(Failure::usage(format!("--top-k {}: the model knows {known} tokens", args.top)));
+    }
+    let CausalModel { transformer, blocks, head, tokenizer, .. } = model;
+    let there = if args.is_layered { 0 } else { blocks.count() };
+    let decoder = Decoder::new(transformer, head, blocks.iter().take(there), args.precision).map_err(Failure::work)?;
+    let instructions = decoder.instructions();
+    let (decoder, layered) = match args.is_layered {
+        true => (None, Some(Layered::new(decoder, blocks, args.top, args.common.threads))),
+        false => (Some(decoder), None),
+    };
+    let scoring = Scoring {
+        decoder,
+        vocabulary: known,
+        tokenizer,
+        before,
+        behind,
+        length_max,
+        long: args.long,
+        last: args.last,
+        context_max: args.context_max.unwrap_or(usize::MAX),
+        top: args.top,
+    };
+    Ok(Opened { scoring: Arc::new(scoring), layered, instructions })
 }
 
 fn length_max(args: &Args, model: &CausalModel) -> Result<usize, Failure> {
@@ -390,13 +278,4 @@ fn around(args: &Args, model: &CausalModel) -> Result<(Vec<u32>, Vec<u32>), Fail
     let bos = args.has_bos.then(|| model.bos.or(model.eos).ok_or_else(|| missing("--bos"))).transpose()?;
     let eos = args.has_eos.then(|| model.eos.ok_or_else(|| missing("--eos"))).transpose()?;
     Ok((bos.into_iter().collect(), eos.into_iter().collect()))
-}
-
-fn precision(wanted: Option<Precision>) -> Result<Precision, Failure> {
-    match wanted {
-        None if available(Precision::Bf16) => Ok(Precision::Bf16),
-        None => Ok(Precision::F32),
-        Some(precision) if available(precision) => Ok(precision),
-        Some(_) => Err(Failure::work("--precision bf16: this processor has neither AMX nor AVX512-BF16")),
-    }
 }

@@ -1,10 +1,14 @@
 //! What a thread does with documents: a row for each.
 
-use crate::scoring::{Score, Scores, Scoring};
+use crate::scoring::{Likeliest, Score, Scores, Scoring};
+use crate::sequences::Sequence;
+use dataset::choice::key;
 use pipe::column::{write_integer, write_number};
+use pipe::crew::Hand;
+use pipe::failure::Failure;
 use pipe::key::{document_key, write_key};
 use pipe::lines::Worker;
-use pipe::record::Reader;
+use pipe::record::{ListReader, Reader};
 use std::sync::Arc;
 
 /// A column of the output.
@@ -41,9 +45,19 @@ impl Column {
         ("ifd", Column::Ifd),
     ];
 
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        Column::ALL.iter().find(|(_, column)| *column == self).map_or("", |(name, _)| name)
+    }
+
     /// Whether it compares with the text without its prompt.
     pub fn is_of_both(self) -> bool {
         matches!(self, Column::NllAlone | Column::Ifd)
+    }
+
+    /// Whether it is about the letters of the text.
+    pub fn is_of_text(self) -> bool {
+        matches!(self, Column::BitsPerByte | Column::Bytes)
     }
 
     fn write(self, row: &Row, rows: &mut Vec<u8>) {
@@ -64,15 +78,27 @@ impl Column {
     }
 }
 
+/// What a document is on its line.
+#[derive(Clone)]
+pub enum Documents {
+    /// A text, maybe behind a prompt.
+    Texts {
+        /// Takes texts.
+        reader: Reader,
+        /// Takes prompts.
+        prompts: Option<Reader>,
+    },
+    /// Tokens, and those before them.
+    Ids(ListReader),
+}
+
 /// What is read and what is written.
 #[derive(Clone)]
 pub struct Plan {
     /// What stands in a row, before the key.
     pub columns: Vec<Column>,
-    /// Takes texts.
-    pub reader: Reader,
-    /// Takes prompts.
-    pub prompts: Option<Reader>,
+    /// What is on a line, where there are lines.
+    pub documents: Documents,
 }
 
 impl Plan {
@@ -102,6 +128,18 @@ pub struct ScoreRows {
     documents: Vec<Option<Document>>,
     scores: Scores,
     alone: Scores,
+    /// The tokens of a document, and those before them.
+    ids: [Vec<u32>; 2],
+    bytes: Vec<u8>,
+}
+
+/// What becomes rows when its scores are there.
+pub struct Draft {
+    documents: Vec<Option<Document>>,
+    /// What waits where the model is not whole.
+    pub scores: Scores,
+    /// The same of the texts without their prompts.
+    pub alone: Scores,
 }
 
 /// The rows of a batch.
@@ -109,29 +147,82 @@ pub struct ScoreRows {
 pub struct Rows {
     /// Lines.
     pub text: Vec<u8>,
-    /// What became of each document that is not bad.
+    /// What became of each document, nothing of bad ones.
     pub scores: Vec<Score>,
+    /// How many documents have no row of their own.
+    pub missing: u64,
     /// The negative log-likelihood of each scored token.
     pub tokens: Vec<f32>,
+    /// The likeliest tokens behind each told token.
+    pub likeliest: Likeliest,
 }
 
 impl ScoreRows {
     /// No rows yet.
     pub fn new(scoring: Arc<Scoring>, plan: Plan) -> ScoreRows {
-        ScoreRows { scoring, plan, documents: Vec::new(), scores: Scores::default(), alone: Scores::default() }
+        ScoreRows {
+            scoring,
+            plan,
+            documents: Vec::new(),
+            scores: Scores::default(),
+            alone: Scores::default(),
+            ids: Default::default(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Takes a document of tokens.
+    fn add_ids(&mut self, key: u64, ids: &[u32], context: &[u32]) -> Result<(), String> {
+        if self.plan.is_of_both() {
+            self.alone.push_ids(&self.scoring, &[], ids)?;
+        }
+        self.scores.push_ids(&self.scoring, context, ids)?;
+        self.documents.push(Some(Document { key, bytes: 0 }));
+        Ok(())
+    }
+
+    /// Takes a document that came without a line.
+    fn add_sequence(&mut self, sequence: &Sequence) -> Result<(), Failure> {
+        let Sequence { place, ids, context } = sequence;
+        if ids.is_empty() {
+            self.missing();
+            return Ok(());
+        }
+        let key = key(ids, &mut self.bytes);
+        self.add_ids(key, ids, context).map_err(|why| Failure::work(format!("{place}: {why}")))
+    }
+}
+
+impl Hand for ScoreRows {
+    type Job = Vec<Sequence>;
+    type Done = Result<Draft, Failure>;
+
+    fn work(&mut self, sequences: Vec<Sequence>) -> Result<Draft, Failure> {
+        sequences.iter().try_for_each(|sequence| self.add_sequence(sequence))?;
+        Ok(self.take())
     }
 }
 
 impl Worker for ScoreRows {
-    type Out = Rows;
+    type Out = Draft;
 
     fn line(&mut self, line: &[u8]) -> Result<(), String> {
-        let prompt = match &mut self.plan.prompts {
+        let is_of_both = self.plan.is_of_both();
+        let (reader, prompts) = match &mut self.plan.documents {
+            Documents::Texts { reader, prompts } => (reader, prompts),
+            Documents::Ids(reader) => {
+                let mut lists = std::mem::take(&mut self.ids);
+                let key = document_key(reader.read(line, &mut lists)?);
+                let added = self.add_ids(key, &lists[0], &lists[1]);
+                self.ids = lists;
+                return added;
+            }
+        };
+        let prompt = match prompts {
             Some(prompts) => Some(String::from_utf8_lossy(prompts.text(line)?).into_owned()),
             None => None,
         };
-        let is_of_both = self.plan.is_of_both();
-        let (text, identity) = self.plan.reader.document(line)?;
+        let (text, identity) = reader.document(line)?;
         let text = String::from_utf8_lossy(text);
         if is_of_both {
             self.alone.push(&self.scoring, None, &text)?;
@@ -150,28 +241,41 @@ impl Worker for ScoreRows {
         }
     }
 
-    fn take(&mut self) -> Rows {
+    fn take(&mut self) -> Draft {
         self.scores.finish(&self.scoring);
         self.alone.finish(&self.scoring);
-        let mut rows = Rows { tokens: std::mem::take(&mut self.scores.tokens), ..Rows::default() };
-        for (i, document) in self.documents.drain(..).enumerate() {
+        let documents = std::mem::take(&mut self.documents);
+        Draft { documents, scores: self.scores.hand_over(), alone: self.alone.hand_over() }
+    }
+}
+
+impl Draft {
+    /// How many documents there are.
+    pub fn len(&self) -> usize {
+        self.documents.len()
+    }
+
+    /// The rows, with these columns before the key.
+    pub fn rows(self, columns: &[Column]) -> Rows {
+        let Draft { documents, scores, alone } = self;
+        let mut rows = Rows { tokens: scores.tokens, likeliest: scores.likeliest, ..Rows::default() };
+        for (i, document) in documents.into_iter().enumerate() {
             let Some(Document { key, bytes }) = document else {
-                rows.text.extend("nan\t".repeat(self.plan.columns.len()).bytes());
+                rows.text.extend("nan\t".repeat(columns.len()).bytes());
                 rows.text.extend_from_slice(b"nan\n");
+                rows.scores.push(Score::default());
+                rows.missing += 1;
                 continue;
             };
-            let (score, alone) = (self.scores.texts[i], self.alone.texts.get(i).copied().unwrap_or_default());
-            rows.scores.push(score);
-            for column in &self.plan.columns {
-                column.write(&Row { score, alone, bytes }, &mut rows.text);
+            let row = Row { score: scores.texts[i], alone: alone.texts.get(i).copied().unwrap_or_default(), bytes };
+            rows.scores.push(row.score);
+            for column in columns {
+                column.write(&row, &mut rows.text);
                 rows.text.push(b'\t');
             }
             write_key(key, &mut rows.text);
             rows.text.push(b'\n');
         }
-        self.scores.texts.clear();
-        self.alone.texts.clear();
-        self.alone.tokens.clear();
         rows
     }
 }

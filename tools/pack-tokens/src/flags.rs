@@ -1,8 +1,9 @@
 //! The command line.
 
-use crate::format::mds::{self, Encoding, LEVEL};
+use crate::format::mds::{self, Encoding};
 use crate::format::{FORMATS, Open};
-use dataset::mds::Hash;
+use dataset::mds::Storage;
+use dataset::mds::storage::{self, Stores};
 use dataset::packing::{Mode, Shape, Tail};
 use dataset::selection::{self, Selection, Selects};
 use pipe::failure::Failure;
@@ -56,6 +57,12 @@ impl Options for Args {
 impl Selects for Args {
     fn selection(&mut self) -> &mut Selection {
         &mut self.selection
+    }
+}
+
+impl Stores for Args {
+    fn storage(&mut self) -> &mut Storage {
+        &mut self.mds.storage
     }
 }
 
@@ -202,54 +209,14 @@ const FLAGS: &[Flag<Args>] = &[
     )
     .output()
     .default(|_| "ndarray".to_string()),
-    Flag::value(
-        "size-limit",
-        "BYTES",
-        "The most bytes of a shard of mds, before compression",
-        "One sequence may be more. Below 4 GiB: `1000`, `64K`, `256M`, `1G`.",
-        |args: &mut Args, value| {
-            args.mds.size_limit = match value.bytes()? {
-                size if (1..1 << 32).contains(&size) => size,
-                _ => return Err("expected 1 byte or more, and less than 4 GiB".to_string()),
-            };
-            Ok(())
-        },
-    )
-    .output()
-    .default(|args| args.mds.size_limit.to_string()),
-    Flag::value(
-        "compression",
-        "zstd[:LEVEL]",
-        "Compress the shards of mds",
-        "With level 3 unless one of 1 to 22 is said.",
-        |args: &mut Args, value| {
-            args.mds.compression = Some(level(value.text()?)?);
-            Ok(())
-        },
-    )
-    .output(),
-    Flag::value(
-        "hashes",
-        "NAME,...",
-        "Sums of each shard for the index of mds",
-        "sha256, xxh3_128, xxh3_64.",
-        |args: &mut Args, value| {
-            args.mds.hashes = hashes(value.text()?)?;
-            Ok(())
-        },
-    )
-    .output(),
-    Flag::switch(
-        "resume",
-        "Go on where an interrupted run stopped",
-        "With the same flags and tokens: shards of mds that are there are compared, not written again, and one that \
-         differs ends the run.",
-        |args: &mut Args, _| {
-            args.mds.resume = true;
-            Ok(())
-        },
-    )
-    .output(),
+    storage::size_limit(),
+    storage::compression(),
+    storage::hashes(),
+    Flag {
+        help: "With the same flags and tokens: shards of mds that are there are compared, not written again, and one \
+         that differs ends the run.",
+        ..storage::resume()
+    },
     shared::threads(),
     shared::stats(),
     shared::progress(),
@@ -397,24 +364,3 @@ pub const TOOL: Tool<Args> = Tool {
         "corpus-utils(7)",
     ],
 };
-
-fn level(text: &str) -> Result<i32, String> {
-    let level = match text.strip_prefix("zstd") {
-        Some("") => Some(LEVEL),
-        Some(rest) => rest.strip_prefix(':').and_then(|level| level.parse().ok()),
-        None => None,
-    };
-    level
-        .filter(|level| (1..=22).contains(level))
-        .ok_or_else(|| "expected zstd or zstd:LEVEL with LEVEL from 1 to 22".to_string())
-}
-
-fn hashes(text: &str) -> Result<Vec<Hash>, String> {
-    let hashes: Option<Vec<_>> = text.split(',').map(Hash::of).collect();
-    let mut hashes =
-        hashes.ok_or_else(|| "expected sha256, xxh3_128 or xxh3_64, with commas between them".to_string())?;
-    // The index has them in the order of their names, each once.
-    hashes.sort_unstable();
-    hashes.dedup();
-    Ok(hashes)
-}

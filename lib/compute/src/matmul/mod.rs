@@ -32,6 +32,7 @@ mod transpose;
 
 use crate::buffer::{Buffer, Plain, round_up};
 use crate::lanes::Lanes;
+use crate::transformer::Linear;
 
 /// Columns of a panel of `B`.
 pub(crate) const PANEL: usize = 32;
@@ -144,6 +145,12 @@ impl<E: Element> Packed<E> {
         }
         let bias = (0..columns).map(bias).collect();
         Packed { values, depth, panels: columns / PANEL, bias, element: std::marker::PhantomData }
+    }
+
+    /// Packs a map.
+    pub(crate) fn of(map: &Linear) -> Packed<E> {
+        let (outputs, inputs) = (map.weight.rows, map.weight.columns);
+        Packed::new(inputs, outputs, |k, n| map.weight(n, k), |n| map.bias(n))
     }
 
     /// The values of a panel from row `k` on; `k` is a multiple of [`GRAIN`].

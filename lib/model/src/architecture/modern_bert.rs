@@ -37,6 +37,7 @@ pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<Encoder, 
         positions: Matrix::default(),
         embedding_norm: Some(norm("embeddings.norm")?),
         blocks: (0..sizes.layers).map(|i| block(weights, i, &sizes, &shape)).collect::<Result<_, _>>()?,
+        embedding_map: None,
         final_norm: Some(norm("final_norm")?),
     };
     Ok(Encoder { transformer, length_max: config.count(&["max_position_embeddings"])? })

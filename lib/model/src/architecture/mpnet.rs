@@ -36,6 +36,7 @@ pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<Encoder, 
         positions,
         embedding_norm: Some(weights.norm("embeddings.LayerNorm", d, epsilon, true)?),
         blocks: (0..sizes.layers).map(block).collect::<Result<_, _>>()?,
+        embedding_map: None,
         final_norm: None,
     };
     Ok(Encoder { transformer, length_max })

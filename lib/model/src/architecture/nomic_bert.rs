@@ -45,6 +45,7 @@ pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<Encoder, 
         positions: Matrix::default(),
         embedding_norm: Some(weights.norm("emb_ln", d, shape.epsilon, true)?),
         blocks: (0..sizes.layers).map(|i| block(weights, i, &sizes, &shape)).collect::<Result<_, _>>()?,
+        embedding_map: None,
         final_norm: None,
     };
     Ok(Encoder { transformer, length_max: config.count(&["max_position_embeddings", "n_positions"])? })

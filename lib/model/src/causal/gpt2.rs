@@ -1,11 +1,11 @@
 //! GPT-2: absolute positions, norms before the parts, weights stored turned.
 
-use super::{Sizes, head, of_matrix};
+use super::{Blocks, Parts, Sizes, head, of_matrix};
 use crate::Error;
 use crate::architecture::activation;
 use crate::json::Settings;
 use crate::weights::{Weights, split};
-use compute::transformer::{Activation, Block, Head, NormPlace, Transformer};
+use compute::transformer::{Activation, Block, NormPlace, Transformer};
 use serde_json::json;
 
 struct Shape {
@@ -17,7 +17,7 @@ struct Shape {
     is_scaled_by_block: bool,
 }
 
-pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<(Transformer, Head), Error> {
+pub(super) fn read(config: &Settings, mut weights: Weights) -> Result<Parts, Error> {
     config.refuse_unless(&["add_cross_attention"], &json!(false))?;
     let mut sizes = Sizes::read(config, 0)?;
     sizes.refuse_other_heads(config)?;
@@ -29,7 +29,7 @@ pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<(Transfor
         is_scaled: config.flag_or(&["scale_attn_weights"], true)?,
         is_scaled_by_block: config.flag_or(&["scale_attn_by_inverse_layer_idx"], false)?,
     };
-    let own = head(config, weights, "lm_head.weight", &sizes, true)?;
+    let own = head(config, &weights, "lm_head.weight", &sizes, true)?;
     weights.settle_prefix("wte.weight", &["transformer.", ""])?;
     let tokens = weights.matrix("wte.weight", sizes.vocabulary, d)?;
     let positions = config.count(&["n_positions", "max_position_embeddings"])?;
@@ -43,10 +43,12 @@ pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<(Transfor
         tokens,
         positions: weights.matrix("wpe.weight", positions, d)?,
         embedding_norm: None,
-        blocks: (0..sizes.layers).map(|i| block(weights, i, &sizes, &shape)).collect::<Result<_, _>>()?,
+        blocks: Vec::new(),
+        embedding_map: None,
         final_norm: Some(weights.norm("ln_f", d, shape.epsilon, true)?),
     };
-    Ok((transformer, head))
+    let blocks = Blocks::new(sizes.layers, move |i| block(&weights, i, &sizes, &shape));
+    Ok((transformer, head, blocks))
 }
 
 fn block(w: &Weights, i: usize, sizes: &Sizes, shape: &Shape) -> Result<Block, Error> {

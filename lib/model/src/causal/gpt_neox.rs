@@ -2,12 +2,12 @@
 //! and values in one tensor head by head.
 
 use super::rotary::rotary;
-use super::{Sizes, head, of_matrix};
+use super::{Blocks, Parts, Sizes, head, of_matrix};
 use crate::Error;
 use crate::architecture::activation;
 use crate::json::Settings;
 use crate::weights::Weights;
-use compute::transformer::{Activation, Block, Head, Linear, Matrix, NormPlace, Positions, Rotary, Transformer};
+use compute::transformer::{Activation, Block, Linear, Matrix, NormPlace, Positions, Rotary, Transformer};
 
 struct Shape {
     epsilon: f32,
@@ -17,7 +17,7 @@ struct Shape {
     is_parallel: bool,
 }
 
-pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<(Transformer, Head), Error> {
+pub(super) fn read(config: &Settings, mut weights: Weights) -> Result<Parts, Error> {
     let sizes = Sizes::read(config, config.count(&["intermediate_size"])?)?;
     sizes.refuse_other_heads(config)?;
     let d = sizes.hidden;
@@ -28,7 +28,7 @@ pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<(Transfor
         has_bias: config.flag_or(&["attention_bias"], true)?,
         is_parallel: config.flag_or(&["use_parallel_residual"], true)?,
     };
-    let own = head(config, weights, "embed_out.weight", &sizes, false)?;
+    let own = head(config, &weights, "embed_out.weight", &sizes, false)?;
     weights.settle_prefix("embed_in.weight", &["gpt_neox.", ""])?;
     let tokens = weights.matrix("embed_in.weight", sizes.vocabulary, d)?;
     let head = of_matrix(own, &tokens);
@@ -41,10 +41,12 @@ pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<(Transfor
         tokens,
         positions: Matrix::default(),
         embedding_norm: None,
-        blocks: (0..sizes.layers).map(|i| block(weights, i, &sizes, &shape)).collect::<Result<_, _>>()?,
+        blocks: Vec::new(),
+        embedding_map: None,
         final_norm: Some(weights.norm("final_layer_norm", d, shape.epsilon, true)?),
     };
-    Ok((transformer, head))
+    let blocks = Blocks::new(sizes.layers, move |i| block(&weights, i, &sizes, &shape));
+    Ok((transformer, head, blocks))
 }
 
 fn block(w: &Weights, i: usize, sizes: &Sizes, shape: &Shape) -> Result<Block, Error> {

@@ -2,7 +2,7 @@
 //! feed-forward parts.
 
 use super::rotary::rotary;
-use super::{Sizes, head, of_matrix};
+use super::{Blocks, Parts, Sizes, head, of_matrix};
 use crate::Error;
 use crate::architecture::activation;
 use crate::json::Settings;
@@ -55,18 +55,18 @@ impl Shape {
     }
 }
 
-pub(super) fn read_llama(config: &Settings, weights: &mut Weights) -> Result<(Transformer, Head), Error> {
+pub(super) fn read_llama(config: &Settings, weights: Weights) -> Result<Parts, Error> {
     let mut sizes = Sizes::read(config, config.count(&["intermediate_size"])?)?;
     sizes.key_heads = config.count_if_there(&["num_key_value_heads"])?.unwrap_or(sizes.heads);
     sizes.head_size = config.count_if_there(&["head_dim"])?.unwrap_or(sizes.head_size);
     let bias = config.flag_or(&["attention_bias"], false)?;
     let inner_bias = config.flag_or(&["mlp_bias"], false)?;
     let shape = Shape { projection_bias: bias, output_bias: bias, inner_bias, ..Shape::of(config, &sizes)? };
-    read(config, weights, &sizes, &shape)
+    read(config, weights, sizes, shape)
 }
 
 /// Llama but for blocks without positions.
-pub(super) fn read_smollm3(config: &Settings, weights: &mut Weights) -> Result<(Transformer, Head), Error> {
+pub(super) fn read_smollm3(config: &Settings, weights: Weights) -> Result<Parts, Error> {
     config.refuse_unless(&["use_sliding_window"], &json!(false))?;
     config.refuse_unless(&["head_dim"], &json!(null))?;
     if config.get(&["rope_parameters.rope_theta", "rope_theta"]).is_none() {
@@ -78,7 +78,7 @@ pub(super) fn read_smollm3(config: &Settings, weights: &mut Weights) -> Result<(
     let is_turned = turned_blocks(config, sizes.layers)?;
     let shape = Shape::of(config, &sizes)?;
     let shape = Shape { projection_bias: bias, output_bias: bias, inner_bias, is_turned, is_tied: true, ..shape };
-    read(config, weights, &sizes, &shape)
+    read(config, weights, sizes, shape)
 }
 
 /// SmolLM 3's `no_rope_layers` says, in spite of its name, 1 of a block that has rotary positions; else all but every
@@ -94,34 +94,34 @@ fn turned_blocks(config: &Settings, layers: usize) -> Result<Vec<bool>, Error> {
     all.filter(|all| all.len() == layers).ok_or_else(wrong)
 }
 
-pub(super) fn read_mistral(config: &Settings, weights: &mut Weights) -> Result<(Transformer, Head), Error> {
+pub(super) fn read_mistral(config: &Settings, weights: Weights) -> Result<Parts, Error> {
     config.refuse_unless(&["layer_types"], &json!(null))?;
     let mut sizes = grouped_sizes(config)?;
     sizes.head_size = config.count_if_there(&["head_dim"])?.unwrap_or(sizes.head_size);
     let windows = vec![config.count_or_off("sliding_window", 4096)?; sizes.layers];
     let shape = Shape { windows, ..Shape::of(config, &sizes)? };
-    read(config, weights, &sizes, &shape)
+    read(config, weights, sizes, shape)
 }
 
-pub(super) fn read_qwen2(config: &Settings, weights: &mut Weights) -> Result<(Transformer, Head), Error> {
+pub(super) fn read_qwen2(config: &Settings, weights: Weights) -> Result<Parts, Error> {
     let mut sizes = grouped_sizes(config)?;
     sizes.head_size = config.count_if_there(&["head_dim"])?.unwrap_or(sizes.head_size);
     let windows = qwen_windows(config, sizes.layers)?;
     let shape = Shape { projection_bias: true, windows, ..Shape::of(config, &sizes)? };
-    read(config, weights, &sizes, &shape)
+    read(config, weights, sizes, shape)
 }
 
-pub(super) fn read_qwen3(config: &Settings, weights: &mut Weights) -> Result<(Transformer, Head), Error> {
+pub(super) fn read_qwen3(config: &Settings, weights: Weights) -> Result<Parts, Error> {
     let mut sizes = grouped_sizes(config)?;
     sizes.head_size = config.count(&["head_dim"])?;
     let bias = config.flag_or(&["attention_bias"], false)?;
     let windows = qwen_windows(config, sizes.layers)?;
     let shape = Shape::of(config, &sizes)?;
     let shape = Shape { projection_bias: bias, output_bias: bias, has_head_norms: true, windows, ..shape };
-    read(config, weights, &sizes, &shape)
+    read(config, weights, sizes, shape)
 }
 
-pub(super) fn read_gemma2(config: &Settings, weights: &mut Weights) -> Result<(Transformer, Head), Error> {
+pub(super) fn read_gemma2(config: &Settings, weights: Weights) -> Result<Parts, Error> {
     config.refuse_unless(&["attention_bias"], &json!(false))?;
     config.refuse_unless(&["use_bidirectional_attention"], &json!(false))?;
     let mut sizes = grouped_sizes(config)?;
@@ -140,7 +140,7 @@ pub(super) fn read_gemma2(config: &Settings, weights: &mut Weights) -> Result<(T
         is_tied: true,
         ..Shape::of(config, &sizes)?
     };
-    read(config, weights, &sizes, &shape)
+    read(config, weights, sizes, shape)
 }
 
 /// Where fewer heads of keys are the rule, their number must be said.
@@ -174,13 +174,13 @@ fn qwen_windows(config: &Settings, layers: usize) -> Result<Vec<Option<usize>>, 
     Ok((0..layers).map(|i| window.filter(|_| is_local(i))).collect())
 }
 
-fn read(config: &Settings, weights: &mut Weights, sizes: &Sizes, shape: &Shape) -> Result<(Transformer, Head), Error> {
+fn read(config: &Settings, mut weights: Weights, sizes: Sizes, shape: Shape) -> Result<Parts, Error> {
     let d = sizes.hidden;
     if !sizes.heads.is_multiple_of(sizes.key_heads) {
         let why = format!("num_key_value_heads: {} do not divide {} attention heads", sizes.key_heads, sizes.heads);
         return Err(config.error(why));
     }
-    let own = head(config, weights, "lm_head.weight", sizes, shape.is_tied)?;
+    let own = head(config, &weights, "lm_head.weight", &sizes, shape.is_tied)?;
     weights.settle_prefix("embed_tokens.weight", &["model.", ""])?;
     let mut tokens = weights.matrix("embed_tokens.weight", sizes.vocabulary, d)?;
     let head = Head { soft_cap: shape.head_soft_cap, ..of_matrix(own, &tokens) };
@@ -197,10 +197,12 @@ fn read(config: &Settings, weights: &mut Weights, sizes: &Sizes, shape: &Shape) 
         tokens,
         positions: Matrix::default(),
         embedding_norm: None,
-        blocks: (0..sizes.layers).map(|i| block(weights, i, sizes, shape)).collect::<Result<_, _>>()?,
-        final_norm: Some(norm(weights, "norm", d, shape)?),
+        blocks: Vec::new(),
+        embedding_map: None,
+        final_norm: Some(norm(&weights, "norm", d, &shape)?),
     };
-    Ok((transformer, head))
+    let blocks = Blocks::new(sizes.layers, move |i| block(&weights, i, &sizes, &shape));
+    Ok((transformer, head, blocks))
 }
 
 fn norm(w: &Weights, name: &str, size: usize, shape: &Shape) -> Result<Norm, Error> {

@@ -1,6 +1,7 @@
-//! OPT: absolute positions from row 2 of their table on, norms before the parts or (350m) behind them.
+//! OPT: absolute positions from row 2 of their table on, norms before the parts or (350m) behind them, tokens as wide as
+//! the stream or (350m) mapped to it and back.
 
-use super::{Sizes, head, of_matrix};
+use super::{Blocks, Parts, Sizes, head, of_matrix};
 use crate::Error;
 use crate::architecture::activation;
 use crate::json::Settings;
@@ -20,11 +21,11 @@ struct Shape {
     norm_place: NormPlace,
 }
 
-pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<(Transformer, Head), Error> {
+pub(super) fn read(config: &Settings, mut weights: Weights) -> Result<Parts, Error> {
     let sizes = Sizes::read(config, config.count(&["ffn_dim"])?)?;
     sizes.refuse_other_heads(config)?;
     let d = sizes.hidden;
-    config.refuse_unless(&["word_embed_proj_dim"], &json!(d))?;
+    let width = config.count_if_there(&["word_embed_proj_dim"])?.unwrap_or(d);
     config.refuse_unless(&["layer_norm_elementwise_affine"], &json!(true))?;
     let is_before = config.flag_or(&["do_layer_norm_before"], true)?;
     let shape = Shape {
@@ -32,14 +33,17 @@ pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<(Transfor
         has_bias: config.flag_or(&["enable_bias"], true)?,
         norm_place: if is_before { NormPlace::Before } else { NormPlace::After },
     };
-    let own = head(config, weights, "lm_head.weight", &sizes, true)?;
+    // The head's columns are the tokens'.
+    let own = head(config, &weights, "lm_head.weight", &Sizes { hidden: width, ..sizes }, true)?;
     weights.settle_prefix("embed_tokens.weight", &["model.decoder.", "decoder."])?;
-    let tokens = weights.matrix("embed_tokens.weight", sizes.vocabulary, d)?;
+    let tokens = weights.matrix("embed_tokens.weight", sizes.vocabulary, width)?;
+    let map = |name, outputs, inputs| (width != d).then(|| weights.linear(name, outputs, inputs, false)).transpose();
+    let embedding_map = map("project_in", d, width)?;
     let positions = config.count(&["max_position_embeddings"])?;
     let mut table = weights.matrix("embed_positions.weight", positions + OFFSET, d)?.values;
     let has_final_norm = is_before && !config.flag_or(&["_remove_final_layer_norm"], false)?;
     let final_norm = has_final_norm.then(|| weights.norm("final_layer_norm", d, EPSILON, true)).transpose()?;
-    let head = of_matrix(own, &tokens);
+    let head = Head { map: map("project_out", width, d)?, ..of_matrix(own, &tokens) };
     let transformer = Transformer {
         hidden: d,
         heads: sizes.heads,
@@ -48,11 +52,13 @@ pub(super) fn read(config: &Settings, weights: &mut Weights) -> Result<(Transfor
         is_causal: true,
         tokens,
         positions: Matrix { rows: positions, columns: d, values: table.split_off(OFFSET * d) },
+        embedding_map,
         embedding_norm: None,
-        blocks: (0..sizes.layers).map(|i| block(weights, i, &sizes, &shape)).collect::<Result<_, _>>()?,
+        blocks: Vec::new(),
         final_norm,
     };
-    Ok((transformer, head))
+    let blocks = Blocks::new(sizes.layers, move |i| block(&weights, i, &sizes, &shape));
+    Ok((transformer, head, blocks))
 }
 
 fn block(w: &Weights, i: usize, sizes: &Sizes, shape: &Shape) -> Result<Block, Error> {

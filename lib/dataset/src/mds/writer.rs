@@ -1,19 +1,14 @@
-//! Sequences to the shards of a dataset.
+//! Samples to the shards of a dataset.
 //!
 //! A [thread](super::shard) takes what is full while the next is filled. The bytes do not depend on how many threads
 //! there are.
 
 use super::shard::{Done, Finisher, Head, Job};
-use super::{Encoding, Settings};
-use dataset::mds::{INDEX, is_shard, names, python_json, write_index};
-use dataset::packing::Sequence;
-use dataset::writing::Writer;
-use dataset::{DOMAIN, LENGTHS, PREV, ndarray, pickle};
+use super::{INDEX, Settings, is_shard, names, python_json, write_index};
 use pipe::crew::start;
 use pipe::failure::{Failure, reason};
 use pipe::note;
 use pipe::settings::Common;
-use pipe::tokens::Dtype;
 use serde_json::Value;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -46,6 +41,10 @@ pub struct MdsWriter {
     /// So many bytes are a piece.
     piece: usize,
     shards: usize,
+    /// What the index says of shards of an earlier run.
+    kept: Vec<Value>,
+    /// The last sample of those, which comes again.
+    again: Option<Vec<u8>>,
     jobs: Option<SyncSender<Job>>,
     done: Receiver<Done>,
     threads: Vec<thread::JoinHandle<()>>,
@@ -113,7 +112,7 @@ impl MdsWriter {
         let (unused, spent) = channel();
         let waiting = Arc::new(Mutex::new(waiting));
         // Writing alone is not faster with more than one.
-        let alone = settings.flags.compression.is_none() && settings.flags.hashes.is_empty();
+        let alone = settings.storage.compression.is_none() && settings.storage.hashes.is_empty();
         let count = if alone { 1 } else { settings.threads };
         let threads = (0..count).map(|_| {
             let finisher = Finisher::new(folder, &settings);
@@ -123,7 +122,7 @@ impl MdsWriter {
         Ok(MdsWriter {
             folder: folder.to_path_buf(),
             _lock: lock,
-            names: settings.columns().into_iter().map(|column| column.0).collect(),
+            names: settings.columns.iter().map(|column| column.0).collect(),
             threads: threads.collect::<Result<_, _>>()?,
             piece: if settings.holds() { usize::MAX } else { PIECE },
             settings,
@@ -132,10 +131,31 @@ impl MdsWriter {
             sent: 0,
             samples: Vec::new(),
             shards: 0,
+            kept: Vec::new(),
+            again: None,
             jobs: Some(jobs),
             done,
             spent,
         })
+    }
+
+    /// Keeps the shards that an earlier run has finished, before anything is written. Gives the number of samples that
+    /// need not come again: all of theirs but the last, which is compared with the first that comes.
+    ///
+    /// # Errors
+    /// A shard cannot be read, or is of another dataset.
+    pub fn keep(&mut self) -> Result<u64, Failure> {
+        let finisher = Finisher::new(&self.folder, &self.settings);
+        let mut samples = 0;
+        while let Some((count, last, entry)) = finisher.kept(self.shards, &self.config_text)? {
+            samples += count;
+            self.shards += 1;
+            self.kept.push(Value::Object(entry));
+            self.again = Some(last);
+        }
+        // What this run adds is worth keeping, too, where it fails.
+        self.settings.storage.resume = false;
+        Ok(if self.again.is_some() { samples - 1 } else { 0 })
     }
 
     /// Bytes of the shard so far.
@@ -150,21 +170,8 @@ impl MdsWriter {
 
     /// Where the samples of the shard begin, if all are as large as the first.
     fn start(&self) -> u64 {
-        let room = self.settings.flags.size_limit.saturating_sub(self.head_size(0));
+        let room = self.settings.storage.size_limit.saturating_sub(self.head_size(0));
         self.head_size((room / (4 + self.ends[0])).max(1))
-    }
-
-    fn write_column(&mut self, name: &str, sequence: &Sequence, domain: &str) {
-        let (numbers, dtype) = match name {
-            DOMAIN => return self.samples.extend(domain.bytes()),
-            PREV => (sequence.context, self.settings.dtype),
-            LENGTHS => (sequence.lengths, Dtype::I32),
-            _ => (sequence.tokens, self.settings.dtype),
-        };
-        match self.settings.flags.encoding {
-            Encoding::Ndarray => ndarray::write_array(numbers, dtype, &mut self.samples),
-            Encoding::Pickle => pickle::write_array(numbers, dtype, &mut self.samples),
-        }
     }
 
     /// Completes a shard of the first `count` samples.
@@ -207,45 +214,55 @@ impl MdsWriter {
         done.sort_by_key(|done| done.number);
         let failed = panicked || done.iter().any(|done| done.shard.is_err());
         // A run that is not the one to be resumed leaves nothing of its own.
-        if failed && self.settings.flags.resume {
+        if failed && self.settings.storage.resume {
             done.iter().filter_map(|done| done.written.as_ref()).for_each(|path| drop(fs::remove_file(path)));
         }
         let shards: Vec<_> = done.into_iter().map(|done| done.shard.map(Value::Object)).collect::<Result<_, _>>()?;
-        if panicked { Err(Failure::work("a thread panicked")) } else { Ok(shards) }
+        match panicked {
+            true => Err(Failure::work("a thread panicked")),
+            false => Ok(self.kept.drain(..).chain(shards).collect()),
+        }
     }
-}
 
-impl Drop for MdsWriter {
-    /// A run that failed does not end before its threads took away what they had begun.
-    fn drop(&mut self) {
-        self.jobs = None;
-        self.threads.drain(..).for_each(|thread| drop(thread.join()));
-    }
-}
-
-impl Writer for MdsWriter {
-    fn write(&mut self, sequence: &Sequence, domain: &str) -> Result<(), Failure> {
+    /// Takes the next sample: `append` puts the value of each column, which it is told the name of, behind what is
+    /// there.
+    ///
+    /// # Errors
+    /// A shard cannot be written, or the sample is larger than one can be.
+    pub fn write(&mut self, append: impl Fn(&str, &mut Vec<u8>)) -> Result<(), Failure> {
         let start = self.samples.len();
         let names = std::mem::take(&mut self.names);
         self.samples.resize(start + 4 * names.len(), 0);
         for (place, name) in names.iter().enumerate() {
             let before = self.samples.len();
-            self.write_column(name, sequence, domain);
+            append(name, &mut self.samples);
             let size = ((self.samples.len() - before) as u32).to_le_bytes();
             self.samples[start + 4 * place..][..4].copy_from_slice(&size);
         }
         self.names = names;
+        if let Some(expected) = self.again.take() {
+            if self.samples[start..] != expected {
+                let why = "the last sample is not what this run writes: expected the same input and flags as before";
+                return Err(Failure::file(&self.folder, why));
+            }
+            self.samples.truncate(start);
+            return Ok(());
+        }
         self.ends.push(self.sent + self.samples.len() as u64);
-        if self.size() > self.settings.flags.size_limit && self.ends.len() > 1 {
+        if self.size() > self.settings.storage.size_limit && self.ends.len() > 1 {
             self.close(self.ends.len() - 1)?;
         }
         if self.size() > u64::from(u32::MAX) {
-            return Err(Failure::work("a sequence of more than 4 GiB does not fit into a shard"));
+            return Err(Failure::work("a sample of more than 4 GiB does not fit into a shard"));
         }
         if self.samples.len() >= self.piece { self.hand_over(self.samples.len(), self.start(), None) } else { Ok(()) }
     }
 
-    fn finish(mut self: Box<Self>) -> Result<(), Failure> {
+    /// Writes what is left, and the index.
+    ///
+    /// # Errors
+    /// It cannot be written, or a shard is there that is not of this run.
+    pub fn finish(mut self) -> Result<(), Failure> {
         if !self.ends.is_empty() {
             self.close(self.ends.len())?;
         }
@@ -258,5 +275,13 @@ impl Writer for MdsWriter {
             }
         }
         write_index(&self.folder, shards)
+    }
+}
+
+impl Drop for MdsWriter {
+    /// A run that failed does not end before its threads took away what they had begun.
+    fn drop(&mut self) {
+        self.jobs = None;
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
 }

@@ -1,5 +1,7 @@
 //! `lm-score` keeps the contract of all tools, and says of texts what transformers says.
 
+mod tokens;
+
 use contract::corpus;
 use contract::folder::Folder;
 use contract::npy;
@@ -27,7 +29,14 @@ fn tool() -> Tool {
             ("--long", "stride:"),
             ("--last", "0"),
             ("--token-nll", ""),
-            ("--precision", "f16"),
+            ("--precision", "f32"),
+            ("--input", "jsonl"),
+            ("--context-max", "x"),
+            ("--top-k", "0"),
+            ("--format", "jsonl"),
+            ("--size-limit", "4G"),
+            ("--compression", "gzip"),
+            ("--hashes", "md5"),
         ],
         prepare: |_, _| (),
         input: |rows| corpus::documents(rows).into_bytes(),
@@ -65,7 +74,7 @@ fn stats(folder: &Folder) -> Value {
 /// What transformers says, with the flags that ask for it; `scripts/model-fixtures` writes it.
 #[test]
 fn numbers_are_those_of_transformers() {
-    let expected: Value = serde_json::from_str(include_str!("data/expected.json")).expect("it is JSON");
+    let expected: Value = serde_json::from_str(include_str!("../data/expected.json")).expect("it is JSON");
     let input = documents(expected["documents"].as_array().expect("documents"));
     let cases = expected["cases"].as_array().expect("cases");
     assert!(cases.len() >= 9);
@@ -103,6 +112,28 @@ fn rows_do_not_depend_on_company() {
         let alone = input.lines().map(|line| run(&Folder::new(), "mistral", flags, &format!("{line}\n")).stdout);
         assert!(alone.collect::<Vec<_>>().concat() == together, "{flags:?}");
     }
+}
+
+#[test]
+fn block_by_block_is_the_same_to_the_byte() {
+    let input = corpus::documents(80);
+    for name in ["gpt2", "gpt-neox", "gpt-neox-serial", "opt-mapped", "llama-yarn", "smollm3", "qwen2", "gemma2"] {
+        let flags = ["--columns", "nll,tokens,ifd", "--prompt-field", "kind", "--token-nll", "numbers"];
+        let score = |more: &[&str]| {
+            let folder = Folder::new();
+            let outcome = run(&folder, name, &[&flags[..], more].concat(), &input);
+            outcome.expect(0);
+            (outcome.stdout, folder.read("numbers"))
+        };
+        let whole = score(&[]);
+        for threads in ["1", "3"] {
+            assert!(score(&["--layer-by-layer", "--threads", threads]) == whole, "{name}, {threads} threads");
+        }
+    }
+    let folder = Folder::new();
+    let args = ["--layer-by-layer", "--stats", "stats"];
+    assert!(rows(&folder, "llama", &args, "").is_empty());
+    assert_eq!(stats(&folder)["tokens"], 0);
 }
 
 #[test]
@@ -156,7 +187,7 @@ fn what_is_not_scored_is_said_and_counted() {
     let stats = stats(&folder);
     let counts = ["unscored_rows", "split_rows", "truncated_rows", "bad_rows"].map(|name| stats[name].as_u64());
     assert_eq!(counts, [Some(1), Some(1), Some(1), Some(1)], "{stats}");
-    assert_eq!(stats["precision"], "f32");
+    assert_eq!(stats["precision"], "exact");
     assert!(stats["instructions"].is_string() && stats["nll"].is_f64());
     let tokens: u64 = rows.iter().filter_map(|row| row[1].parse::<u64>().ok()).sum();
     assert_eq!(stats["tokens"], tokens);
@@ -186,6 +217,16 @@ fn what_does_not_go_together_is_refused() {
     refused("llama", &["--max-length", "1"], 2, "expected 2 at least");
     refused("llama", &["--max-length", "8", "--long", "stride:9"], 2, "the 8 tokens that the model sees");
     refused("none", &[], 1, "causal-none: no such folder");
+    refused("gpt2", &["--input", "ids", "--bos"], 2, "--bos goes only with --input text");
+    refused("gpt2", &["--input", "ids", "--columns", "bits-per-byte"], 2, "tokens are not bytes of a text");
+    refused("gpt2", &["--input", "mds"], 2, "--input mds: name the folders");
+    refused("gpt2", &["--input", "tokens", "--shard", "0/2"], 2, "--shard needs regular files");
+    refused("gpt2", &["--top-k", "5"], 2, "--top-k needs --out");
+    refused("gpt2", &["--out", "x"], 2, "--out goes only with --top-k");
+    refused("gpt2", &["--top-k", "5", "--out", "x", "--long", "windows"], 2, "--top-k needs --long cut");
+    refused("gpt2", &["--top-k", "5", "--out", "x", "--token-nll", "y"], 2, "does not go with --token-nll");
+    refused("gpt2", &["--top-k", "5", "--out", "x", "--resume"], 2, "--resume does not go with --input text");
+    refused("gpt2", &["--top-k", "100000", "--out", "x"], 2, "--top-k 100000: the model knows");
     Run::new(tool().program, &Folder::new()).stdin("").outcome().expect_refusal(2, &["--model"]);
     let file = model("gpt2") + "/config.json";
     let outcome = Run::new(tool().program, &Folder::new()).args(["--model", &file]).stdin("").outcome();

@@ -72,7 +72,7 @@ impl Finisher {
             let Ok(Ok(job)) = job else { return };
             let number = job.number;
             let path = self.path(number);
-            let there = self.settings.flags.resume && path.exists();
+            let there = self.settings.storage.resume && path.exists();
             let shard = if self.settings.holds() { self.whole(&job, &path, there) } else { self.piece(&job, &path) };
             let failed = shard.is_err();
             let written = (!there && !failed).then_some(path);
@@ -88,7 +88,7 @@ impl Finisher {
     }
 
     fn path(&self, number: usize) -> PathBuf {
-        let packed = if self.settings.flags.compression.is_some() { ".zstd" } else { "" };
+        let packed = if self.settings.storage.compression.is_some() { ".zstd" } else { "" };
         self.folder.join(format!("shard.{number:05}.mds{packed}"))
     }
 
@@ -112,7 +112,7 @@ impl Finisher {
     fn whole(&self, job: &Job, path: &Path, there: bool) -> Result<Option<Map<String, Value>>, Failure> {
         let head = job.head.as_ref().expect("a shard that is held comes whole");
         let whole = [&head.bytes[..], &job.samples].concat();
-        let packed = match self.settings.flags.compression {
+        let packed = match self.settings.storage.compression {
             _ if there => Some(self.same(path, &whole)?),
             Some(level) => Some(zstd::bulk::compress(&whole, level).map_err(|why| Failure::file(path, why))?),
             None => None,
@@ -122,14 +122,14 @@ impl Finisher {
             output.write(packed.as_ref().unwrap_or(&whole))?;
             output.finish()?;
         }
-        let packed = packed.filter(|_| self.settings.flags.compression.is_some());
+        let packed = packed.filter(|_| self.settings.storage.compression.is_some());
         Ok(Some(self.entry(job.number, head.count, whole.len() as u64, &whole, packed.as_deref())))
     }
 
     /// Makes sure that a shard of an earlier run is the same; gives the bytes of its file.
     fn same(&self, path: &Path, whole: &[u8]) -> Result<Vec<u8>, Failure> {
         let found = fs::read(path).map_err(|why| Failure::file(path, why))?;
-        let same = match self.settings.flags.compression {
+        let same = match self.settings.storage.compression {
             Some(_) => zstd::bulk::decompress(&found, whole.len()).is_ok_and(|found| found == whole),
             None => found == whole,
         };
@@ -137,10 +137,30 @@ impl Finisher {
         if same { Ok(found) } else { Err(Failure::file(path, why)) }
     }
 
+    /// The number of samples of a shard that is there, the last of them, and what the index says of it.
+    pub fn kept(&self, number: usize, config: &[u8]) -> Result<Option<(u64, Vec<u8>, Map<String, Value>)>, Failure> {
+        let path = self.path(number);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let found = fs::read(&path).map_err(|why| Failure::file(&path, why))?;
+        let whole = match self.settings.storage.compression {
+            Some(_) => zstd::stream::decode_all(&found[..]).map_err(|why| Failure::file(&path, why))?,
+            None => found.clone(),
+        };
+        let packed = self.settings.storage.compression.is_some().then_some(&found[..]);
+        let kept = last_sample(&whole, config).map(|(count, last)| {
+            (count as u64, last.to_vec(), self.entry(number, count, whole.len() as u64, &whole, packed))
+        });
+        let why = "is not a shard of this run: expected the same flags as before";
+        kept.map(Some).ok_or_else(|| Failure::file(&path, why))
+    }
+
     /// What the index says of a shard of this size. Its bytes are for the sums.
     fn entry(&self, number: usize, count: usize, size: u64, whole: &[u8], packed: Option<&[u8]>) -> Map<String, Value> {
         let about = |name: String, size: u64, bytes: &[u8]| {
-            let sums = self.settings.flags.hashes.iter().map(|hash| (hash.name().to_string(), hash.sum(bytes).into()));
+            let hashes = self.settings.storage.hashes.iter();
+            let sums = hashes.map(|hash| (hash.name().to_string(), hash.sum(bytes).into()));
             json!({ "basename": name, "bytes": size, "hashes": sums.collect::<Map<_, _>>() })
         };
         let name = format!("shard.{number:05}.mds");
@@ -151,6 +171,15 @@ impl Finisher {
         entry.insert("zip_data".into(), zip.unwrap_or(Value::Null));
         entry
     }
+}
+
+/// The number of samples of a shard, and the last of them; `None`: it has another configuration, or is not whole.
+fn last_sample<'a>(whole: &'a [u8], config: &[u8]) -> Option<(usize, &'a [u8])> {
+    let number = |at: usize| Some(u32::from_le_bytes(*whole.get(at..)?.first_chunk()?) as usize);
+    let count = number(0).filter(|&count| count > 0)?;
+    let (start, end) = (number(4 * count)?, number(4 + 4 * count)?);
+    let has_config = whole.get(8 + 4 * count..)?.starts_with(config);
+    (has_config && end == whole.len()).then_some((count, whole.get(start..end)?))
 }
 
 impl Begun {
