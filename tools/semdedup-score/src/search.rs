@@ -175,7 +175,8 @@ impl Search {
         // Values are held once here, once in the table's rows, and once or half in what it computes with.
         let row = 12 * dim as u64 + BESIDE;
         let rows = usize::try_from(memory / row).unwrap_or(usize::MAX);
-        let (rows_max, block_rows) = ((rows / 4 * 3).max(1), (rows / 4).clamp(1, 1 << 16));
+        // With fewer rows at a time, starting threads would be most of the work.
+        let (rows_max, block_rows) = ((rows / 4 * 3).max(16), (rows / 4).clamp(64, 1 << 16));
         Search { dim, threads, rows_max, block_rows, reranked: 0, passed: 0, clusters: 0 }
     }
 
