@@ -297,10 +297,9 @@ const TOOL: Tool<Args> = Tool {
             "Memory",
             &["12 bytes a row of the column: a cluster and a key; 4 more with --budget; 4 in all with --cut. Where \
                  thresholds fall between documents that are equal to the byte, 40 bytes for each of these. Up to \
-                 4,294,967,295 rows. Cluster ids are below 16,777,216, and each id up to the highest costs some 200 \
-                 bytes for each part of a split. Documents that come from a pipe without keys are copied to a \
-                 temporary file in TMPDIR (without it /tmp), which has no name and is gone when the run is, however \
-                 it ends."],
+                 4,294,967,295 rows. Cluster ids are below 16,777,216, and each id up to the highest costs 12 bytes. \
+                 Documents that come from a pipe without keys are copied to a temporary file in TMPDIR (without it \
+                 /tmp), which has no name and is gone when the run is, however it ends."],
         ),
         (
             "Shards",

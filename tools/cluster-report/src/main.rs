@@ -75,7 +75,8 @@ const FLAGS: &[Flag<Args>] = &[
         "FILE",
         "Where clusters lie, as two numbers each",
         "Columns x and y behind a header that names them and cluster, or a row a cluster, from 0 on, that begins with \
-         the two numbers; a row of nan has no place. With it, bubbles stand for the treemap.",
+         the two numbers, as `vectors-map --centroids` prints them; a row of nan has no place. With it, bubbles stand \
+         for the treemap.",
         |args: &mut Args, value| {
             args.map = Some(value.path()?);
             Ok(())
@@ -157,7 +158,7 @@ const TOOL: Tool<Args> = Tool {
             output: "1\n",
         },
     ],
-    see_also: &["cluster-stats(1)", "cluster-share(1)", "clip-sample(1)", "corpus-utils(7)"],
+    see_also: &["cluster-stats(1)", "cluster-share(1)", "clip-sample(1)", "vectors-map(1)", "corpus-utils(7)"],
 };
 
 fn main() -> ExitCode {

@@ -3,8 +3,8 @@
 use dataset::corpus::part;
 use dataset::mds::{Loaded, Shard, shards};
 use dataset::{PREV, TOKENS};
-use pipe::failure::Failure;
-use pipe::input::{Bytes, name};
+use pipe::failure::{Failure, name};
+use pipe::input::Bytes;
 use pipe::settings::{self, Common};
 use pipe::tokens::TokenReader;
 use std::collections::VecDeque;

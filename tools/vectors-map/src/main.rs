@@ -184,7 +184,7 @@ fn run(args: Args) -> Result<(), Failure> {
     let model = args.centroids.as_deref().map(|path| Model::open(path, None)).transpose()?;
     let vectors = Vectors::open(&common.operands, common.raw, None)?;
     if let (Some(model), Some(path)) = (&model, &args.centroids) {
-        vectors.check_dim(model.centroids.dim, &path.display().to_string())?;
+        vectors.check_dim(model.centroids.dim, path)?;
     }
     let Some(dim) = vectors.dim() else { return Ok(()) };
     let mut reading = Reading::new(&args, vectors, dim)?;
