@@ -43,6 +43,9 @@ pub struct Done {
     pub written: Option<PathBuf>,
 }
 
+/// Of a shard of an earlier run: the number of its samples, the last of them, and what the index says of it.
+pub type Kept = (u64, Vec<u8>, Map<String, Value>);
+
 /// Finishes shards on a thread.
 pub struct Finisher {
     folder: PathBuf,
@@ -137,8 +140,8 @@ impl Finisher {
         if same { Ok(found) } else { Err(Failure::file(path, why)) }
     }
 
-    /// The number of samples of a shard that is there, the last of them, and what the index says of it.
-    pub fn kept(&self, number: usize, config: &[u8]) -> Result<Option<(u64, Vec<u8>, Map<String, Value>)>, Failure> {
+    /// What is known of a shard that is there; `None`: it is not.
+    pub fn kept(&self, number: usize, config: &[u8]) -> Result<Option<Kept>, Failure> {
         let path = self.path(number);
         if !path.exists() {
             return Ok(None);

@@ -186,12 +186,13 @@ fn the_likeliest_tokens_are_those_of_transformers() {
         assert!(*places == wanted.len() || (context < 6 && *places > wanted.len()), "{places}");
         for (place, wanted) in wanted.iter().enumerate() {
             let wanted: Vec<f64> = wanted.as_array().expect("numbers").iter().filter_map(Value::as_f64).collect();
+            assert_eq!(wanted.len(), 6);
             let ids: Vec<u64> =
                 sample["target_index"][place].as_array().expect("ids").iter().filter_map(Value::as_u64).collect();
             let token = |k: usize| i32::from_le_bytes(tokens[4 * (5 * place + k)..][..4].try_into().expect("four"));
             let chance = |k: usize| half(chances[2 * (6 * place + k)..][..2].try_into().expect("two"));
-            for k in 0..6 {
-                assert!((chance(k) - wanted[k]).abs() < 1e-4 + wanted[k] / 1024.0, "{place}, {k}");
+            for (k, wanted) in wanted.iter().enumerate() {
+                assert!((chance(k) - wanted).abs() < 1e-4 + wanted / 1024.0, "{place}, {k}");
             }
             for k in
                 (0..4).filter(|&k| wanted[k] - wanted[k + 1] > 1e-5 && (k == 0 || wanted[k - 1] - wanted[k] > 1e-5))
