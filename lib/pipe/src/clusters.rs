@@ -48,7 +48,10 @@ pub fn read_notes(path: &Path) -> Result<Vec<(u32, String)>, Failure> {
         Ok::<_, String>((id, note.trim().to_string()))
     };
     let lines = read_whole(path)?;
-    split(&lines).enumerate().map(|(number, line)| read(line).map_err(|why| Failure::line(path, number + 1, why))).collect()
+    split(&lines)
+        .enumerate()
+        .map(|(number, line)| read(line).map_err(|why| Failure::line(path, number + 1, why)))
+        .collect()
 }
 
 /// Reads a table of clusters, as far as the columns that are asked for go. `needed` must be in a header; `check` says
@@ -80,7 +83,9 @@ pub fn parse_table(
     let header = match lines.peek() {
         None => return Err(Failure::file(path, "expected a table of clusters, found nothing")),
         Some((_, line)) if line.trim_ascii_start().starts_with(b"{") => None,
-        Some(_) => lines.next().map(|(_, line)| header(line, needed).map_err(|why| Failure::line(path, 1, why))).transpose()?,
+        Some(_) => {
+            lines.next().map(|(_, line)| header(line, needed).map_err(|why| Failure::line(path, 1, why))).transpose()?
+        }
     };
     let used = |name: &str| NAMES.contains(&name) || wanted.contains(&name);
     let mut table = BTreeMap::new();

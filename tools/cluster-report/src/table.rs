@@ -232,4 +232,3 @@ fn number(raw: &RawValue) -> Option<String> {
 fn parsed<T: serde::de::DeserializeOwned>(raw: &RawValue) -> Option<T> {
     serde_json::from_str(raw.get()).ok()
 }
-

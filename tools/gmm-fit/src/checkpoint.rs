@@ -144,12 +144,7 @@ mod tests {
             (0, state(2, 4, 0), None, "tensor \"means\": shape [2, 4]: expected [2, 3]"),
             (1, state(2, 3, 0), Some(state(1, 3, 1)), "tensor \"best_means\": shape [1, 3]: expected [2, 3]"),
             (0, state(2, 3, 10), None, "metadata \"now.lower_bounds\": expected no more than 9, found 10"),
-            (
-                1,
-                state(2, 3, 0),
-                None,
-                "tensor \"best_weights\": expected where a run has ended: this is run 1, from 0",
-            ),
+            (1, state(2, 3, 0), None, "tensor \"best_weights\": expected where a run has ended: this is run 1, from 0"),
             (
                 0,
                 state(2, 3, 0),

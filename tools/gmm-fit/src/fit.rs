@@ -72,12 +72,7 @@ impl Fit<'_> {
         let file = self.args.checkpoint.as_deref();
         let job = file.map(|_| self.name(rows_total)).transpose()?.unwrap_or_default();
         let interrupted = file.filter(|path| self.args.resume && path.exists());
-        let form = Form {
-            k: self.begin.k(),
-            dim: self.rows.dim(),
-            runs: self.args.runs,
-            iters: self.args.rule.iters,
-        };
+        let form = Form { k: self.begin.k(), dim: self.rows.dim(), runs: self.args.runs, iters: self.args.rule.iters };
         let interrupted = interrupted.map(|path| Checkpoint::open(path, &job, form)).transpose()?;
         let (mut run, mut state, mut best) = match interrupted {
             Some(Checkpoint { run, state, best }) => (run, Some(state), best),
