@@ -23,8 +23,8 @@ pub struct Predictions<'a> {
 }
 
 impl Decoder {
-    /// Packs the weights for the best that this processor has, of `model` without its own blocks. What is packed is given
-    /// back before the next block is asked for.
+    /// Packs the weights for the best that this processor has, of `model` without its own blocks. What is packed is
+    /// given back before the next block is asked for.
     ///
     /// # Errors
     /// Those of `blocks`.
@@ -109,9 +109,9 @@ impl Decoder {
         Predictions { scores: &scratch.scores, tokens: &scratch.tokens, probabilities: &scratch.probabilities }
     }
 
-    /// Has this block and no other, or none: a model of which one block is in memory at a time. What a sequence comes to
-    /// has the same bits as in one with all: the stream of its tokens ([`Decoder::stream_of_tokens`], without blocks)
-    /// past each block ([`Decoder::stream_past`]) to [`Decoder::predict_from`].
+    /// Has this block and no other, or none: a model of which one block is in memory at a time. What a sequence comes
+    /// to has the same bits as in one with all: the stream of its tokens ([`Decoder::stream_of_tokens`], without
+    /// blocks) past each block ([`Decoder::stream_past`]) to [`Decoder::predict_from`].
     pub fn replace_blocks(&mut self, block: Option<&Block>) {
         self.encoder.replace_blocks(block);
     }

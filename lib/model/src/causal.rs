@@ -97,8 +97,8 @@ impl CausalModel {
     /// Reads a folder but for its blocks.
     ///
     /// # Errors
-    /// The file, and the field or tensor, that is missing, wrong or not known. What is wrong with a block is said when it
-    /// is read.
+    /// The file, and the field or tensor, that is missing, wrong or not known. What is wrong with a block is said when
+    /// it is read.
     pub fn open(folder: &Path) -> Result<CausalModel, Error> {
         if !folder.is_dir() {
             let why = if folder.exists() { "expected the folder of a model, found a file" } else { "no such folder" };

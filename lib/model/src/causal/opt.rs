@@ -1,5 +1,5 @@
-//! OPT: absolute positions from row 2 of their table on, norms before the parts or (350m) behind them, tokens as wide as
-//! the stream or (350m) mapped to it and back.
+//! OPT: absolute positions from row 2 of their table on, norms before the parts or (350m) behind them, tokens as wide
+//! as the stream or (350m) mapped to it and back.
 
 use super::{Blocks, Parts, Sizes, head, of_matrix};
 use crate::Error;
