@@ -67,7 +67,7 @@ def streaming(folder, columns=("prev_token_ids", "token_ids"), **options):
 def main():
     root = Path(tempfile.mkdtemp(prefix="agree-pack-"))
     try:
-        run(root)
+        compare_all(root)
     finally:
         shutil.rmtree(root)
     if FAILED:
@@ -75,7 +75,7 @@ def main():
     print("agree-pack: all the same")
 
 
-def run(root):
+def compare_all(root):
     generator = np.random.default_rng(7)
     if len(sys.argv) > 1:
         documents = rules.documents(sys.argv[1])
