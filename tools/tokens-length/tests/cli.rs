@@ -14,7 +14,8 @@ fn tool() -> Tool {
         side_files: &[],
         wrong_values: &[("--progress", "maybe")],
         prepare: |_, _| (),
-        input: |rows| documents(&(0..rows as u16).map(|number| number % 10).collect::<Vec<_>>()),
+        // A row of the output has four bytes, so that many do not fit into a pipe.
+        input: |rows| documents(&(0..rows).map(|row| [0, 100, 101, 102, 103][row % 5]).collect::<Vec<_>>()),
     }
 }
 

@@ -56,11 +56,6 @@ unsafe fn block(a: View<f32>, b: *const f32, ahead: *const f32, depth: usize, c:
     let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
     // SAFETY: rows, columns and depth are the caller's promise.
     unsafe {
-        if add {
-            for (row, sums) in sums.iter_mut().enumerate() {
-                *sums = [_mm512_loadu_ps(c.at(row, 0)), _mm512_loadu_ps(c.at(row, 16))];
-            }
-        }
         // A pointer for every third row keeps all twelve within reach of the address registers.
         let mut thirds: [*const f32; ROWS / 3] = std::array::from_fn(|i| a.at(3 * i, 0).cast_const());
         let (mut weights, mut ahead) = (b, ahead);
@@ -77,6 +72,12 @@ unsafe fn block(a: View<f32>, b: *const f32, ahead: *const f32, depth: usize, c:
             }
             thirds = thirds.map(|p| p.add(1));
             weights = weights.add(PANEL);
+        }
+        if add {
+            for (row, sums) in sums.iter_mut().enumerate() {
+                sums[0] = _mm512_add_ps(_mm512_loadu_ps(c.at(row, 0)), sums[0]);
+                sums[1] = _mm512_add_ps(_mm512_loadu_ps(c.at(row, 16)), sums[1]);
+            }
         }
         for (row, sums) in sums.iter().enumerate() {
             _mm512_storeu_ps(c.at(row, 0), sums[0]);
