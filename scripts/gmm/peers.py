@@ -16,6 +16,7 @@ import warnings
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
+from checks import check, end, failures
 from measure import CORES, fastest_openblas, in_turn
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -39,13 +40,6 @@ from sklearn.mixture import GaussianMixture
 
 ROWS = 20_000
 warnings.simplefilter("ignore", ConvergenceWarning)
-failures = []
-
-
-def check(holds, what):
-    print(f"  {'ok' if holds else 'NO'}: {what}")
-    if not holds:
-        failures.append(what)
 
 
 class FromLabels(GaussianMixture):
@@ -194,5 +188,4 @@ if mode == "agree":
 else:
     bench(50, embeddings)
     bench(1000, embeddings)
-if failures:
-    sys.exit(f"{len(failures)} did not hold")
+end()

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
+from checks import check, end, failures
 from measure import CORES, fastest_openblas, in_turn
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -37,13 +38,6 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 
 K, ITERATIONS = 1000, 20
 faiss.omp_set_num_threads(CORES)
-failures = []
-
-
-def check(holds, what):
-    print(f"  {'ok' if holds else 'NO'}: {what}")
-    if not holds:
-        failures.append(what)
 
 
 class Ours:
@@ -239,8 +233,7 @@ def main():
         seeding(ours, x, 220)
     if mode == "bench" and not failures:
         bench(ours, x)
-    if failures:
-        sys.exit(f"{len(failures)} did not hold")
+    end()
 
 
 main()

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
+from checks import check, end
 from measure import CORES, in_turn
 
 import numpy as np
@@ -24,13 +25,6 @@ from sklearn.manifold import TSNE, trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
 NEIGHBOURS = 10
-failures = []
-
-
-def check(holds, what):
-    print(f"  {'ok' if holds else 'NO'}: {what}")
-    if not holds:
-        failures.append(what)
 
 
 class Ours:
@@ -119,8 +113,7 @@ mode, programs, path = sys.argv[1:]
 vectors = np.ascontiguousarray(np.load(path).astype(np.float32))
 few, some = vectors[: len(vectors) // 2000 * 2000 : max(1, len(vectors) // 2000)][:2000], vectors[:10_000]
 mine = axes(vectors), neighbours(few), sampled(some)
-if failures:
-    sys.exit(f"{len(failures)} did not hold")
+end()
 if mode == "bench":
     bench("principal axes", mine[0].map, lambda: timed(PCA(n_components=2).fit_transform, vectors))
     bench("t-SNE of 2000", lambda: mine[1].map("--method", "tsne"), lambda: timed(peer_map, few, "exact"))

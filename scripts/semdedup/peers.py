@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
+from checks import check, end, failures
 from measure import CORES, in_turn
 
 import numpy as np
@@ -21,13 +22,6 @@ import torch
 
 torch.set_num_threads(CORES)
 BLOCK = 2048  # columns of products at a time, so that a cluster of all rows fits
-failures = []
-
-
-def check(holds, what):
-    print(f"  {'ok' if holds else 'NO'}: {what}")
-    if not holds:
-        failures.append(what)
 
 
 class Ours:
@@ -158,5 +152,4 @@ for count in (1, 10, 100, 1000):
             agree(mine, embeddings, count, ["farthest", "nearest", "first"] if count > 1 else ["farthest"])
         else:
             bench(mine, embeddings, count)
-if failures:
-    sys.exit(f"{len(failures)} did not hold")
+end()
