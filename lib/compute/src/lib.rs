@@ -16,6 +16,7 @@ pub mod mixture;
 mod norm;
 mod partial;
 pub mod transformer;
+mod wide;
 
 #[cfg(test)]
 mod reference;

@@ -6,6 +6,7 @@
 //! another; each entry of the products is such a sum of its own, of products that are rounded before they are added (no
 //! fused multiply-add). So any number of rows may be taken together, and any thread may do any entry.
 
+use compute::as_wide_as_can_be;
 use pipe::crew::beside;
 use pipe::failure::Failure;
 
@@ -85,26 +86,7 @@ impl Moments {
 
 /// Compiled once more for wider registers, with the same bits: an entry has its own chain of additions.
 fn add_products(band: &mut [Line], rows: &[f64], dim: usize) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f")]
-        fn on_avx512(band: &mut [Line], rows: &[f64], dim: usize) {
-            add_plainly(band, rows, dim);
-        }
-        #[target_feature(enable = "avx2")]
-        fn on_avx2(band: &mut [Line], rows: &[f64], dim: usize) {
-            add_plainly(band, rows, dim);
-        }
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor was asked.
-            return unsafe { on_avx512(band, rows, dim) };
-        }
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor was asked.
-            return unsafe { on_avx2(band, rows, dim) };
-        }
-    }
-    add_plainly(band, rows, dim);
+    as_wide_as_can_be!(add_plainly(band: &mut [Line], rows: &[f64], dim: usize));
 }
 
 #[inline(always)]

@@ -10,6 +10,7 @@
 //! rows. Exponentials and logarithms are those of the `libm` crate. So the places are the same on any threads and any
 //! machine.
 
+use compute::as_wide_as_can_be;
 use compute::kmeans::exact::squared_distance;
 use compute::kmeans::{Assigner, Centroids, Cpu, Metric, Nearest, Scratch};
 use pipe::crew::beside;
@@ -234,26 +235,7 @@ impl State {
 
 /// Compiled once more for wider registers, with the same bits.
 fn forces(shares: &[f64], x: &[f64], y: &[f64], i: usize) -> Forces {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f")]
-        fn on_avx512(shares: &[f64], x: &[f64], y: &[f64], i: usize) -> Forces {
-            forces_plainly(shares, x, y, i)
-        }
-        #[target_feature(enable = "avx2")]
-        fn on_avx2(shares: &[f64], x: &[f64], y: &[f64], i: usize) -> Forces {
-            forces_plainly(shares, x, y, i)
-        }
-        if is_x86_feature_detected!("avx512f") {
-            // SAFETY: the processor was asked.
-            return unsafe { on_avx512(shares, x, y, i) };
-        }
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor was asked.
-            return unsafe { on_avx2(shares, x, y, i) };
-        }
-    }
-    forces_plainly(shares, x, y, i)
+    as_wide_as_can_be!(forces_plainly(shares: &[f64], x: &[f64], y: &[f64], i: usize) -> Forces)
 }
 
 #[inline(always)]

@@ -17,6 +17,7 @@
 //! All are 128-bit numbers.
 
 use super::{Mixture, Posterior};
+use crate::as_wide_as_can_be;
 use crate::kmeans::{Centroids, power_of_two};
 use std::sync::Arc;
 
@@ -270,36 +271,9 @@ fn whole(value: f64) -> i128 {
     value.round_ties_even() as i128
 }
 
-/// Calls a loop compiled for the instructions of this processor: it has the same bits with any, as nothing in it is a
-/// fused multiply-add.
-macro_rules! by_machine {
-    ($each:ident($($name:ident: $type:ty),*) $(-> $total:ty)?) => {{
-        #[cfg(target_arch = "x86_64")]
-        {
-            #[target_feature(enable = "avx2,avx512f,avx512dq,avx512vl")]
-            fn on_avx512($($name: $type),*) $(-> $total)? {
-                $each($($name),*)
-            }
-            #[target_feature(enable = "avx2")]
-            fn on_avx2($($name: $type),*) $(-> $total)? {
-                $each($($name),*)
-            }
-            if crate::cpu::has_avx512() {
-                // SAFETY: the processor was asked.
-                return unsafe { on_avx512($($name),*) };
-            }
-            if crate::cpu::has_avx2() {
-                // SAFETY: the processor was asked.
-                return unsafe { on_avx2($($name),*) };
-            }
-        }
-        $each($($name),*)
-    }};
-}
-
 /// The largest `|x_i| s_i`.
 fn farthest(row: &[f32], scales: &[f64]) -> f64 {
-    by_machine!(farthest_of(row: &[f32], scales: &[f64]) -> f64)
+    as_wide_as_can_be!(farthest_of(row: &[f32], scales: &[f64]) -> f64)
 }
 
 #[inline(always)]
@@ -311,7 +285,7 @@ fn farthest_of(row: &[f32], scales: &[f64]) -> f64 {
 
 /// Adds what a row near its origin comes to, to upper and lower halves of the first moments and of the second.
 fn add_halves(row: &[f32], origin: &[f64], scales: &[f64], share: f64, halves: &mut [i64]) {
-    by_machine!(add_each(row: &[f32], origin: &[f64], scales: &[f64], share: f64, halves: &mut [i64]))
+    as_wide_as_can_be!(add_each(row: &[f32], origin: &[f64], scales: &[f64], share: f64, halves: &mut [i64]))
 }
 
 #[inline(always)]
