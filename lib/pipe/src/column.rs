@@ -57,7 +57,12 @@ pub fn unexpected(text: &[u8], field: usize, expected: &str) -> String {
 /// What to say when documents and a column do not end together. How many the one are that go on is not waited for: they
 /// may have no end, so that it is said to be [`more_than`] the other.
 pub fn unequal(documents: impl Display, column: &str, rows: impl Display) -> Failure {
-    Failure::work(format!("documents: {documents}; {column}: {rows}; expected as many of the one as of the other"))
+    uneven("documents", documents, column, rows)
+}
+
+/// The same of any two that stand beside each other.
+pub fn uneven(one: &str, count: impl Display, other: &str, rows: impl Display) -> Failure {
+    Failure::work(format!("{one}: {count}; {other}: {rows}; expected as many of the one as of the other"))
 }
 
 /// What to say where a column and the documents beside it have other keys.

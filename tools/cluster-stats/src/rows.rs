@@ -4,7 +4,7 @@ use crate::decimal::Decimal;
 use crate::examples::beginning;
 use crate::layout::{self, Parts, Wanted};
 use crate::summary::{Known, Summary, Text};
-use pipe::column::{self, field, more_than, read_cluster, unexpected};
+use pipe::column::{self, field, more_than, read_cluster, uneven, unexpected};
 use pipe::failure::Failure;
 use pipe::key::document_key;
 use pipe::lines::Worker;
@@ -103,8 +103,7 @@ impl Values {
 }
 
 fn unequal(clusters: impl Display, numbers: impl Display) -> Failure {
-    let why = "expected as many of the one as of the other";
-    Failure::work(format!("rows of clusters: {clusters}; rows of numbers: {numbers}; {why}"))
+    uneven("rows of clusters", clusters, "rows of numbers", numbers)
 }
 
 /// The beginnings of the texts of a batch of documents, and their keys.

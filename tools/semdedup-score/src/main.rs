@@ -13,7 +13,7 @@ use cluster::memory::half_of_free;
 use cluster::vector::check;
 use compute::kmeans::Metric;
 use pipe::clusters::read_cluster;
-use pipe::column::{field, write_integer, write_number};
+use pipe::column::{field, more_than, write_integer, write_number};
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Rule, Tool};
 use pipe::lines::Tally;
@@ -270,7 +270,7 @@ impl Input {
         for (place, row) in values.chunks_exact(dim).enumerate() {
             let number = self.counts.tally.rows;
             let cluster = self.clusters.next_or_end(|line| args.read_cluster(line))?;
-            let cluster = cluster.ok_or_else(|| unequal(format_args!("more than {number}"), "--clusters", number))?;
+            let cluster = cluster.ok_or_else(|| unequal(more_than(number), "--clusters", number))?;
             let rank = self.ranking.next(number, cluster.map_or(0.0, |(_, distance)| distance))?;
             let bad = match (check(row, Metric::Cosine), cluster) {
                 (Ok(()), Some((cluster, _))) if args.has_part(cluster) => {

@@ -1,6 +1,6 @@
 //! In which order the rows of a cluster are looked at: the first is kept, whatever comes behind it.
 
-use pipe::column::{fields, read_number, unexpected};
+use pipe::column::{fields, more_than, read_number, uneven, unexpected};
 use pipe::failure::Failure;
 use pipe::key::noise_bits;
 use pipe::rows::Rows;
@@ -73,7 +73,7 @@ impl Ranking {
             Keep::Worth(_) => {
                 let column = self.worth.as_mut().expect("it was opened");
                 let worth = column.next_or_end(|line| read_number(fields(line).next().unwrap_or_default(), 1))?;
-                worth.map(by_worth).ok_or_else(|| unequal(format_args!("more than {number}"), "--keep", number))?
+                worth.map(by_worth).ok_or_else(|| unequal(more_than(number), "--keep", number))?
             }
         })
     }
@@ -94,14 +94,13 @@ impl Ranking {
 pub fn end(mut column: Rows, name: &str, vectors: u64) -> Result<(), Failure> {
     match column.next_or_end(|_| Ok(()))? {
         None => Ok(()),
-        Some(()) => Err(unequal(vectors, name, format_args!("more than {vectors}"))),
+        Some(()) => Err(unequal(vectors, name, more_than(vectors))),
     }
 }
 
 /// What to say when the vectors and a column do not end together.
 pub fn unequal(vectors: impl std::fmt::Display, column: &str, rows: impl std::fmt::Display) -> Failure {
-    let expected = "expected as many of the one as of the other";
-    Failure::work(format!("vectors: {vectors}; rows of {column}: {rows}; {expected}"))
+    uneven("vectors", vectors, &format!("rows of {column}"), rows)
 }
 
 /// Reads a distance.
