@@ -55,6 +55,21 @@ pub fn available(precision: Precision) -> bool {
     machine(precision).is_some()
 }
 
+impl Precision {
+    /// What is wanted, where this processor has it; without a wish the fastest that it has.
+    ///
+    /// # Errors
+    /// What the processor lacks.
+    pub fn chosen(wanted: Option<Precision>) -> Result<Precision, &'static str> {
+        match wanted {
+            None if available(Precision::Bf16) => Ok(Precision::Bf16),
+            None => Ok(Precision::F32),
+            Some(precision) if available(precision) => Ok(precision),
+            Some(_) => Err("this processor has neither AMX nor AVX512-BF16"),
+        }
+    }
+}
+
 pub(crate) fn machine(precision: Precision) -> Option<Machine> {
     let machines = match precision {
         Precision::F32 => Machine::exact(),

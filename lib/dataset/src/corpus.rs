@@ -1,6 +1,6 @@
 //! The documents of a run: token files by domain, in order, and which of them qualify.
 
-use pipe::failure::{Failure, name};
+use pipe::failure::Failure;
 use pipe::identity::{Identity, changed};
 use pipe::input::Bytes;
 use pipe::lines::Tally;
@@ -80,11 +80,8 @@ impl<'a> Corpus<'a> {
     pub fn open(common: &'a Common, domains: Vec<Domain>) -> Result<Corpus<'a>, Failure> {
         let mut bytes_total = Some(0);
         for file in domains.iter().flat_map(|domain| &domain.files) {
-            let size = Bytes::check(file)?;
+            let size = Bytes::check_for(file, common.shard)?;
             bytes_total = bytes_total.zip(size).map(|(total, size)| total + size / common.shard.map_or(1, |s| s.count));
-            if size.is_none() && common.shard.is_some() {
-                return Err(Failure::usage(format!("--shard needs regular files, which {} is not", name(file))));
-            }
         }
         let mut corpus = Corpus {
             common,

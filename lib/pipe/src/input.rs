@@ -401,6 +401,18 @@ impl Bytes {
         Opening::one(path).size()
     }
 
+    /// The same for a file of which only a shard may be wanted.
+    ///
+    /// # Errors
+    /// As [`Bytes::check`], and where a shard is wanted of what is no regular file.
+    pub fn check_for(path: &Path, shard: Option<Shard>) -> Result<Option<u64>, Failure> {
+        let opening = Opening::one(path);
+        match opening.size()? {
+            None if shard.is_some() => Err(opening.no_shard()),
+            size => Ok(size),
+        }
+    }
+
     /// Opens a file (`-`: standard input), compressed or not.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ mod classification;
 mod rows;
 
 use classification::Classification;
-use compute::encoder::{Encoder, Precision, available};
+use compute::encoder::{Encoder, Precision};
 use model::classifier::{Activation, Classifier};
 use model::fasttext::FastText;
 use pipe::failure::Failure;
@@ -199,28 +199,29 @@ const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "The documents that are English, by fastText's model of 176 languages, if it is more than half sure:",
-            command: "jsonl-classify --model lid.176.ftz docs.jsonl > languages.tsv\npaste languages.tsv docs.jsonl | \
-             awk '$1 == \"en\" && $2 > 0.5' | cut -f 4- > english.jsonl",
+            command: "jsonl-classify --model lid.176.ftz docs.jsonl > languages.tsv\n\
+                      paste languages.tsv docs.jsonl | awk '$1 == \"en\" && $2 > 0.5' | cut -f 4- > english.jsonl",
             output: "",
         },
         Example {
             about: "Those of several languages, as ClusterClip's --support_languages has it:",
-            command: "paste languages.tsv docs.jsonl |\nawk 'BEGIN { split(\"en de fr\", l); for (i in l) wanted[l[i]] } \
-             $1 in wanted' | cut -f 4- > chosen.jsonl",
+            command: "paste languages.tsv docs.jsonl |\n\
+                      awk 'BEGIN { split(\"en de fr\", l); for (i in l) wanted[l[i]] } $1 in wanted' | cut -f 4- > \
+                      chosen.jsonl",
             output: "",
         },
         Example {
             about: "DCLM's filter: what its model finds good with more than the threshold that was published, and the \
              hundred documents that it finds best:",
-            command: "jsonl-classify --model fasttext-oh-eli5.bin --label hq docs.jsonl > quality.tsv\npaste \
-             quality.tsv docs.jsonl | awk '$1 > 0.018112' | cut -f 3- > good.jsonl\ntopk-resample --top -n 100 \
-             --key-field 2 --weights quality.tsv docs.jsonl > best.jsonl",
+            command: "jsonl-classify --model fasttext-oh-eli5.bin --label hq docs.jsonl > quality.tsv\n\
+                      paste quality.tsv docs.jsonl | awk '$1 > 0.018112' | cut -f 3- > good.jsonl\n\
+                      topk-resample --top -n 100 --key-field 2 --weights quality.tsv docs.jsonl > best.jsonl",
             output: "",
         },
         Example {
             about: "FineWeb-Edu's filter: its classifier has one label, a score from 0 to 5:",
-            command: "jsonl-classify --model fineweb-edu-classifier docs.jsonl > scores.tsv\npaste scores.tsv docs.jsonl \
-             | awk '$1 >= 2.5' | cut -f 3- > educational.jsonl",
+            command: "jsonl-classify --model fineweb-edu-classifier docs.jsonl > scores.tsv\n\
+                      paste scores.tsv docs.jsonl | awk '$1 >= 2.5' | cut -f 3- > educational.jsonl",
             output: "",
         },
     ],
@@ -271,7 +272,8 @@ fn refuse_folder_flags(args: &Args) -> Result<(), Failure> {
 }
 
 fn folder(args: &Args) -> Result<Classification, Failure> {
-    let precision = precision(args.precision)?;
+    let precision =
+        Precision::chosen(args.precision).map_err(|why| Failure::work(format!("--precision bf16: {why}")))?;
     let mut model = Classifier::open(&args.model).map_err(Failure::work)?;
     model.activation = args.activation.unwrap_or(model.activation);
     if let Some(length_max) = args.length_max {
@@ -282,15 +284,6 @@ fn folder(args: &Args) -> Result<Classification, Failure> {
     model.transformer.blocks.clear();
     model.transformer.tokens.values = Vec::new();
     Ok(Classification::Folder { model: Box::new(model), encoder: Box::new(encoder), precision })
-}
-
-fn precision(wanted: Option<Precision>) -> Result<Precision, Failure> {
-    match wanted {
-        None if available(Precision::Bf16) => Ok(Precision::Bf16),
-        None => Ok(Precision::F32),
-        Some(precision) if available(precision) => Ok(precision),
-        Some(_) => Err(Failure::work("--precision bf16: this processor has neither AMX nor AVX512-BF16")),
-    }
 }
 
 /// What stands in a row: the name of a model's only label goes without saying.

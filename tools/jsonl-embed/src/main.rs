@@ -7,7 +7,7 @@
 mod embedding;
 mod rows;
 
-use compute::encoder::{Encoder, Precision, available};
+use compute::encoder::{Encoder, Precision};
 use embedding::{Embedding, Long};
 use model::folder::Model;
 use model::hash::{DIM, DIM_MAX};
@@ -281,7 +281,8 @@ fn run(args: Args) -> Result<(), Failure> {
 }
 
 fn folder_embedding(args: &Args, folder: &Path) -> Result<Embedding<Encoder>, Failure> {
-    let precision = precision(args.precision)?;
+    let precision =
+        Precision::chosen(args.precision).map_err(|why| Failure::work(format!("--precision bf16: {why}")))?;
     let mut model = Model::open(folder).map_err(Failure::work)?;
     model.pooling = args.pooling.unwrap_or(model.pooling);
     model.normalize = args.normalize.unwrap_or(model.normalize);
@@ -303,13 +304,4 @@ fn folder_embedding(args: &Args, folder: &Path) -> Result<Embedding<Encoder>, Fa
     model.transformer.blocks.clear();
     model.transformer.tokens.values = Vec::new();
     Ok(Embedding::model(model, encoder, precision, dim, prefix))
-}
-
-fn precision(wanted: Option<Precision>) -> Result<Precision, Failure> {
-    match wanted {
-        None if available(Precision::Bf16) => Ok(Precision::Bf16),
-        None => Ok(Precision::F32),
-        Some(precision) if available(precision) => Ok(precision),
-        Some(_) => Err(Failure::work("--precision bf16: this processor has neither AMX nor AVX512-BF16")),
-    }
 }

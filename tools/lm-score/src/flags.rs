@@ -398,21 +398,23 @@ pub const TOOL: Tool<Args> = Tool {
         Example {
             about: "How much the instruction helps with each answer, and the hundred answers that it helps with least, \
              but helps:",
-            command: "lm-score --model pythia-70m --field output --prompt-field instruction --columns ifd alpaca.jsonl \
-             > ifd.tsv\npaste ifd.tsv alpaca.jsonl | awk '$1 < 1' | sort -k1,1gr | head -n 100 | cut -f 3-",
+            command: "lm-score --model pythia-70m --field output --prompt-field instruction --columns ifd \
+                      alpaca.jsonl > ifd.tsv\n\
+                      paste ifd.tsv alpaca.jsonl | awk '$1 < 1' | sort -k1,1gr | head -n 100 | cut -f 3-",
             output: "",
         },
         Example {
             about: "Whole documents in two shards; the columns put together are those of one run:",
-            command: "lm-score --model pythia-70m --long windows --shard 0/2 docs.jsonl > part0.tsv\nlm-score --model \
-             pythia-70m --long windows --shard 1/2 docs.jsonl > part1.tsv",
+            command: "lm-score --model pythia-70m --long windows --shard 0/2 docs.jsonl > part0.tsv\n\
+                      lm-score --model pythia-70m --long windows --shard 1/2 docs.jsonl > part1.tsv",
             output: "",
         },
         Example {
             about: "CEPE's distillation targets, two jobs and one dataset:",
-            command: "pack-tokens --length 4 --prev 4 --mode within --format mds --out mds tokens.npy\nfor i in 0 1; \
-             do lm-score --model pythia-70m --input mds --top-k 5 --shard $i/2 --out targets/$i mds; done\nmds-merge \
-             --out targets targets/0 targets/1",
+            command: "pack-tokens --length 4 --prev 4 --mode within --format mds --out mds tokens.npy\n\
+                      for i in 0 1; do lm-score --model pythia-70m --input mds --top-k 5 --shard $i/2 --out \
+                      targets/$i mds; done\n\
+                      mds-merge --out targets targets/0 targets/1",
             output: "",
         },
     ],

@@ -14,7 +14,7 @@ mod sequences;
 
 use annotation::Annotation;
 use compute::decoder::Decoder;
-use compute::encoder::{Precision, available};
+use compute::encoder::Precision;
 use dataset::{PREV, TOKENS};
 use flags::{Args, Kind, TOOL};
 use layered::Layered;
@@ -128,16 +128,13 @@ impl Sink {
 fn run(args: Args) -> Result<(), Failure> {
     let common = &args.common;
     let plan = plan(&args)?;
-    if !available(args.precision) {
-        return Err(Failure::work("--precision bf16: this processor has neither AMX nor AVX512-BF16"));
-    }
+    Precision::chosen(Some(args.precision)).map_err(|why| Failure::work(format!("--precision bf16: {why}")))?;
     let (tally, instructions, sink) = match args.input {
         Kind::Sequences(kind) => {
-            Sequences::open(kind, common, 0)?;
+            let mut sequences = Sequences::open(kind, common)?;
             let Opened { scoring, layered, instructions } = open(&args)?;
             let mut sink = Sink::open(&args, layered)?;
-            let kept = sink.annotation.as_ref().map_or(0, |annotation| annotation.kept);
-            let sequences = Sequences::open(kind, common, kept)?;
+            sequences.pass_over(sink.annotation.as_ref().map_or(0, |annotation| annotation.kept));
             let tally =
                 score_sequences(common, sequences, || ScoreRows::new(scoring.clone(), plan.clone()), &mut sink)?;
             (tally, instructions, sink)

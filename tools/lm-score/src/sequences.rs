@@ -54,7 +54,7 @@ impl Sequences {
     ///
     /// # Errors
     /// A file that is not there, or of which no shard can be taken; no folder.
-    pub fn open(kind: Kind, common: &Common, skip: u64) -> Result<Sequences, Failure> {
+    pub fn open(kind: Kind, common: &Common) -> Result<Sequences, Failure> {
         let mut places = VecDeque::from(common.operands.clone());
         match kind {
             Kind::Folders if places.is_empty() => return Err(Failure::usage("--input mds: name the folders")),
@@ -63,11 +63,14 @@ impl Sequences {
             Kind::Arrays => {}
         }
         for file in places.iter().filter(|_| kind == Kind::Arrays) {
-            if Bytes::check(file)?.is_none() && common.shard.is_some() {
-                return Err(Failure::usage(format!("--shard needs regular files, which {} is not", name(file))));
-            }
+            Bytes::check_for(file, common.shard)?;
         }
-        Ok(Sequences { kind, shard: common.shard, places, open: None, skip })
+        Ok(Sequences { kind, shard: common.shard, places, open: None, skip: 0 })
+    }
+
+    /// Passes over so many documents, from the first on.
+    pub fn pass_over(&mut self, documents: u64) {
+        self.skip = documents;
     }
 
     /// Some documents, about as many as go through the model together.
