@@ -43,13 +43,6 @@ unsafe fn strip(a: View<f32>, b: *const f32, depth: usize, c: View<f32>, add: bo
     let mut sums = [[_mm256_setzero_ps(); WIDE]; STRIP];
     // SAFETY: rows, columns and depth are the caller's promise.
     unsafe {
-        if add {
-            for (row, sums) in sums.iter_mut().enumerate() {
-                for (i, sum) in sums.iter_mut().enumerate() {
-                    *sum = _mm256_loadu_ps(c.at(row, i * 8));
-                }
-            }
-        }
         for k in 0..depth {
             let values: [__m256; STRIP] = std::array::from_fn(|row| _mm256_broadcast_ss(&*a.at(row, k)));
             for i in 0..WIDE {
@@ -59,9 +52,11 @@ unsafe fn strip(a: View<f32>, b: *const f32, depth: usize, c: View<f32>, add: bo
                 }
             }
         }
-        for (row, sums) in sums.iter().enumerate() {
-            for (i, sum) in sums.iter().enumerate() {
-                _mm256_storeu_ps(c.at(row, i * 8), *sum);
+        for (row, sums) in sums.into_iter().enumerate() {
+            for (i, sum) in sums.into_iter().enumerate() {
+                let place = c.at(row, i * 8);
+                let sum = if add { _mm256_add_ps(_mm256_loadu_ps(place), sum) } else { sum };
+                _mm256_storeu_ps(place, sum);
             }
         }
     }

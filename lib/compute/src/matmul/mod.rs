@@ -28,7 +28,7 @@ pub(crate) mod avx512bf16;
 pub(crate) mod avx512vnni;
 pub(crate) mod plain;
 #[cfg(target_arch = "x86_64")]
-mod transpose;
+pub(crate) mod transpose;
 
 use crate::buffer::{Buffer, Plain, round_up};
 use crate::lanes::Lanes;
@@ -206,7 +206,8 @@ pub(crate) unsafe trait Kernel {
     /// Whether functions are worth 32-bit floats; else bf16 is enough.
     const EXACT: bool;
 
-    /// One block: `C (ROWS x 32) = [C +] A (ROWS x depth) · B (depth x 32)`. Meanwhile it may fetch [`AHEAD`] bytes
+    /// One block: `C (ROWS x 32) = [C +] A (ROWS x depth) · B (depth x 32)`. In 32-bit floats the product is summed up
+    /// from 0 on, whatever is in `C`, next to which its terms may be small. Meanwhile it may fetch [`AHEAD`] bytes
     /// from `ahead` on into the second-level cache, for each [`GRAIN`] of `depth`.
     ///
     /// # Safety
@@ -350,4 +351,37 @@ unsafe fn walk<K: Kernel>(
 /// The values that [`product`] needs for its sums, for at most `rows` rows.
 pub(crate) fn blocks_len<K: Kernel>(rows: usize) -> usize {
     round_up(rows, K::ROWS) * PANEL
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::Machine;
+
+    /// What 64 ones come to on top of 1e8, next to which floats are 8 apart.
+    fn ones_behind_a_large_sum<K: Kernel<Element = f32>>() -> Vec<f32> {
+        const DEPTH: usize = 64;
+        let (mut a, b) = (vec![1.0; K::ROWS * DEPTH], [1.0; DEPTH * PANEL]);
+        let mut c = vec![1e8; K::ROWS * PANEL];
+        let (rows, sums) =
+            (View { start: a.as_mut_ptr(), stride: DEPTH }, View { start: c.as_mut_ptr(), stride: PANEL });
+        // SAFETY: whole blocks, of a kernel whose instructions are there.
+        unsafe { K::block(rows, b.as_ptr(), b.as_ptr(), DEPTH, sums, true) }
+        c
+    }
+
+    #[test]
+    fn a_chunk_is_summed_up_by_itself() {
+        for machine in Machine::exact() {
+            let sums = match machine {
+                #[cfg(target_arch = "x86_64")]
+                Machine::Avx512 => ones_behind_a_large_sum::<avx512::Avx512Kernel>(),
+                #[cfg(target_arch = "x86_64")]
+                Machine::Avx2 => ones_behind_a_large_sum::<avx2::Avx2Kernel>(),
+                Machine::Plain => ones_behind_a_large_sum::<plain::PlainKernel>(),
+                other => panic!("{other:?} is not exact"),
+            };
+            assert!(sums.iter().all(|&sum| sum == 100_000_064.0), "{machine:?}: {sums:?}");
+        }
+    }
 }

@@ -21,12 +21,6 @@ unsafe impl Kernel for PlainKernel {
     unsafe fn block(a: View<f32>, b: *const f32, _ahead: *const f32, depth: usize, c: View<f32>, add: bool) {
         for column in (0..PANEL).step_by(COLUMNS) {
             let mut sums = [[0.0; COLUMNS]; Self::ROWS];
-            for (row, sums) in sums.iter_mut().enumerate() {
-                if add {
-                    // SAFETY: within the block of `c`.
-                    *sums = unsafe { c.at(row, column).cast::<[f32; COLUMNS]>().read() };
-                }
-            }
             for k in 0..depth {
                 // SAFETY: row `k` of the panel.
                 let weights = unsafe { b.add(k * PANEL + column).cast::<[f32; COLUMNS]>().read() };
@@ -36,9 +30,13 @@ unsafe impl Kernel for PlainKernel {
                     *sums = std::array::from_fn(|i| mul_add(value, weights[i], sums[i]));
                 }
             }
-            for (row, sums) in sums.iter().enumerate() {
+            for (row, sums) in sums.into_iter().enumerate() {
                 // SAFETY: within the block of `c`.
-                unsafe { c.at(row, column).cast::<[f32; COLUMNS]>().write(*sums) }
+                unsafe {
+                    let place = c.at(row, column).cast::<[f32; COLUMNS]>();
+                    let before = if add { place.read() } else { [0.0; COLUMNS] };
+                    place.write(std::array::from_fn(|i| before[i] + sums[i]));
+                }
             }
         }
     }
