@@ -10,7 +10,7 @@ use std::arch::x86_64::*;
 /// AVX-512 is there; the rows below `rows` are readable; `to` is writable for sixteen rows of sixteen words.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn square(from: View<i32>, rows: usize, to: *mut i32, stride: usize) {
+pub(crate) unsafe fn square(from: View<i32>, rows: usize, to: *mut i32, stride: usize) {
     let mut r = [_mm512_setzero_si512(); 16];
     for (i, r) in r.iter_mut().enumerate().take(rows) {
         // SAFETY: a row below `rows`.

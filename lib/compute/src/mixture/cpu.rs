@@ -18,7 +18,7 @@ pub struct Cpu {
 /// What a thread keeps from call to call.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    wide: Vec<f64>,
+    padded: Vec<f32>,
     tile: Tile,
     found: Vec<Posterior>,
 }
@@ -74,15 +74,15 @@ impl Cpu {
 
     /// Finds what is to be said of the rows of a tile.
     fn look_at(&self, rows: &[f32], scratch: &mut Scratch) -> u64 {
-        let Scratch { wide, tile, found } = scratch;
+        let Scratch { padded, tile, found } = scratch;
         let count = rows.len() / self.densities.dim();
-        self.densities.widen(rows, wide);
+        let padded = self.densities.pad(rows, padded);
         found.resize_with(ROWS, Posterior::default);
         found.iter_mut().for_each(|found| found.parts.clear());
         self.table.propose(rows, tile);
         let mut decided = 0;
         for (k, &which) in tile.masks.iter().enumerate() {
-            self.densities.log_densities(wide, which, k, |row, density| found[row].parts.push((k as u32, density)));
+            self.densities.log_densities(padded, which, k, |row, density| found[row].parts.push((k as u32, density)));
             decided += u64::from(which.count_ones());
         }
         found[..count].iter_mut().for_each(settle);

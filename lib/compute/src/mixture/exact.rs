@@ -72,26 +72,29 @@ impl Densities {
         (self.constants[k], &self.scales[place.clone()], &self.shifts[place])
     }
 
-    /// Widens rows into `wide`, each padded with zeros as [`Densities::log_density`] wants it.
-    pub(super) fn widen(&self, rows: &[f32], wide: &mut Vec<f64>) {
-        wide.clear();
-        for row in rows.chunks_exact(self.dim) {
-            wide.extend(row.iter().map(|&value| f64::from(value)));
-            wide.resize(wide.len().next_multiple_of(self.padded), 0.0);
+    /// Rows of whole sixteens as [`Densities::log_densities`] wants them: `rows` themselves, or their copies in
+    /// `padded` with zeros behind each.
+    pub(super) fn pad<'a>(&self, rows: &'a [f32], padded: &'a mut Vec<f32>) -> &'a [f32] {
+        if self.dim == self.padded {
+            return rows;
         }
+        padded.clear();
+        for row in rows.chunks_exact(self.dim) {
+            padded.extend_from_slice(row);
+            padded.resize(padded.len().next_multiple_of(self.padded), 0.0);
+        }
+        padded
     }
 
-    /// The log densities of component `k` for some of the widened rows, those whose bit in `which` is set: each is
+    /// The log densities of component `k` for some of the [padded](Densities::pad) rows, those whose bit in `which` is set: each is
     /// shown with its number.
-    pub(super) fn log_densities(&self, wide: &[f64], which: u64, k: usize, mut each: impl FnMut(usize, f64)) {
+    pub(super) fn log_densities(&self, rows: &[f32], which: u64, k: usize, mut each: impl FnMut(usize, f64)) {
         let place = k * self.padded..(k + 1) * self.padded;
         let (scales, shifts) = (&self.scales[place.clone()], &self.shifts[place]);
-        let mut left = which;
-        while left != 0 {
-            let row = left.trailing_zeros() as usize;
-            left &= left - 1;
-            let square = square(&wide[row * self.padded..(row + 1) * self.padded], scales, shifts);
-            each(row, self.constants[k] - square / 2.0);
+        let mut found = [0.0; 64];
+        squares(rows, which, scales, shifts, &mut found);
+        for row in bits(which) {
+            each(row, self.constants[k] - found[row] / 2.0);
         }
     }
 
@@ -101,11 +104,11 @@ impl Densities {
     /// Where the row has another length.
     pub fn posterior(&self, row: &[f32]) -> Posterior {
         assert_eq!(row.len(), self.dim, "values of a row");
-        let mut wide = Vec::new();
-        self.widen(row, &mut wide);
+        let mut padded = Vec::new();
+        let row = self.pad(row, &mut padded);
         let mut found = Posterior::default();
         for k in 0..self.k() {
-            self.log_densities(&wide, 1, k, |_, density| found.parts.push((k as u32, density)));
+            self.log_densities(row, 1, k, |_, density| found.parts.push((k as u32, density)));
         }
         settle(&mut found);
         found
@@ -127,51 +130,83 @@ pub(super) fn settle(found: &mut Posterior) {
     found.log_likelihood = top + libm::log(sum);
 }
 
-/// The sum of `(x_i s_i + b_i)^2`, of whole sixteens, with the same bits by any instructions.
-fn square(x: &[f64], s: &[f64], b: &[f64]) -> f64 {
+/// The numbers of the bits that are set, in ascending order.
+fn bits(mut which: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = which.trailing_zeros() as usize;
+        which &= which.wrapping_sub(1);
+        (bit < 64).then_some(bit)
+    })
+}
+
+/// The sums of `(x_i s_i + b_i)^2` of some rows, those whose bit in `which` is set, of whole sixteens, with the same
+/// bits by any instructions.
+fn squares(rows: &[f32], which: u64, s: &[f64], b: &[f64], sums: &mut [f64; 64]) {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512dq")]
-        fn on_avx512(x: &[f64], s: &[f64], b: &[f64]) -> f64 {
+        fn on_avx512(rows: &[f32], which: u64, s: &[f64], b: &[f64], sums: &mut [f64; 64]) {
             // SAFETY: the instructions are enabled.
-            unsafe { square_by::<partial::Avx512>(x, s, b) }
+            unsafe { squares_by::<partial::Avx512>(rows, which, s, b, sums) }
         }
         #[target_feature(enable = "avx2,fma")]
-        fn on_avx2(x: &[f64], s: &[f64], b: &[f64]) -> f64 {
+        fn on_avx2(rows: &[f32], which: u64, s: &[f64], b: &[f64], sums: &mut [f64; 64]) {
             // SAFETY: the instructions are enabled.
-            unsafe { square_by::<partial::Avx2>(x, s, b) }
+            unsafe { squares_by::<partial::Avx2>(rows, which, s, b, sums) }
         }
         if crate::cpu::has_avx512() {
             // SAFETY: the processor was asked.
-            return unsafe { on_avx512(x, s, b) };
+            return unsafe { on_avx512(rows, which, s, b, sums) };
         }
         if crate::cpu::has_avx2() {
             // SAFETY: the processor was asked.
-            return unsafe { on_avx2(x, s, b) };
+            return unsafe { on_avx2(rows, which, s, b, sums) };
         }
     }
     // SAFETY: no special instructions.
-    unsafe { square_by::<partial::Plain>(x, s, b) }
+    unsafe { squares_by::<partial::Plain>(rows, which, s, b, sums) }
 }
 
 /// # Safety
 /// The processor has the instructions.
 #[inline(always)]
-unsafe fn square_by<P: Partial>(x: &[f64], s: &[f64], b: &[f64]) -> f64 {
-    let (x, s, b) = (sixteens(x), sixteens(s), sixteens(b));
+unsafe fn squares_by<P: Partial>(rows: &[f32], which: u64, s: &[f64], b: &[f64], sums: &mut [f64; 64]) {
+    let row = |number: usize| sixteens(&rows[number * s.len()..][..s.len()]);
+    let (s, b, mut which) = (sixteens(s), sixteens(b), bits(which));
+    // Two rows at a time: the additions of one wait for each other.
+    while let Some(first) = which.next() {
+        let second = which.next();
+        // SAFETY: the caller's promise.
+        let [one, other] = unsafe { square_by::<P, 2>([row(first), row(second.unwrap_or(first))], s, b) };
+        sums[first] = one;
+        sums[second.unwrap_or(first)] = other;
+    }
+}
+
+/// # Safety
+/// The processor has the instructions.
+#[inline(always)]
+unsafe fn square_by<P: Partial, const N: usize>(
+    rows: [&[[f32; PARTIAL]]; N],
+    s: &[[f64; PARTIAL]],
+    b: &[[f64; PARTIAL]],
+) -> [f64; N] {
     // SAFETY: the caller's promise.
     unsafe {
-        let mut sum = P::zero();
-        for ((x, s), b) in x.iter().zip(s).zip(b) {
-            let z = P::load(x).mul_add(P::load(s), P::load(b));
-            sum = z.mul_add(z, sum);
+        let mut sums = [P::zero(); N];
+        for (at, (s, b)) in s.iter().zip(b).enumerate() {
+            let (s, b) = (P::load(s), P::load(b));
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                let z = P::widen(&row[at]).mul_add(s, b);
+                *sum = z.mul_add(z, *sum);
+            }
         }
-        sum.total()
+        sums.map(|sum| sum.total())
     }
 }
 
 #[inline(always)]
-fn sixteens(values: &[f64]) -> &[[f64; PARTIAL]] {
+fn sixteens<T>(values: &[T]) -> &[[T; PARTIAL]] {
     let (whole, rest) = values.as_chunks();
     assert!(rest.is_empty(), "padded rows");
     whole

@@ -19,6 +19,7 @@
 use super::{Mixture, Posterior};
 use crate::as_wide_as_can_be;
 use crate::kmeans::{Centroids, power_of_two};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bits behind the point of masses and moments.
@@ -153,20 +154,54 @@ fn add_all(sums: &mut [i128], others: &[i128]) -> Result<(), TooMany> {
 
 /// Adds rows up, on one thread.
 ///
-/// Moments are gathered as two 64-bit numbers, an upper half of 36 bits behind the point and a lower one of 44 more,
-/// and go into the 128 bits every so many rows.
+/// Rows wait, in the unit that upper halves have, until there are so many that several of them are of the same
+/// component: then its sums stay in registers while they are added. Moments are gathered as two 64-bit numbers, an upper half of 36 bits behind the point and a
+/// lower one of 44 more, and go into the 128 bits every so many rows.
 #[derive(Debug)]
 pub struct Adder {
     origin: Arc<Origin>,
     moments: Moments,
     /// `2^(36 - E_i)` of each coordinate.
     scales: Vec<f64>,
-    /// Of each component `dim` upper halves of the first moments, as many lower ones, and the same of the second.
-    halves: Vec<i64>,
+    /// The means of the origin times the scales: of a [step](STEP) of coordinates those of one component after the
+    /// other, then those of the next step, filled up with 0.
+    centers: Vec<[f64; STEP]>,
+    waiting: Waiting,
+    /// In the same order, each time the upper halves of the first moments, the lower ones, and those of the second.
+    halves: Vec<[[i64; STEP]; 4]>,
     /// Rows of each component in the halves.
     gathered: Vec<u32>,
     too_many: bool,
 }
+
+/// Rows that are not in the halves yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    values: Vec<f32>,
+    parts: Vec<Part>,
+    rows: usize,
+}
+
+/// That a component takes part in a row that waits.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    component: u32,
+    row: u32,
+    share: f64,
+    /// Whether the upper half of all its moments is 0.
+    faint: bool,
+}
+
+/// Parts of one component, all faint or none, that stand one after another.
+#[derive(Debug)]
+struct Group {
+    component: usize,
+    faint: bool,
+    parts: Range<usize>,
+}
+
+/// Rows that wait, at the most.
+const WAITING_MAX: usize = 128;
 
 /// Rows that the halves of a component take: each adds up to 2^51, in absolute value.
 const GATHERED_MAX: u32 = 1 << 11;
@@ -180,9 +215,11 @@ const FAR: f64 = (1 << 18) as f64;
 impl Adder {
     /// No rows yet.
     pub fn new(origin: Arc<Origin>) -> Adder {
-        let scales = origin.exponents.iter().map(|&exponent| power_of_two(UPPER - exponent)).collect();
-        let (halves, gathered) = (vec![0; 4 * origin.means.len()], vec![0; origin.k()]);
-        Adder { moments: Moments::new(&origin), origin, scales, halves, gathered, too_many: false }
+        let scales: Vec<_> = origin.exponents.iter().map(|&exponent| power_of_two(UPPER - exponent)).collect();
+        let centers = centers(&origin, &scales);
+        let (halves, gathered) = (vec![[[0; STEP]; 4]; centers.len()], vec![0; origin.k()]);
+        let (moments, waiting) = (Moments::new(&origin), Waiting::default());
+        Adder { origin, moments, scales, centers, waiting, halves, gathered, too_many: false }
     }
 
     /// Adds a row. Where the rows come to more than 128 bits, [`Adder::end`] says so.
@@ -202,8 +239,21 @@ impl Adder {
         self.add_to(|m| &mut m.log_likelihood, whole(found.log_likelihood * power_of_two(LIKELIHOOD)));
         for &(k, share) in &found.parts {
             self.add_to(|m| &mut m.masses[k as usize], whole(share * power_of_two(FRACTION)));
-            // The origin is within 1 of 0.
-            if far + 1.0 <= NEAR { self.add_near(row, k as usize, share) } else { self.add_far(row, k as usize, share) }
+        }
+        // The origin is within 1 of 0.
+        let reach = far + 1.0;
+        if reach > NEAR {
+            found.parts.iter().for_each(|&(k, share)| self.add_far(row, k as usize, share));
+            return Ok(());
+        }
+        let faint = 0.25 * power_of_two(-UPPER) / (reach * reach);
+        let Waiting { values, parts, rows } = &mut self.waiting;
+        let part = |&(component, share)| Part { component, row: *rows as u32, share, faint: share < faint };
+        parts.extend(found.parts.iter().map(part));
+        values.extend_from_slice(row);
+        *rows += 1;
+        if *rows == WAITING_MAX {
+            self.add_waiting();
         }
         Ok(())
     }
@@ -215,14 +265,22 @@ impl Adder {
         self.too_many |= overflow;
     }
 
-    fn add_near(&mut self, row: &[f32], k: usize, share: f64) {
-        let dim = self.origin.dim;
-        let origin = &self.origin.means[k * dim..][..dim];
-        add_halves(row, origin, &self.scales, share, &mut self.halves[4 * k * dim..][..4 * dim]);
-        self.gathered[k] += 1;
-        if self.gathered[k] == GATHERED_MAX {
-            self.flush(k);
+    fn add_waiting(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.parts.sort_unstable_by_key(|part| (part.component, part.faint));
+        let groups = groups(&waiting.parts);
+        for group in &groups {
+            let (k, rows) = (group.component, group.parts.len() as u32);
+            if self.gathered[k] + rows > GATHERED_MAX {
+                self.flush(k);
+            }
+            self.gathered[k] += rows;
         }
+        add_halves(&waiting, &groups, &self.scales, &self.centers, &mut self.halves);
+        waiting.values.clear();
+        waiting.parts.clear();
+        waiting.rows = 0;
+        self.waiting = waiting;
     }
 
     /// The same sums without halves.
@@ -239,15 +297,15 @@ impl Adder {
     }
 
     fn flush(&mut self, k: usize) {
-        let dim = self.origin.dim;
+        let (dim, components) = (self.origin.dim, self.origin.k());
         let whole = |upper: i64, lower: i64| (i128::from(upper) << LOWER) + i128::from(lower);
         for i in 0..dim {
-            let at = |part: usize| self.halves[(4 * k + part) * dim + i];
-            let (first, second) = (whole(at(0), at(1)), whole(at(2), at(3)));
-            self.add_to(|m| &mut m.first[k * dim + i], first);
-            self.add_to(|m| &mut m.second[k * dim + i], second);
+            let halves = &self.halves[i / STEP * components + k];
+            let [upper_1, lower_1, upper_2, lower_2] = halves.map(|halves| halves[i % STEP]);
+            self.add_to(|m| &mut m.first[k * dim + i], whole(upper_1, lower_1));
+            self.add_to(|m| &mut m.second[k * dim + i], whole(upper_2, lower_2));
         }
-        self.halves[4 * k * dim..][..4 * dim].fill(0);
+        self.halves.iter_mut().skip(k).step_by(components).for_each(|halves| *halves = [[0; STEP]; 4]);
         self.gathered[k] = 0;
     }
 
@@ -257,6 +315,7 @@ impl Adder {
     /// More rows than 128 bits hold. (Which squares and masses do not hold depends on no order; and where they hold, so
     /// do the first moments.)
     pub fn end(mut self) -> Result<Moments, TooMany> {
+        self.add_waiting();
         for k in 0..self.gathered.len() {
             if self.gathered[k] > 0 {
                 self.flush(k);
@@ -271,48 +330,140 @@ fn whole(value: f64) -> i128 {
     value.round_ties_even() as i128
 }
 
-/// The largest `|x_i| s_i`.
+/// The largest `|x_i| s_i`; NaN where there is one.
 fn farthest(row: &[f32], scales: &[f64]) -> f64 {
     as_wide_as_can_be!(farthest_of(row: &[f32], scales: &[f64]) -> f64)
 }
 
 #[inline(always)]
 fn farthest_of(row: &[f32], scales: &[f64]) -> f64 {
-    // Numbers that are not negative are in the order of their bits.
+    // Numbers that are not negative are in the order of their bits, NaN behind them.
     let bits = |(&value, scale): (&f32, &f64)| (f64::from(value.abs()) * scale).to_bits();
     f64::from_bits(row.iter().zip(scales).map(bits).fold(0, u64::max))
 }
 
-/// Adds what a row near its origin comes to, to upper and lower halves of the first moments and of the second.
-fn add_halves(row: &[f32], origin: &[f64], scales: &[f64], share: f64, halves: &mut [i64]) {
-    as_wide_as_can_be!(add_each(row: &[f32], origin: &[f64], scales: &[f64], share: f64, halves: &mut [i64]))
+/// Of sorted parts.
+fn groups(parts: &[Part]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (at, part) in parts.iter().enumerate() {
+        let (component, faint) = (part.component as usize, part.faint);
+        match groups.last_mut() {
+            Some(last) if (last.component, last.faint) == (component, faint) => last.parts.end = at + 1,
+            _ => groups.push(Group { component, faint, parts: at..at + 1 }),
+        }
+    }
+    groups
 }
 
+/// The means of an origin times the scales, by steps of coordinates.
+fn centers(origin: &Origin, scales: &[f64]) -> Vec<[f64; STEP]> {
+    let steps = scales.len().div_ceil(STEP);
+    let mut centers = vec![[0.0; STEP]; steps * origin.k()];
+    for (at, mean) in origin.means.iter().enumerate() {
+        let (k, i) = (at / origin.dim, at % origin.dim);
+        centers[i / STEP * origin.k() + k][i % STEP] = mean * scales[i];
+    }
+    centers
+}
+
+/// Adds what rows come to, to upper and lower halves of the first moments of their components and of the second.
+fn add_halves(
+    waiting: &Waiting,
+    groups: &[Group],
+    scales: &[f64],
+    centers: &[[f64; STEP]],
+    halves: &mut [[[i64; STEP]; 4]],
+) {
+    as_wide_as_can_be!(add_in_steps(waiting: &Waiting, groups: &[Group], scales: &[f64],
+        centers: &[[f64; STEP]], halves: &mut [[[i64; STEP]; 4]]))
+}
+
+/// Coordinates whose sums are in registers together.
+const STEP: usize = 16;
+
+/// Some coordinates of all rows after the other: they stay in the cache from component to component.
 #[inline(always)]
-#[allow(clippy::needless_range_loop, reason = "seven slices side by side")]
-fn add_each(row: &[f32], origin: &[f64], scales: &[f64], share: f64, halves: &mut [i64]) {
-    let dim = row.len();
-    let (first, second) = halves.split_at_mut(2 * dim);
-    let ((upper_1, lower_1), (upper_2, lower_2)) = (first.split_at_mut(dim), second.split_at_mut(dim));
-    let (origin, scales, lower_1) = (&origin[..dim], &scales[..dim], &mut lower_1[..dim]);
-    let (upper_2, lower_2) = (&mut upper_2[..dim], &mut lower_2[..dim]);
-    let (down, up) = (power_of_two(-UPPER), power_of_two(LOWER));
-    for i in 0..dim {
-        let t = (f64::from(row[i]) - origin[i]) * scales[i];
-        let first = share * t;
-        let second = first * (t * down);
-        add_split(first, up, &mut upper_1[i], &mut lower_1[i]);
-        add_split(second, up, &mut upper_2[i], &mut lower_2[i]);
+fn add_in_steps(
+    waiting: &Waiting,
+    groups: &[Group],
+    scales: &[f64],
+    centers: &[[f64; STEP]],
+    halves: &mut [[[i64; STEP]; 4]],
+) {
+    let components = centers.len() / scales.len().div_ceil(STEP);
+    let steps = centers.chunks_exact(components).zip(halves.chunks_exact_mut(components));
+    let (dim, mut values) = (scales.len(), [[0.0; STEP]; WAITING_MAX]);
+    for ((first, scales), (centers, halves)) in (0..).step_by(STEP).zip(scales.chunks(STEP)).zip(steps) {
+        for (row, values) in waiting.values.chunks_exact(dim).zip(&mut values) {
+            scale(&row[first..], scales, values);
+        }
+        for Group { component, faint, parts } in groups {
+            let (parts, center, halves) =
+                (&waiting.parts[parts.clone()], &centers[*component], &mut halves[*component]);
+            if *faint {
+                add_group::<true>(&values, parts, center, halves);
+            } else {
+                add_group::<false>(&values, parts, center, halves);
+            }
+        }
     }
 }
 
-/// Adds the nearest whole number to `upper`, and what is left, times `up`, to `lower`: next to 1.5 * 2^52 floats are
-/// whole numbers, one apart.
+/// A step of coordinates times their scales; behind them 0, which adds 0.
 #[inline(always)]
-fn add_split(value: f64, up: f64, upper: &mut i64, lower: &mut i64) {
-    const WHOLE: f64 = 6_755_399_441_055_744.0;
-    let whole = value + WHOLE;
-    let rest = (value - (whole - WHOLE)) * up + WHOLE;
-    *upper = upper.wrapping_add(whole.to_bits().wrapping_sub(WHOLE.to_bits()) as i64);
-    *lower = lower.wrapping_add(rest.to_bits().wrapping_sub(WHOLE.to_bits()) as i64);
+fn scale(row: &[f32], scales: &[f64], to: &mut [f64; STEP]) {
+    if let (Some(row), Some(scales)) = (row.first_chunk::<STEP>(), scales.first_chunk::<STEP>()) {
+        *to = std::array::from_fn(|i| f64::from(row[i]) * scales[i]);
+        return;
+    }
+    *to = [0.0; STEP];
+    for (to, (&value, scale)) in to.iter_mut().zip(row.iter().zip(scales)) {
+        *to = f64::from(value) * scale;
+    }
+}
+
+/// Next to it floats are whole numbers, one apart; next to it times a power of two they are that power apart. So what is
+/// added to it is rounded to a multiple of that power, which can be read from the bits.
+const WHOLE: f64 = 6_755_399_441_055_744.0;
+
+/// Adds a step of coordinates. Squares are in the unit of upper halves times `2^-36`.
+#[inline(always)]
+fn add_group<const FAINT: bool>(
+    values: &[[f64; STEP]; WAITING_MAX],
+    parts: &[Part],
+    center: &[f64; STEP],
+    halves: &mut [[i64; STEP]; 4],
+) {
+    // Of the first moments the upper half and the lower one, and of the second.
+    let units = [0, -LOWER, UPPER, UPPER - LOWER].map(|exponent| WHOLE * power_of_two(exponent));
+    let mut sums = [[0_u64; STEP]; 4];
+    for part in parts {
+        let row = &values[part.row as usize];
+        for i in 0..STEP {
+            let t = row[i] - center[i];
+            let first = part.share * t;
+            for (at, mut value) in [(0, first), (2, first * t)] {
+                if !FAINT {
+                    let upper = value + units[at];
+                    sums[at][i] = sums[at][i].wrapping_add(upper.to_bits());
+                    value -= upper - units[at];
+                }
+                sums[at + 1][i] = sums[at + 1][i].wrapping_add((value + units[at + 1]).to_bits());
+            }
+        }
+    }
+    for at in 0..4 {
+        if !FAINT || at % 2 == 1 {
+            add_bits(&mut halves[at], sums[at], units[at], parts.len() as u64);
+        }
+    }
+}
+
+/// Adds sums of the bits of so many floats, all of which were next to `unit`.
+#[inline(always)]
+fn add_bits(halves: &mut [i64; STEP], sums: [u64; STEP], unit: f64, count: u64) {
+    let offset = unit.to_bits().wrapping_mul(count);
+    for (half, sum) in halves.iter_mut().zip(sums) {
+        *half = half.wrapping_add(sum.wrapping_sub(offset) as i64);
+    }
 }

@@ -2,7 +2,7 @@ use super::exact::{CUT, Densities};
 use super::tile::{Table, Tile};
 use super::*;
 use crate::cpu::Machine;
-use crate::kmeans::{Centroids, Metric};
+use crate::kmeans::{Centroids, Metric, power_of_two};
 use std::sync::Arc;
 
 /// Numbers by a linear congruence, from -1 to 1.
@@ -174,6 +174,41 @@ fn moments_are_those_of_plain_loops_in_any_order_and_any_parts() {
                 assert!((found - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{found} {expected}");
             }
         }
+    }
+}
+
+/// The roundings that are promised, one number at a time.
+fn stated(mixture: &Mixture, rows: &[&[f32]]) -> Moments {
+    let (densities, origin) = (Densities::new(mixture), Origin::of_mixture(mixture));
+    let mut sums = Moments::new(&origin);
+    let whole = |value: f64, bits: i32| (value * power_of_two(bits)).round_ties_even() as i128;
+    for row in rows {
+        let found = densities.posterior(row);
+        sums.rows += 1;
+        sums.log_likelihood += whole(found.log_likelihood, 32);
+        for &(k, share) in &found.parts {
+            sums.masses[k as usize] += whole(share, 80);
+            for (i, &value) in row.iter().enumerate() {
+                let place = k as usize * row.len() + i;
+                let t = (f64::from(value) - origin.means[place]) * power_of_two(-origin.exponents[i]);
+                sums.first[place] += whole(share * t, 80);
+                sums.second[place] += whole(share * t * t, 80);
+            }
+        }
+    }
+    sums
+}
+
+#[test]
+fn moments_are_the_stated_roundings() {
+    let mut numbers = Numbers(5);
+    // Whole steps of coordinates and some more; shares from 1 down to the least that count; far ones, too.
+    for (k, dim, spread) in [(6, 37, 0.3), (2, 16, 0.0), (9, 3, 4.0)] {
+        let (mixture, mut rows) = drawn(k, dim, 700, spread, &mut numbers);
+        rows.iter_mut().step_by(1777).for_each(|value| *value *= 300.0);
+        let rows: Vec<_> = rows.chunks_exact(dim).collect();
+        let expected = stated(&mixture, &rows);
+        assert!(moments(&mixture, &rows) == expected, "{k} {dim}");
     }
 }
 

@@ -20,9 +20,14 @@ use crate::cpu::Machine;
 use crate::lanes::{Lanes, plain};
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::{avx2, avx512};
+#[cfg(target_arch = "x86_64")]
+use crate::matmul::{View, transpose};
 
 /// Rows of a tile, a bit of a mask for each.
 pub(super) const ROWS: usize = 64;
+
+/// Rows and coordinates that are turned over together.
+const SIDE: usize = 16;
 
 /// Components that are computed together.
 const GROUP: usize = 4;
@@ -77,7 +82,12 @@ impl Table {
     }
 
     /// Fills the masks of at most [`ROWS`] rows.
+    ///
+    /// # Panics
+    /// Where `rows` is not whole rows, or they are none or more.
     pub(super) fn propose(&self, rows: &[f32], tile: &mut Tile) {
+        let count = rows.len() / self.dim;
+        assert!((1..=ROWS).contains(&count) && rows.len() == count * self.dim);
         match self.machine {
             // SAFETY: machines are only made where they run.
             #[cfg(target_arch = "x86_64")]
@@ -86,7 +96,10 @@ impl Table {
             #[cfg(target_arch = "x86_64")]
             Machine::Avx2 => unsafe { on_avx2(self, rows, tile) },
             // SAFETY: no special instructions.
-            Machine::Plain => unsafe { propose::<plain::Plain, 1>(self, rows, tile) },
+            Machine::Plain => unsafe {
+                transpose_from(0, rows, self.dim, tile.rows.take(self.dim * ROWS));
+                propose::<plain::Plain, 1>(self, rows.len() / self.dim, tile);
+            },
         }
     }
 }
@@ -96,8 +109,21 @@ impl Table {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")]
 unsafe fn on_avx512(table: &Table, rows: &[f32], tile: &mut Tile) {
+    let squares = table.dim / SIDE * SIDE;
+    let columns: *mut f32 = tile.rows.take(table.dim * ROWS);
+    let from = View { start: rows.as_ptr().cast_mut().cast(), stride: table.dim };
+    for row in (0..rows.len() / table.dim).step_by(SIDE) {
+        for i in (0..squares).step_by(SIDE) {
+            // SAFETY: the instructions are enabled; there are as many rows, of `dim` values, and `dim` columns of 64.
+            unsafe {
+                let there = rows.len() / table.dim - row;
+                transpose::square(from.from(row, i), there, columns.add(i * ROWS + row).cast(), ROWS);
+            }
+        }
+    }
+    transpose_from(squares, rows, table.dim, columns);
     // SAFETY: the instructions are enabled.
-    unsafe { propose::<avx512::Avx512, 4>(table, rows, tile) }
+    unsafe { propose::<avx512::Avx512, 4>(table, rows.len() / table.dim, tile) }
 }
 
 /// # Safety
@@ -105,21 +131,19 @@ unsafe fn on_avx512(table: &Table, rows: &[f32], tile: &mut Tile) {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn on_avx2(table: &Table, rows: &[f32], tile: &mut Tile) {
+    transpose_from(0, rows, table.dim, tile.rows.take(table.dim * ROWS));
     // SAFETY: the instructions are enabled.
-    unsafe { propose::<avx2::Avx2, 2>(table, rows, tile) }
+    unsafe { propose::<avx2::Avx2, 2>(table, rows.len() / table.dim, tile) }
 }
 
-/// With `V` vectors of rows at a time.
+/// With `V` vectors of rows at a time, of `count` rows that are columns in `tile`.
 ///
 /// # Safety
 /// The processor has the instructions.
 #[inline(always)]
-unsafe fn propose<L: Lanes, const V: usize>(table: &Table, rows: &[f32], tile: &mut Tile) {
+unsafe fn propose<L: Lanes, const V: usize>(table: &Table, count: usize, tile: &mut Tile) {
     let (dim, k) = (table.dim, table.k);
-    let count = rows.len() / dim;
-    assert!((1..=ROWS).contains(&count) && rows.len() == count * dim);
     let columns: *mut f32 = tile.rows.take(dim * ROWS);
-    transpose(rows, dim, columns);
     let padded = k.next_multiple_of(GROUP);
     let sums: *mut f32 = tile.sums.take(padded * ROWS);
     let all = u64::MAX >> (ROWS - count);
@@ -137,12 +161,18 @@ unsafe fn propose<L: Lanes, const V: usize>(table: &Table, rows: &[f32], tile: &
     }
 }
 
-/// Rows into columns of 64.
-fn transpose(rows: &[f32], dim: usize, columns: *mut f32) {
-    for (row, values) in rows.chunks_exact(dim).enumerate() {
-        for (i, &value) in values.iter().enumerate() {
-            // SAFETY: there are `dim` columns of 64 values, and no more rows than that.
-            unsafe { *columns.add(i * ROWS + row) = value };
+/// Rows into columns of 64, from coordinate `from` on: as many rows and coordinates at a time as stay in the cache.
+#[inline(always)]
+fn transpose_from(from: usize, rows: &[f32], dim: usize, columns: *mut f32) {
+    assert!(rows.len() <= ROWS * dim);
+    for (block, rows) in rows.chunks(SIDE * dim).enumerate() {
+        for first in (from..dim).step_by(SIDE) {
+            for i in first..dim.min(first + SIDE) {
+                for (row, values) in rows.chunks_exact(dim).enumerate() {
+                    // SAFETY: there are `dim` columns of 64 values, and no more rows than that.
+                    unsafe { *columns.add(i * ROWS + block * SIDE + row) = values[i] };
+                }
+            }
         }
     }
 }
