@@ -14,7 +14,7 @@ struct Shown {
 
 /// Flags whose alternatives are those of the data or of what is done with it: what can be stored, which kinds of models
 /// there are, what a long text can be made into.
-const ALTERNATIVES_DIFFER: &[&str] = &["dtype", "format", "long", "model", "precision"];
+const ALTERNATIVES_DIFFER: &[&str] = &["dtype", "format", "long", "model"];
 
 /// The longest summary.
 const SUMMARY_MAX: usize = 60;

@@ -29,7 +29,7 @@ fn main() {
     if let Some(peak) = peak {
         println!("tiles from registers alone: {peak:.0} GFLOP/s a thread");
     }
-    for precision in [Precision::F32, Precision::Bf16] {
+    for precision in [Precision::Exact, Precision::Bf16] {
         if !available(precision) {
             println!("{precision:?}: not on this processor");
             continue;

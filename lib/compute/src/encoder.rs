@@ -42,10 +42,11 @@ fn strip_rows<K: Kernel>(rows: usize) -> usize {
 }
 
 /// What the factors of matrix products are rounded to. Sums are 32-bit floats either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum Precision {
-    /// 32-bit floats, on any processor.
-    F32,
+    /// To nothing that 32-bit floats do not round to, on any processor.
+    #[default]
+    Exact,
     /// bf16: 8 bits of mantissa; needs AVX512-BF16, and is fastest with AMX.
     Bf16,
 }
@@ -56,23 +57,32 @@ pub fn available(precision: Precision) -> bool {
 }
 
 impl Precision {
-    /// What is wanted, where this processor has it; without a wish the fastest that it has.
+    /// All, by their names.
+    pub const NAMES: [(&str, Precision); 2] = [("exact", Precision::Exact), ("bf16", Precision::Bf16)];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::Exact => "exact",
+            Precision::Bf16 => "bf16",
+        }
+    }
+
+    /// Asks whether this processor computes so.
     ///
     /// # Errors
     /// What the processor lacks.
-    pub fn chosen(wanted: Option<Precision>) -> Result<Precision, &'static str> {
-        match wanted {
-            None if available(Precision::Bf16) => Ok(Precision::Bf16),
-            None => Ok(Precision::F32),
-            Some(precision) if available(precision) => Ok(precision),
-            Some(_) => Err("this processor has neither AMX nor AVX512-BF16"),
+    pub fn check(self) -> Result<(), String> {
+        if available(self) {
+            return Ok(());
         }
+        Err(format!("--precision {}: this processor has neither AMX nor AVX512-BF16", self.name()))
     }
 }
 
 pub(crate) fn machine(precision: Precision) -> Option<Machine> {
     let machines = match precision {
-        Precision::F32 => Machine::exact(),
+        Precision::Exact => Machine::exact(),
         Precision::Bf16 => Machine::half(),
     };
     machines.first().copied()
@@ -926,7 +936,7 @@ mod tests {
 
     #[test]
     fn no_sequences_and_empty_sequences_have_no_states() {
-        let encoder = Encoder::new(&random_model(&BASE, 1), Precision::F32);
+        let encoder = Encoder::new(&random_model(&BASE, 1), Precision::Exact);
         let mut scratch = Scratch::default();
         assert!(encoder.forward(&[], &[], &mut scratch).is_empty());
         assert!(encoder.forward(&[], &[0, 0], &mut scratch).is_empty());

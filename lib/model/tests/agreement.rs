@@ -23,7 +23,7 @@ fn relative_error(found: &[f64], expected: &[f64]) -> f64 {
 
 /// The final hidden states by the encoder.
 fn encode(model: &Model, ids: &[u32]) -> Vec<f64> {
-    let encoder = Encoder::new(&model.transformer, Precision::F32);
+    let encoder = Encoder::new(&model.transformer, Precision::Exact);
     encoder.forward(ids, &[ids.len()], &mut Scratch::default()).iter().map(|&x| f64::from(x)).collect()
 }
 

@@ -62,7 +62,7 @@ fn errors(name: &str, precision: Precision) -> (f64, f64) {
 #[test]
 fn every_architecture_agrees_with_transformers() {
     for name in FOLDERS {
-        let (token, mean) = errors(name, Precision::F32);
+        let (token, mean) = errors(name, Precision::Exact);
         println!("{name}: {token:.1e} a token, {mean:.1e} a sequence");
         assert!(token <= 1e-4 && mean <= 2e-5, "{name}: {token:e} a token, {mean:e} a sequence");
     }

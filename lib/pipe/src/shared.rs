@@ -347,6 +347,14 @@ pub const fn out<A>(set: Set<A>) -> Flag<A> {
     Flag::value("out", "PATH", "Where the output goes", "", set).output()
 }
 
+/// `--precision`, the arithmetic of a model.
+pub const fn precision<A>(set: Set<A>) -> Flag<A> {
+    let help = "`exact`: to nothing that 32-bit floats, in which they are summed up, do not round to. `bf16` is less \
+                exact, and several times faster where the processor has instructions for it (AMX, AVX512-BF16); \
+                elsewhere it is refused.";
+    Flag::value("precision", "exact|bf16", "What the factors of matrix products are rounded to", help, set)
+}
+
 /// `--dtype`, of the types that the tool can write.
 pub const fn dtype<A>(types: &'static str, set: Set<A>) -> Flag<A> {
     Flag::value("dtype", types, "How the output stores a number", "", set).output()

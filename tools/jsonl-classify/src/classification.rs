@@ -35,8 +35,8 @@ impl Classification {
     /// What the statistics call the arithmetic.
     pub fn precision(&self) -> &'static str {
         match self {
-            Classification::Folder { precision: Precision::Bf16, .. } => "bf16",
-            _ => "f32",
+            Classification::Folder { precision, .. } => precision.name(),
+            Classification::FastText(_) => Precision::Exact.name(),
         }
     }
 }

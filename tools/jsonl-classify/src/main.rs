@@ -34,7 +34,7 @@ struct Args {
     threshold: f32,
     activation: Option<Activation>,
     length_max: Option<usize>,
-    precision: Option<Precision>,
+    precision: Precision,
 }
 
 impl Default for Args {
@@ -47,7 +47,7 @@ impl Default for Args {
             threshold: f32::NEG_INFINITY,
             activation: None,
             length_max: None,
-            precision: Some(Precision::F32),
+            precision: Precision::Exact,
         }
     }
 }
@@ -89,19 +89,11 @@ const FLAGS: &[Flag<Args>] = &[
             Ok(())
         })
     },
-    Flag::value(
-        "precision",
-        "auto|f32|bf16",
-        "What the factors of matrix products are rounded to",
-        "Sums are 32-bit floats either way. bf16 is several times faster where the processor has instructions for it \
-         (AMX, AVX512-BF16), and less exact. `auto` takes it there, else f32.",
-        |args: &mut Args, value| {
-            let choices = [("auto", None), ("f32", Some(Precision::F32)), ("bf16", Some(Precision::Bf16))];
-            args.precision = value.choice(&choices)?;
-            Ok(())
-        },
-    )
-    .default(|_| "f32".to_string()),
+    shared::precision(|args: &mut Args, value| {
+        args.precision = value.choice(&Precision::NAMES)?;
+        Ok(())
+    })
+    .default(|_| "exact".to_string()),
     Flag::value(
         "likeliest",
         "N",
@@ -183,7 +175,7 @@ const TOOL: Tool<Args> = Tool {
                  becomes of the last layer: `regression` none, `single_label_classification` softmax, \
                  `multi_label_classification` sigmoid; without it softmax, but none where there is a single label.",
                 "A text that is longer than the model takes is cut, and counted in --stats (`truncated_rows`). \
-                 --precision f32 gives the numbers of transformers in 32-bit floats to about 0.00001.",
+                 --precision exact gives the numbers of transformers in 32-bit floats to about 0.00001.",
             ],
         ),
     ],
@@ -272,18 +264,17 @@ fn refuse_folder_flags(args: &Args) -> Result<(), Failure> {
 }
 
 fn folder(args: &Args) -> Result<Classification, Failure> {
-    let precision =
-        Precision::chosen(args.precision).map_err(|why| Failure::work(format!("--precision bf16: {why}")))?;
+    args.precision.check().map_err(Failure::work)?;
     let mut model = Classifier::open(&args.model).map_err(Failure::work)?;
     model.activation = args.activation.unwrap_or(model.activation);
     if let Some(length_max) = args.length_max {
         model.set_length_max(length_max).map_err(Failure::usage)?;
     }
-    let encoder = Encoder::new(&model.transformer, precision);
+    let encoder = Encoder::new(&model.transformer, args.precision);
     // The encoder has packed them; nobody needs them twice.
     model.transformer.blocks.clear();
     model.transformer.tokens.values = Vec::new();
-    Ok(Classification::Folder { model: Box::new(model), encoder: Box::new(encoder), precision })
+    Ok(Classification::Folder { model: Box::new(model), encoder: Box::new(encoder), precision: args.precision })
 }
 
 /// What stands in a row: the name of a model's only label goes without saying.

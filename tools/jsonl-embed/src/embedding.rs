@@ -53,8 +53,7 @@ impl<B: Backend> Embedding<B> {
     pub fn precision(&self) -> &'static str {
         match self.kind {
             Kind::Hash => "exact",
-            Kind::Model { precision: Precision::F32, .. } => "f32",
-            Kind::Model { precision: Precision::Bf16, .. } => "bf16",
+            Kind::Model { precision, .. } => precision.name(),
         }
     }
 }

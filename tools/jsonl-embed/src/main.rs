@@ -37,7 +37,7 @@ struct Args {
     normalize: Option<bool>,
     prefix: Option<String>,
     prompt: Option<String>,
-    precision: Option<Precision>,
+    precision: Precision,
     long: Long,
     dtype: Dtype,
     dim: Option<usize>,
@@ -128,19 +128,11 @@ const FLAGS: &[Flag<Args>] = &[
             Ok(())
         },
     ),
-    Flag::value(
-        "precision",
-        "auto|f32|bf16",
-        "What the factors of matrix products are rounded to",
-        "Sums are 32-bit floats either way. `auto` takes bf16 where the processor has instructions for it (AMX, \
-         AVX512-BF16), else f32.",
-        |args: &mut Args, value| {
-            let choices = [("auto", None), ("f32", Some(Precision::F32)), ("bf16", Some(Precision::Bf16))];
-            args.precision = value.choice(&choices)?;
-            Ok(())
-        },
-    )
-    .default(|_| "auto".to_string()),
+    shared::precision(|args: &mut Args, value| {
+        args.precision = value.choice(&Precision::NAMES)?;
+        Ok(())
+    })
+    .default(|_| "exact".to_string()),
     shared::dtype("f32|f16", |args: &mut Args, value| {
         args.dtype = value.choice(&[("f32", Dtype::F32), ("f16", Dtype::F16)])?;
         Ok(())
@@ -203,7 +195,6 @@ const TOOL: Tool<Args> = Tool {
                 "long=chunk-mean",
                 "normalize=no",
                 "prompt",
-                "precision=f32",
                 "precision=bf16",
                 "dim",
             ],
@@ -281,8 +272,7 @@ fn run(args: Args) -> Result<(), Failure> {
 }
 
 fn folder_embedding(args: &Args, folder: &Path) -> Result<Embedding<Encoder>, Failure> {
-    let precision =
-        Precision::chosen(args.precision).map_err(|why| Failure::work(format!("--precision bf16: {why}")))?;
+    args.precision.check().map_err(Failure::work)?;
     let mut model = Model::open(folder).map_err(Failure::work)?;
     model.pooling = args.pooling.unwrap_or(model.pooling);
     model.normalize = args.normalize.unwrap_or(model.normalize);
@@ -299,9 +289,9 @@ fn folder_embedding(args: &Args, folder: &Path) -> Result<Embedding<Encoder>, Fa
         (None, Some(name)) => model.prompt(name).map_err(Failure::usage)?.to_string(),
         (None, None) => String::new(),
     };
-    let encoder = Encoder::new(&model.transformer, precision);
+    let encoder = Encoder::new(&model.transformer, args.precision);
     // The encoder has packed them; nobody needs them twice.
     model.transformer.blocks.clear();
     model.transformer.tokens.values = Vec::new();
-    Ok(Embedding::model(model, encoder, precision, dim, prefix))
+    Ok(Embedding::model(model, encoder, args.precision, dim, prefix))
 }

@@ -292,7 +292,7 @@ fn flags_that_do_not_go_together_are_refused() {
         ("--long", "chunk-mean"),
         ("--normalize", "no"),
         ("--prompt", "query"),
-        ("--precision", "f32"),
+        ("--precision", "bf16"),
         ("--dim", "5"),
     ] {
         refused(&[flag, value], &format!("--model hash does not go with {flag}"));

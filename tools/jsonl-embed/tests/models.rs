@@ -45,27 +45,27 @@ fn bytes(args: &[&str], input: &str) -> Vec<u8> {
 
 /// The vectors of a model in f32.
 fn exact<S: AsRef<str>>(model: &str, args: &[&str], texts: &[S]) -> Vec<Vec<f32>> {
-    vectors(&[&["--model", &data(model), "--precision", "f32"], args].concat(), texts)
+    vectors(&[&["--model", &data(model), "--precision", "exact"], args].concat(), texts)
 }
 
 /// The statistics of a run in f32.
 fn stats(model: &str, args: &[&str], texts: &[String]) -> Value {
     let folder = Folder::new();
     let path = data(model);
-    let own = ["--precision", "f32", "--stats", "stats", "--model", &path];
+    let own = ["--precision", "exact", "--stats", "stats", "--model", &path];
     run(&[&own[..], args].concat(), &documents(texts), &folder).expect(0);
     serde_json::from_slice(&folder.read("stats")).expect("it is JSON")
 }
 
-/// f32, and bf16 where the processor has it.
+/// exact, and bf16 where the processor has it.
 fn precisions() -> Vec<&'static str> {
     let outcome = run(&["--model", &data("bert"), "--precision", "bf16"], "", &Folder::new());
     match outcome.code {
-        Some(0) => vec!["f32", "bf16"],
+        Some(0) => vec!["exact", "bf16"],
         _ => {
             outcome.expect_refusal(1, &["--precision bf16: this processor has neither AMX nor AVX512-BF16"]);
             eprintln!("bf16 skipped: this processor does not have it");
-            vec!["f32"]
+            vec!["exact"]
         }
     }
 }
@@ -169,7 +169,7 @@ fn folders_of_sentence_transformers_give_its_vectors() {
         let stats = stats(model, &[], &texts);
         assert_eq!(stats["dim"], rows[0].len(), "{model}");
         assert_eq!(stats["truncated_rows"], 1, "{model}: one text is longer");
-        assert_eq!(stats["precision"], "f32");
+        assert_eq!(stats["precision"], "exact");
     }
 }
 
@@ -307,7 +307,7 @@ fn bad_records_are_rows_of_nan_among_vectors() {
     let (first, second) = input.split_once('\n').expect("two lines");
     let spoilt = format!("{first}\n{{}}\n{second}");
     let model = data("bert");
-    let args = ["--model", &model, "--precision", "f32", "--on-error", "skip", "--stats", "stats"];
+    let args = ["--model", &model, "--precision", "exact", "--on-error", "skip", "--stats", "stats"];
     let folder = Folder::new();
     let outcome = run(&args, &spoilt, &folder);
     outcome.expect(0);
@@ -330,7 +330,7 @@ fn shards_and_files_are_the_rows_of_the_whole() {
     folder.write("docs.jsonl", documents(&many));
     let model = data("sentence-mean");
     let script = format!(
-        "embed() {{ jsonl-embed --model '{model}' --precision f32 \"$@\" docs.jsonl; }}
+        "embed() {{ jsonl-embed --model '{model}' --precision exact \"$@\" docs.jsonl; }}
          embed >whole.npy; embed | cat >pipe
          for shard in 0/3 1/3 2/3; do embed --shard $shard; done | cat >shards"
     );
@@ -457,7 +457,7 @@ fn minilm_agrees_with_sentence_transformers() {
     }
     assert!(texts.len() >= 20);
     for precision in precisions() {
-        let cosine_min = if precision == "f32" { 0.99999 } else { 0.999 };
+        let cosine_min = if precision == "exact" { 0.99999 } else { 0.999 };
         let found = vectors(&["--model", folder, "--precision", precision], &texts);
         assert_eq!(found.len(), texts.len());
         for ((text, found), expected) in texts.iter().zip(&found).zip(&expected) {

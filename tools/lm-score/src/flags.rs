@@ -66,7 +66,7 @@ impl Default for Args {
             out: None,
             format: Format::default(),
             storage: Storage::default(),
-            precision: Precision::F32,
+            precision: Precision::Exact,
             is_layered: false,
         }
     }
@@ -240,18 +240,10 @@ const FLAGS: &[Flag<Args>] = &[
         },
     )
     .output(),
-    Flag::value(
-        "precision",
-        "exact|bf16",
-        "What the factors of matrix products are rounded to",
-        "`exact`: to nothing that 32-bit floats do not round to; see Precision. `bf16` is several times faster where \
-         the processor has instructions for it (AMX, AVX512-BF16; elsewhere it is refused), and off by some hundredths \
-         of a nat a token.",
-        |args: &mut Args, value| {
-            args.precision = value.choice(&[("exact", Precision::F32), ("bf16", Precision::Bf16)])?;
-            Ok(())
-        },
-    )
+    shared::precision(|args: &mut Args, value| {
+        args.precision = value.choice(&Precision::NAMES)?;
+        Ok(())
+    })
     .default(|_| "exact".to_string()),
     Flag::switch(
         "layer-by-layer",

@@ -14,7 +14,6 @@ mod sequences;
 
 use annotation::Annotation;
 use compute::decoder::Decoder;
-use compute::encoder::Precision;
 use dataset::{PREV, TOKENS};
 use flags::{Args, Kind, TOOL};
 use layered::Layered;
@@ -128,7 +127,7 @@ impl Sink {
 fn run(args: Args) -> Result<(), Failure> {
     let common = &args.common;
     let plan = plan(&args)?;
-    Precision::chosen(Some(args.precision)).map_err(|why| Failure::work(format!("--precision bf16: {why}")))?;
+    args.precision.check().map_err(Failure::work)?;
     let (tally, instructions, sink) = match args.input {
         Kind::Sequences(kind) => {
             let mut sequences = Sequences::open(kind, common)?;
@@ -151,8 +150,7 @@ fn run(args: Args) -> Result<(), Failure> {
     };
     let totals = sink.finish()?;
     tally.report(common);
-    let name = if args.precision == Precision::F32 { "exact" } else { "bf16" };
-    let stats = Stats::new(common, &tally).with("precision", name);
+    let stats = Stats::new(common, &tally).with("precision", args.precision.name());
     let stats = stats.with("instructions", instructions).with("tokens", totals.tokens);
     let stats = stats.with("nll", totals.sum / totals.tokens as f64).with("truncated_rows", totals.cut);
     stats.with("split_rows", totals.split).with("unscored_rows", totals.unscored).write(common)
