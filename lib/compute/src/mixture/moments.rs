@@ -452,18 +452,11 @@ fn add_group<const FAINT: bool>(
             }
         }
     }
-    for at in 0..4 {
-        if !FAINT || at % 2 == 1 {
-            add_bits(&mut halves[at], sums[at], units[at], parts.len() as u64);
+    let used: &[usize] = if FAINT { &[1, 3] } else { &[0, 1, 2, 3] };
+    for &at in used {
+        let offset = units[at].to_bits().wrapping_mul(parts.len() as u64);
+        for (half, sum) in halves[at].iter_mut().zip(sums[at]) {
+            *half = half.wrapping_add(sum.wrapping_sub(offset) as i64);
         }
-    }
-}
-
-/// Adds sums of the bits of so many floats, all of which were next to `unit`.
-#[inline(always)]
-fn add_bits(halves: &mut [i64; STEP], sums: [u64; STEP], unit: f64, count: u64) {
-    let offset = unit.to_bits().wrapping_mul(count);
-    for (half, sum) in halves.iter_mut().zip(sums) {
-        *half = half.wrapping_add(sum.wrapping_sub(offset) as i64);
     }
 }
