@@ -3,43 +3,15 @@
 
 use contract::corpus;
 use contract::folder::Folder;
+use contract::page::{Example, examples};
 use contract::run::{Run, program};
 use std::fs;
 use std::path::Path;
 
-/// One example: a command of one or more lines, and what it prints where the page shows that.
-#[derive(Debug, PartialEq)]
-struct Example {
-    command: String,
-    output: String,
-}
-
-/// The examples of a manual page. The prompt of a command's first line is `$ `, that of the others two spaces.
-fn examples(page: &str) -> Vec<Example> {
-    let section = page.split(".SH EXAMPLES\n").nth(1).and_then(|rest| rest.split("\n.SH ").next());
-    let blocks = section.unwrap_or_default().split(".RS 4\n").skip(1);
-    blocks.map(|block| example(block.split(".RE\n").next().unwrap_or_default())).collect()
-}
-
-fn example(block: &str) -> Example {
-    let mut example = Example { command: String::new(), output: String::new() };
-    for line in block.lines() {
-        let line = line.trim_start_matches("\\&").replace("\\-", "-").replace("\\e", "\\") + "\n";
-        match line.strip_prefix("$ ").or(line.strip_prefix("  ")) {
-            Some(command) => example.command += command,
-            None => example.output += &line,
-        }
-    }
-    example
-}
-
-#[test]
-fn a_page_is_taken_apart() {
-    let page = ".SH EXAMPLES\nCount:\n.PP\n.nf\n.RS 4\n$ a \\-b '\\en'\n  \
-     c\n1\\-2\n\\&.x\n.RE\n.fi\n.PP\nAgain:\n.PP\n.nf\n.RS 4\n$ d\n.RE\n.fi\n.SH SEE ALSO\n$ e\n";
-    let expected = [("a -b '\\n'\nc\n", "1-2\n.x\n"), ("d\n", "")];
-    let expected = expected.map(|(command, output)| Example { command: command.into(), output: output.into() });
-    assert_eq!(examples(page), expected);
+/// What stands under EXAMPLES.
+fn section(page: &str) -> String {
+    let rest = page.split(".SH EXAMPLES\n").nth(1).unwrap_or_default();
+    rest.split("\n.SH ").next().unwrap_or_default().to_string()
 }
 
 /// The names of all tools: the folders of `tools`.
@@ -76,7 +48,7 @@ fn every_example_of_every_tool_does_what_it_says() {
         folder.write("lid.176.ftz", include_bytes!("../lib/model/tests/data/fasttext/pruned.ftz"));
         folder.write("fasttext-oh-eli5.bin", include_bytes!("../lib/model/tests/data/fasttext/hq.bin"));
         let page = Run::new(program(&tool), &folder).args(["--man"]).text();
-        let examples = examples(&page);
+        let examples = examples(&section(&page));
         assert!(examples.iter().any(|example| example.command.contains(&tool)), "{tool} is in none of its examples");
         for Example { command, output } in examples {
             let printed = Run::shell(&command, &folder).text();

@@ -97,6 +97,8 @@ fn memory_does_not_grow_with_the_tokens() {
         within(&outcome, KIB_MAX);
     };
     pack("--mode within --prev 512");
+    pack("--prev 512 --provenance where");
+    within(&Run::new(program("tokens-where"), &folder).args(["where"]).outcome(), KIB_MAX);
     pack("--format jsonl -n 1000");
     pack("--format arrow");
     pack("--format megatron --out m");

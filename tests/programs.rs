@@ -63,6 +63,18 @@ fn every_program_is_where_users_look() {
     }
 }
 
+/// Its table says of each program what goes in, what comes out, and what is in memory meanwhile.
+#[test]
+fn the_readme_has_a_whole_row_for_every_program() {
+    let readme = text(&root().join("README.md"));
+    for program in programs() {
+        let begin = format!("| [`{program}`](man/{program}.1) |");
+        let row = readme.lines().find_map(|line| line.strip_prefix(&begin)?.strip_suffix('|'));
+        let cells: Vec<_> = row.unwrap_or_else(|| panic!("{program} has no row")).split(" | ").map(str::trim).collect();
+        assert!(cells.len() == 2 && cells.iter().all(|cell| !cell.is_empty()), "{program}: {cells:?}");
+    }
+}
+
 #[test]
 fn a_page_a_program() {
     let pages = fs::read_dir(root().join("man")).expect("man").map(|entry| entry.expect("an entry").path());

@@ -101,6 +101,7 @@ def compare_all(root):
         mds(root, mode, flags, tokens, expected)
         megatron(root, mode, flags, tokens, documents, joined)
         arrow(root, mode, flags, tokens, expected)
+        provenance(root, mode, flags, tokens, documents, joined)
 
     # The other kinds of stream that CEPE's own files may be.
     for dtype in ["<u4", "<i4", "<i8"]:
@@ -191,6 +192,23 @@ def arrow(root, mode, flags, tokens, expected):
     compare(f"{mode}, datasets", rows(dataset["prev_token_ids"], dataset["token_ids"]), expected)
     if {*table.column("domain").to_pylist()} != {"wiki"} or {*dataset["domain"]} != {"wiki"}:
         FAILED.append(f"{mode}, arrow: domain")
+
+
+def provenance(root, mode, flags, tokens, documents, joined):
+    """The sequences again, put together of the documents as the records say."""
+    path = root / f"{mode}-where.npy"
+    pack(*flags, "--provenance", path, tokens)
+    records = np.load(path, mmap_mode="r")
+    ends = np.searchsorted(records["sequence"], np.arange(len(joined) + 1))
+
+    def rebuilt(sequence):
+        row, prev = np.full(len(joined[sequence][0]), -1), int(flags[3])
+        for record in records[ends[sequence] : ends[sequence + 1]]:
+            begin, length, at = (int(record[name]) for name in ("begin", "length", "at"))
+            row[prev + at : prev + at + length] = documents[int(record["row"])][begin : begin + length]
+        return row
+
+    compare(f"{mode}, provenance, numpy.load", [[rebuilt(sequence)] for sequence in range(len(joined))], joined)
 
 
 def choice(root, documents, length, prev, tokens):

@@ -12,6 +12,7 @@ pub mod folder;
 pub mod manual;
 pub mod npy;
 pub mod packed;
+pub mod page;
 pub mod records;
 pub mod rows;
 pub mod run;

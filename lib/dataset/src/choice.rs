@@ -133,6 +133,8 @@ pub struct Packing<'a> {
     pub shape: &'a Shape,
     /// What is to be taken.
     pub wanted: &'a Wanted,
+    /// Whether sequences say where they come from.
+    pub trace: bool,
 }
 
 /// What a run over the documents came to.
@@ -373,7 +375,7 @@ impl Packing<'_> {
         let splits = self.wanted.splits.len().max(1);
         let domains = self.corpus.domains.len();
         let mut packers: Vec<Vec<_>> =
-            (0..splits).map(|_| (0..domains).map(|_| Packer::new(self.shape)).collect()).collect();
+            (0..splits).map(|_| (0..domains).map(|_| Packer::new(self.shape, self.trace)).collect()).collect();
         let mut given = vec![vec![0; domains]; splits];
         let (mut bytes, mut unsplit) = (Vec::new(), 0);
         let seed = self.wanted.seed;
@@ -388,7 +390,8 @@ impl Packing<'_> {
                     unsplit += 1;
                     return Ok(());
                 };
-                packers[split][domain].add(document.tokens, document.number, |sequence| {
+                let key = if self.trace { key(document.tokens, &mut bytes) } else { 0 };
+                packers[split][domain].add(document.tokens, (document.number, key), |sequence| {
                     if sequence.place < windows { pass(split, domain, sequence, &mut bytes) } else { Ok(()) }
                 })
             }

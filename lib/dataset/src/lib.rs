@@ -15,6 +15,7 @@ pub mod mds;
 pub mod ndarray;
 pub mod packing;
 pub mod pickle;
+pub mod provenance;
 pub mod selection;
 pub mod writing;
 

@@ -263,20 +263,25 @@ impl Selection {
 
     /// Where each part goes; one place without parts. `None` is standard output.
     pub fn places(&self) -> Vec<Option<PathBuf>> {
+        self.places_of(self.out.as_ref())
+    }
+
+    /// Where what each part has of a path goes.
+    pub fn places_of(&self, path: Option<&PathBuf>) -> Vec<Option<PathBuf>> {
         let place = |split: &Split| {
-            let text = self.out.as_ref()?.to_string_lossy();
+            let text = path?.to_string_lossy();
             let own = text.replace("{split}", &split.name);
             Some(PathBuf::from(if text.contains("{split}") { own } else { format!("{text}/{}", split.name) }))
         };
-        if self.splits.is_empty() { vec![self.out.clone()] } else { self.splits.iter().map(place).collect() }
+        if self.splits.is_empty() { vec![path.cloned()] } else { self.splits.iter().map(place).collect() }
     }
 
-    /// Makes the folders of what is written for a part.
+    /// Makes the folders of what is written for a part at a path.
     ///
     /// # Errors
     /// One cannot be made.
-    pub fn make_folders(&self) -> Result<(), Failure> {
-        for place in self.places().iter().flatten().filter(|_| !self.splits.is_empty()) {
+    pub fn make_folders(&self, path: Option<&PathBuf>) -> Result<(), Failure> {
+        for place in self.places_of(path).iter().flatten().filter(|_| !self.splits.is_empty()) {
             if let Some(folder) = place.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 fs::create_dir_all(folder).map_err(|why| Failure::file(folder, why))?;
             }

@@ -439,7 +439,7 @@ impl Bytes {
     }
 
     /// The file, where it is a plain one.
-    pub(crate) fn plain_file(&mut self) -> Option<&mut File> {
+    pub fn plain_file(&mut self) -> Option<&mut File> {
         match &mut self.reader {
             Unpacked::File(file) => Some(file),
             Unpacked::Stream(_) => None,

@@ -11,6 +11,7 @@ use pipe::flags::{Example, Flag, Options, Rule, Tool};
 use pipe::settings::Common;
 use pipe::shared;
 use pipe::tokens::Dtype;
+use std::path::PathBuf;
 
 /// Tokens that best fit looks at together where nothing is said: 64 MiB of memory.
 const WINDOW: usize = 1 << 24;
@@ -28,6 +29,7 @@ pub struct Args {
     dtype: Option<Dtype>,
     pub format: Open,
     pub mds: mds::Flags,
+    pub provenance: Option<PathBuf>,
 }
 
 impl Default for Args {
@@ -44,6 +46,7 @@ impl Default for Args {
             dtype: None,
             format: FORMATS[0].1,
             mds: mds::Flags::default(),
+            provenance: None,
         }
     }
 }
@@ -217,6 +220,17 @@ const FLAGS: &[Flag<Args>] = &[
          that differs ends the run.",
         ..storage::resume()
     },
+    Flag::value(
+        "provenance",
+        "FILE",
+        "Say in FILE which documents are in each sequence",
+        "See Provenance. With --split, in a file for each part, which is named as its place in --out is.",
+        |args: &mut Args, value| {
+            args.provenance = Some(value.path()?);
+            Ok(())
+        },
+    )
+    .output(),
     shared::threads(),
     shared::stats(),
     shared::progress(),
@@ -322,6 +336,13 @@ pub const TOOL: Tool<Args> = Tool {
                  and the new one appears last. npy and megatron have no place for `domain` and `lengths`.",
             ],
         ),
+        (
+            "Provenance",
+            &[
+                "--provenance FILE writes, beside the sequences, which tokens of which document stand where in each: a                  NumPy array of records, 36 bytes each, which numpy.load reads and maps into memory, and                  tokens-where(1) looks into. The fields are `sequence`, its place in the output (the sample of mds,                  the row of npy), from 0; `row`, the document's place in the input, from 0, through all files one                  after another (with --mix the files of each domain in the order of the domains), which is the line                  that its text had if the tokens are those of jsonl-tokenize(1); `key`, that of its tokens; `begin`                  and `length`, the first token in the document, from 0, and how many; and `at`, where that token                  stands in the sequence, from 0, or below 0 in the P tokens before it. Padding comes from nowhere.",
+                "Records are in order of the sequences, and in each in order of its tokens. The same holds with -n,                  --mix, --split, --resume and --shard: rows are those of the whole input; sequences are those of the                  output, so of shards that mds-merge(1) joins, the files are read one after another in the same order.                  The file must be a regular one; it appears before the dataset is complete. Memory: 32 bytes for each                  document of which tokens wait.",
+            ],
+        ),
     ],
     flags: FLAGS,
     rules: RULES,
@@ -349,6 +370,12 @@ pub const TOOL: Tool<Args> = Tool {
             output: "",
         },
         Example {
+            about: "Which tokens of which documents are in the second sequence?",
+            command: "pack-tokens --length 8 --provenance where.npy tokens.npy > rows.npy\n\
+                      tokens-where --sequence 1 where.npy | cut -f 1-5",
+            output: "1\t0\t8\t2\t0\n1\t1\t0\t6\t2\n",
+        },
+        Example {
             about: "Three parts of one domain, one of another:",
             command: "pack-tokens --length 2 --mix a=0.75,b=0.25 --format jsonl a=tokens.npy b=tokens.npy > \
                       mixed.jsonl",
@@ -359,6 +386,7 @@ pub const TOOL: Tool<Args> = Tool {
         "jsonl-tokenize(1)",
         "npy-cat(1)",
         "tokens-passages(1)",
+        "tokens-where(1)",
         "mds-verify(1)",
         "mds-merge(1)",
         "corpus-utils(7)",

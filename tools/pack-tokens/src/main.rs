@@ -10,11 +10,13 @@ mod format;
 use dataset::choice::Packing;
 use dataset::corpus::Corpus;
 use dataset::packing::Shape;
+use dataset::provenance::Traced;
 use dataset::writing::Writer;
 use flags::{Args, TOOL};
 use format::Opening;
 use pipe::failure::Failure;
 use pipe::tokens::Dtype;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -30,14 +32,16 @@ fn run(args: Args) -> Result<(), Failure> {
     if let Some(flag) = args.selection.reads_twice() {
         corpus.check_rereadable(flag)?;
     }
-    args.selection.make_folders()?;
+    args.selection.make_folders(args.selection.out.as_ref())?;
+    args.selection.make_folders(args.provenance.as_ref())?;
     let (first, narrow) = corpus.first()?;
     let dtype = args.settle_dtype(narrow);
     args.selection.qualify(&mut corpus);
     corpus.token_max = dtype.id_max().min(args.selection.token_max());
     check_pad(shape.pad, corpus.token_max)?;
     let writers = writers(&args, &shape, dtype)?;
-    let written = Packing { corpus: &corpus, shape: &shape, wanted: &wanted }.write(first, writers)?;
+    let packing = Packing { corpus: &corpus, shape: &shape, wanted: &wanted, trace: args.provenance.is_some() };
+    let written = packing.write(first, writers)?;
     written.stats(&args.common).with("dtype", dtype.descr()).write(&args.common)
 }
 
@@ -51,7 +55,14 @@ fn check_pad(pad: Option<u32>, token_max: u32) -> Result<(), Failure> {
 
 /// One a part.
 fn writers(args: &Args, shape: &Shape, dtype: Dtype) -> Result<Vec<Box<dyn Writer>>, Failure> {
-    let places = args.selection.places();
-    let opening = |place| Opening { place, shape, dtype, common: &args.common, mds: &args.mds };
-    places.iter().map(|place| (args.format)(&opening(place.as_deref()))).collect()
+    let (places, beside) = (args.selection.places(), args.selection.places_of(args.provenance.as_ref()));
+    let writer = |(place, beside): (&Option<PathBuf>, &Option<PathBuf>)| -> Result<Box<dyn Writer>, Failure> {
+        let opening = Opening { place: place.as_deref(), shape, dtype, common: &args.common, mds: &args.mds };
+        let sequences = (args.format)(&opening)?;
+        match beside {
+            Some(beside) => Ok(Box::new(Traced::create(beside, sequences)?)),
+            None => Ok(sequences),
+        }
+    };
+    places.iter().zip(&beside).map(writer).collect()
 }

@@ -129,9 +129,9 @@ fn run(args: Args) -> Result<(), Failure> {
     let (first, _) = corpus.first()?;
     args.selection.qualify(&mut corpus);
     corpus.token_max = args.selection.token_max();
-    args.selection.make_folders()?;
+    args.selection.make_folders(args.selection.out.as_ref())?;
     let writers = writers(&args, &tokenizer)?;
-    let written = Packing { corpus: &corpus, shape: &shape, wanted: &wanted }.write(first, writers)?;
+    let written = Packing { corpus: &corpus, shape: &shape, wanted: &wanted, trace: false }.write(first, writers)?;
     written.stats(&args.common).write(&args.common)
 }
 

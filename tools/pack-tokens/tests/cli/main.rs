@@ -1,6 +1,7 @@
 //! `pack-tokens` keeps the contract of all tools, and its formats hold what the rules put there.
 
 mod datasets;
+mod provenance;
 mod readers;
 
 use contract::corpus::Numbers;
