@@ -11,9 +11,11 @@ const [program, folder] = [resolve(process.argv[2]), resolve(process.argv[3])];
 const at = (name) => join(folder, name);
 const url = (name) => pathToFileURL(at(name)).href;
 
-// Opening 2,000 clusters of 20 texts may take so long, in milliseconds, on the machine of a test.
+// Opening 2,000 clusters of 20 texts, and a step of scrolling or of choosing, may take so long, in milliseconds, on a quiet machine, and so
+// many times that on one that does other things.
 const OPEN_MOST = 1000;
-const SCROLL_MOST = 100;
+const STEP_MOST = 100;
+const SLACK = process.env.TIMED ? 1 : 5;
 
 const HOSTILE = [
   "</script><script>window.owned = 1</script>",
@@ -29,6 +31,8 @@ const cluster = (id, texts, size) => ({
   closest: texts.map((text, i) => ({ text, distance: i / 100, key: "00000000000000" + String(10 + (i % 80)) })),
   farthest: texts.slice(0, 2).map((text) => ({ text, distance: 0.9, key: "00000000000000ff" })),
   histogram: [[8064, size - 1], [8128, 1]],
+  total_words: 50 * size, average_words: 50, histogram_words: [[8448, size - 1], [8960, 1]],
+  random: texts.slice(0, 3).map((text, i) => ({ text: "drawn: " + text, distance: 0.5, key: "000000000000000" + i, rows: i + 1 })),
 });
 const jsonl = (name, clusters) => writeFileSync(at(name), clusters.map((one) => JSON.stringify(one) + "\n").join(""));
 const make = (name, ...args) => {
@@ -73,7 +77,7 @@ const tests = {
     assert.deepEqual(await ids(page), [0, 8, 3], "what is missing comes last");
     await page.click("#head button:has-text('cluster')");
     assert.deepEqual(await ids(page), [0, 3, 8]);
-    assert.match(await text(page, "#totals"), /1 excluded.*400 of 600 documents stay \(66\.7 %\)/s);
+    assert.match(await text(page, "#totals"), /1 excluded.*400 of 600 documents stay \(66\.7 %\).*20,000 of 30,000 words stay/s);
 
     await page.keyboard.press("/");
     await page.keyboard.type("pears");
@@ -97,7 +101,21 @@ const tests = {
     await page.keyboard.press("Escape");
     await page.keyboard.press("k");
     assert.match(await text(page, "#detail h2"), /Cluster 0/);
-    assert.match(await text(page, "#totals"), /2 excluded · 1 unsure · 0 kept/);
+    assert.match(await text(page, "#totals"), /2 excluded · 1 unsure · 0 kept · 0 open/);
+    assert.match(await text(page, ".row[data-cluster='3'] .about"), /menus\sof\shotels · menus/, "the note, then what it is about");
+    await page.fill("#search", "hotels");
+    assert.deepEqual(await ids(page), [3], "notes are searched");
+    await page.fill("#search", "");
+    await page.keyboard.press("Escape");
+
+    // What is known of the one that is chosen.
+    await page.locator(".row[data-cluster='3']").click();
+    assert.match(await text(page, "#facts"), /300 documents \(50\.0 %\) · 15,000 words \(50\.0 %\)/);
+    assert.deepEqual(await page.$$eval("#detail h3", (all) => all.map((one) => one.textContent)),
+      ["label", "Distances", "Lengths in words", "Nearest to the centroid", "Farthest from the centroid", "At random", "All numbers"]);
+    assert.deepEqual(await page.$$eval(".bars", (all) => all.map((one) => one.querySelectorAll("rect").length)), [2, 2]);
+    assert.match(await text(page, ".figures"), /32 to 8,256, median 32/);
+    assert.match(await text(page, ".texts"), /drawn: Pears again\s+0\.5 · 2 times/);
 
     await page.reload();
     await page.waitForSelector("html[data-ready]");
@@ -108,6 +126,8 @@ const tests = {
 
     await page.click("#reset");
     assert.match(await text(page, "#totals"), /1 excluded · 0 unsure/);
+    const next = async () => { await page.keyboard.press("o"); return text(page, "#detail h2"); };
+    assert.deepEqual([await next(), await next(), await next()], ["Cluster 0", "Cluster 3", "Cluster 0"], "those without a mark");
     const give = (name, content) => page.setInputFiles("#import", { name, mimeType: "text/plain", buffer: Buffer.from(content) });
     await give("marks.tsv", all);
     await page.waitForFunction(() => document.getElementById("told").textContent.includes("3 marks"));
@@ -167,6 +187,15 @@ const tests = {
       }
       return times.sort((a, b) => a - b)[25];
     });
+    const steps = await page.evaluate(() => {
+      const times = [];
+      for (let i = 0; i < 50; i++) {
+        const started = performance.now();
+        document.body.dispatchEvent(new KeyboardEvent("keydown", { key: i % 5 ? "j" : "x", bubbles: true }));
+        times.push(performance.now() - started);
+      }
+      return times.sort((a, b) => a - b)[25];
+    });
     const searched = await page.evaluate(async () => {
       const search = document.getElementById("search"), started = performance.now();
       search.value = "poem3 market";
@@ -174,8 +203,9 @@ const tests = {
       return performance.now() - started;
     });
     assert.ok((await page.$$(".row")).length < 100, "only rows that are seen are made");
-    console.log(`2,000 x 20: opens in ${best.toFixed(0)} ms, a step of scrolling ${scroll.toFixed(0)} ms, first search ${searched.toFixed(0)} ms`);
-    if (process.env.TIMED) assert.ok(best <= OPEN_MOST && scroll <= SCROLL_MOST, "it opens within a second and stays smooth");
+    console.log(`2,000 x 20: opens in ${best.toFixed(0)} ms, a step of scrolling ${scroll.toFixed(0)} ms, of choosing or marking ${steps.toFixed(0)} ms, first search ${searched.toFixed(0)} ms`);
+    assert.ok(best <= SLACK * OPEN_MOST, `it opens within ${SLACK * OPEN_MOST} ms`);
+    assert.ok(Math.max(scroll, steps) <= SLACK * STEP_MOST && searched <= SLACK * OPEN_MOST, "it stays smooth");
     await context.close();
   },
 
@@ -191,10 +221,17 @@ const tests = {
       ["area: total_examples", "area: total_examples@other.jsonl", "area: plan.documents"]);
     assert.deepEqual(await page.$$eval("figure", (all) => all.map((one) => one.querySelectorAll("rect").length)), [3, 2, 2], "what is drawn");
     await page.locator("figure rect").first().click();
-    assert.match(await text(page, "#detail"), /total_examples@other\.jsonl\s+350/);
+    assert.match(await text(page, "#detail table"), /here\s+other\.jsonl\s+total_examples\s+300\s+350\s/, "side by side");
+    assert.match(await text(page, ".figures"), /Distances, with those of other\.jsonl/);
+    await page.fill("#search", "total_examples@other.jsonl>=350");
+    assert.deepEqual(await ids(page), [3], "numbers of the other run are conditions too");
+    make("both.html", "--plan", "plan.tsv", "--map", "map.tsv", "small.jsonl");
+    const both = await open(context, "both.html");
+    assert.deepEqual(await both.page.$$eval("figcaption", (all) => all.map((one) => one.textContent)),
+      ["where clusters lie; area: total_examples", "area: plan.documents"]);
     const mapped = await open(context, "map.html");
     assert.equal((await mapped.page.$$("circle")).length, 2, "clusters without a place are not on the map");
-    assert.deepEqual([...trouble, ...mapped.trouble], []);
+    assert.deepEqual([...trouble, ...mapped.trouble, ...both.trouble], []);
     await context.close();
   },
 
@@ -207,12 +244,24 @@ const tests = {
       await page.keyboard.press("u");
       const [wide, seen] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
       assert.ok(wide <= seen, `${name}: nothing sticks out (${wide} of ${seen})`);
+      if (name === "phone") {
+        await page.locator(".row").nth(3).click();
+        await page.locator("#marks button", { hasText: "keep" }).click();
+        assert.match(await text(page, "#totals"), /1 excluded · 1 unsure · 1 kept/, "by thumb");
+        const [top, bottom] = await page.evaluate(() => [document.getElementById("detail").getBoundingClientRect().top, document.getElementById("marks").getBoundingClientRect().bottom]);
+        assert.ok(Math.abs(top) < 2 && Math.abs(bottom - 844) < 2, `the cluster that was touched is in view (${top}), and the marks under the thumb (${bottom})`);
+      }
       await page.screenshot({ path: at(name + ".png") });
       assert.deepEqual(trouble, []);
       await context.close();
     }
     const context = await browser.newContext();
     const { page } = await open(context, "small.html");
+    await page.emulateMedia({ media: "print" });
+    await page.evaluate(() => dispatchEvent(new Event("beforeprint")));
+    assert.equal(await page.locator(".row:visible").count(), 3, "all clusters are printed");
+    assert.equal(await page.locator("header .bar:visible, #detail:visible").count(), 0);
+    await page.screenshot({ path: at("print.png"), fullPage: true });
     await page.pdf({ path: at("print.pdf") });
     await context.close();
   },
