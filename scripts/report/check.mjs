@@ -1,11 +1,11 @@
 // check.mjs CLUSTER-REPORT FOLDER: opens pages that the program makes in headless Chromium, uses them as a reader would, and fails
 // where something is not as its manual page says. FOLDER gets the pages and pictures of them.
-import { chromium } from "playwright-core";
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { writeFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { launch, saved } from "./browser.mjs";
 
 const [program, folder] = [resolve(process.argv[2]), resolve(process.argv[3])];
 const at = (name) => join(folder, name);
@@ -41,10 +41,7 @@ const make = (name, ...args) => {
   writeFileSync(at(name), page);
 };
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
+const browser = await launch();
 const open = async (context, name) => {
   const page = await context.newPage();
   const trouble = [];
@@ -58,10 +55,6 @@ const open = async (context, name) => {
 };
 const text = (page, selector) => page.locator(selector).innerText();
 const ids = (page) => page.$$eval(".row", (rows) => rows.map((row) => Number(row.dataset.cluster)));
-const saved = async (page, button) => {
-  const [download] = await Promise.all([page.waitForEvent("download"), page.click(button)]);
-  return readFileSync(await download.path(), "utf8");
-};
 
 const tests = {
   async "numbers, order, search and marks"() {
@@ -121,6 +114,15 @@ const tests = {
     await page.waitForSelector("html[data-ready]");
     assert.match(await text(page, "#totals"), /2 excluded · 1 unsure/, "marks survive a reload");
     assert.equal(await saved(page, "#export"), "0\n8\tin verse\n");
+    // The programs take the file as it is: shares, and the marks of another page.
+    writeFileSync(at("exclude.tsv"), await saved(page, "#export"));
+    const beside = (name, ...args) => execFileSync(join(dirname(program), name), args, { cwd: folder, encoding: "utf8" });
+    const shares = beside("cluster-share", "-n", "60", "--exclude", "exclude.tsv", "small.jsonl");
+    assert.deepEqual(shares.trim().split("\n").slice(1).map((row) => row.split("\t")[3]), ["0", "60", "0"], shares);
+    make("again.html", "--exclude", "exclude.tsv", "small.jsonl");
+    const again = await open(await browser.newContext({ acceptDownloads: true }), "again.html");
+    assert.equal(await saved(again.page, "#export"), "0\n8\tin verse\n", "what a page exports, another begins with");
+    await again.page.context().close();
     const all = await saved(page, "#export-all");
     assert.equal(all, "0\texclude\t\n3\tunsure\tmenus of hotels\n8\texclude\tin verse\n");
 
