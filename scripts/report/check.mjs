@@ -172,12 +172,17 @@ const tests = {
     make("large.html", "large.jsonl");
     const context = await browser.newContext();
     const page = await context.newPage();
-    let best = Infinity;
+    // Beside the time on the clock, that of the page's thread, which others do not lengthen as much.
+    const inside = await context.newCDPSession(page);
+    await inside.send("Performance.enable", { timeDomain: "threadTicks" });
+    let best = Infinity, busy = Infinity;
     for (let turn = 0; turn < 3; turn++) {
       const started = performance.now();
       await page.goto(url("large.html"));
       await page.waitForSelector("html[data-ready]");
       best = Math.min(best, performance.now() - started);
+      const { metrics } = await inside.send("Performance.getMetrics");
+      busy = Math.min(busy, 1000 * metrics.find(({ name }) => name === "TaskDuration").value);
     }
     const scroll = await page.evaluate(async () => {
       const list = document.getElementById("list"), times = [];
@@ -205,7 +210,7 @@ const tests = {
       return performance.now() - started;
     });
     assert.ok((await page.$$(".row")).length < 100, "only rows that are seen are made");
-    console.log(`2,000 x 20: opens in ${best.toFixed(0)} ms, a step of scrolling ${scroll.toFixed(0)} ms, of choosing or marking ${steps.toFixed(0)} ms, first search ${searched.toFixed(0)} ms`);
+    console.log(`2,000 x 20: opens in ${best.toFixed(0)} ms (${busy.toFixed(0)} of its thread), a step of scrolling ${scroll.toFixed(0)} ms, of choosing or marking ${steps.toFixed(0)} ms, first search ${searched.toFixed(0)} ms`);
     assert.ok(best <= SLACK * OPEN_MOST, `it opens within ${SLACK * OPEN_MOST} ms`);
     assert.ok(Math.max(scroll, steps) <= SLACK * STEP_MOST && searched <= SLACK * OPEN_MOST, "it stays smooth");
     await context.close();
