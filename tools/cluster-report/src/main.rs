@@ -160,7 +160,7 @@ const TOOL: Tool<Args> = Tool {
             about: "Beside what a plan would draw:",
             command: "cluster-stats --documents docs.jsonl clusters.tsv > clusters.jsonl\n\
                       cluster-share -n 100 clusters.jsonl > plan.tsv\n\
-                      cluster-report --plan plan.tsv clusters.jsonl > report.html\ngrep -c plan.documents report.html",
+                      cluster-report --plan plan.tsv clusters.jsonl > report.html\ngrep -c '\"columns\":.*plan.documents' report.html",
             output: "1\n",
         },
     ],
