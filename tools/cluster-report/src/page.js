@@ -537,9 +537,12 @@
     if (!file) return;
     try {
       const found = read(await file.text());
-      for (const [id, change] of found) setMark(id, change);
+      for (const [id, { mark, note }] of found) {
+        const notes = new Set([...noteOf(id).split("; "), ...note.split("; ")].filter(Boolean));
+        setMark(id, { mark, note: [...notes].join("; ") });
+      }
       save();
-      tell(`${found.length} marks were read from ${file.name}.`);
+      tell(`${found.length} lines were read from ${file.name}.`);
     } catch (error) {
       tell(`${file.name}: ${error.message}; nothing was taken from it.`);
     }

@@ -114,6 +114,16 @@ fn tables_and_runs_are_put_together() {
     assert_eq!((&shown["clusters"][0]["at"], &shown["clusters"][1]["at"]), (&Value::Null, &json!([1.0, 2.0])));
 }
 
+/// `sort -u` of several people's lists has a cluster as often as there are notes on it; no note is lost.
+#[test]
+fn notes_of_several_people_are_joined() {
+    let folder = tool().folder(3);
+    folder.write("many", "1\tb\n1\ta\n2\n2\tc\n1\tb\n0\n");
+    let shown = data(&report(&folder, &["--exclude", "many", INPUT]).text(), "clusters");
+    let notes: Vec<_> = shown["clusters"].as_array().unwrap().iter().map(|one| &one["note"]).collect();
+    assert_eq!(notes, [&json!(""), &json!("b; a"), &json!("c")]);
+}
+
 /// The one object of MiniCorpus.
 #[test]
 fn the_layout_of_minicorpus_is_read() {

@@ -321,12 +321,10 @@ const TOOL: Tool<Args> = Tool {
         ),
         (
             "Memory",
-            &[
-                "For each cluster some 400 bytes, 16 for each cell of its histograms that is hit (there are 64 from one \
-                 power of two to the next), and its texts: together some 10 kB, and as often the size of a text as \
-                 --random and twice --examples say. The different words of the random texts once, for --words. Rows and \
-                 documents are streamed.",
-            ],
+            &["For each cluster some 400 bytes, 16 for each cell of its histograms that is hit (there are 64 from \
+                 one power of two to the next), and its texts: together some 10 kB, and as often the size of a text \
+                 as --random and twice --examples say. The different words of the random texts once, for --words. \
+                 Rows and documents are streamed."],
         ),
     ],
     flags: FLAGS,

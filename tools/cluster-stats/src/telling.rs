@@ -3,8 +3,8 @@
 //! The texts are those that were drawn at random, as far as they are shown. The weight of a word in a cluster is `p
 //! ln(1 / f)`: p is the share of the cluster's texts that have it, f that of the corpus, for which the shares of all
 //! clusters are averaged by their sizes. A word that all texts have weighs nothing; what a single text of the cluster
-//! has is not told. Sums go through the clusters in ascending order, and the logarithm is libm's, so that the same texts
-//! give the same bytes. Memory: the different words of all the texts.
+//! has is not told. Sums go through the clusters in ascending order, and the logarithm is libm's, so that the same
+//! texts give the same bytes. Memory: the different words of all the texts.
 
 use crate::summary::Summary;
 use ngram::words::{Tokenizer, Words};

@@ -345,7 +345,8 @@ fn parts_that_do_not_go_together_are_refused() {
             "some parts were made with other lengths (--length-field) than others",
         ),
         (
-            "cluster-stats --length-field 1 docs.jsonl | sed 's/histogram_tokens\":\\[\\[[0-9]*,/&9/' | cluster-stats --add",
+            "cluster-stats --length-field 1 docs.jsonl | sed 's/histogram_tokens\":\\[\\[[0-9]*,/&9/' | \
+             cluster-stats --add",
             "<stdin>:1: field \"histogram_tokens\": expected ",
         ),
         (
@@ -711,8 +712,8 @@ fn lengths_of_the_column_are_counted() {
     both.expect(0);
     assert_eq!(objects(&both.stdout)[&0]["total_pieces"], 4012);
     assert!(!both.text().contains("total_words"));
-    let parts = "for i in 1 2 3 4 5; do sed -n ${i}p clusters.tsv | cluster-stats --length-field 3 --length-name pieces; \
-                 done 2> /dev/null | cluster-stats --add --quantiles 0.5,1";
+    let parts = "for i in 1 2 3 4 5; do sed -n ${i}p clusters.tsv | cluster-stats --length-field 3 --length-name \
+                 pieces; done 2> /dev/null | cluster-stats --add --quantiles 0.5,1";
     assert!(Run::shell(parts, &folder).output() == alone.stdout);
     for (row, said) in [
         ("0\t1\n", "clusters.tsv:1: expected a length in field 3, found 2 fields"),

@@ -145,10 +145,10 @@ const TOOL: Tool<Args> = Tool {
         (
             "A dot a document",
             &[
-                "To look at all documents, put their places and clusters beside them: `vectors-map vectors.npy | paste - \
-                 clusters.tsv > dots.tsv`, and in Python `docs = pandas.read_json(\"docs.jsonl\", lines=True)`, `dots = \
-                 pandas.read_csv(\"dots.tsv\", sep=\"\\t\", names=[\"x\", \"y\", \"cluster\", \"distance\"])`, `dots \
-                 = docs.join(dots).dropna(subset=[\"x\"])`.",
+                "To look at all documents, put their places and clusters beside them: `vectors-map vectors.npy | \
+                 paste - clusters.tsv > dots.tsv`, and in Python `docs = pandas.read_json(\"docs.jsonl\", \
+                 lines=True)`, `dots = pandas.read_csv(\"dots.tsv\", sep=\"\\t\", names=[\"x\", \"y\", \"cluster\", \
+                 \"distance\"])`, `dots = docs.join(dots).dropna(subset=[\"x\"])`.",
                 "In a browser, with embedding-atlas: `dots.to_parquet(\"dots.parquet\")`, then `embedding-atlas \
                  dots.parquet --text text --x x --y y`. As a picture, with datamapplot: \
                  `datamapplot.create_plot(dots[[\"x\", \"y\"]].to_numpy(), dots.cluster.astype(str).to_numpy())`.",
