@@ -190,10 +190,14 @@
   const told = clusters.some((cluster) => cluster.words.length || cluster.labels.some(Boolean));
   const SHORT = { total_examples: "documents", average_distance: "distance", "plan.documents": "plan" };
   const USUAL = ["total_examples", "plan.documents", "average_distance"].map((name) => place.get(name)).filter((i) => i !== undefined);
-  const listed = () => {
+  // What is sorted by, and as many of the usual columns as leave room to say what a cluster is about.
+  let listed = [];
+  const arrangeColumns = () => {
+    const room = Math.max(1, Math.floor((list.clientWidth - (told ? 310 : 100)) / 96));
     const sorted = state.sort < 0 ? [] : [state.sort];
-    if (NARROW.matches) return [...sorted, ...columns.keys()].slice(0, 1);
-    return [...new Set([...(told ? USUAL : columns.keys()), ...sorted])].slice(0, told ? 4 : 6);
+    const usual = told ? USUAL : [...columns.keys()];
+    const kept = new Set([...sorted, ...usual.slice(0, told ? 3 : 6)].slice(0, room));
+    listed = [...new Set([...usual, ...sorted])].filter((column) => kept.has(column));
   };
   // What a cluster is about, in a line.
   const about = (parent, cluster) => {
@@ -212,7 +216,7 @@
       row.dataset.cluster = cluster.id;
       put(row, "span", { className: "sign", role: "cell" }, MARKS[mark] ?? "");
       put(row, "span", { className: "number", role: "cell" }, String(cluster.id));
-      for (const column of listed()) put(row, "span", { role: "cell" }, shown(cluster.numbers[column]));
+      for (const column of listed) put(row, "span", { role: "cell" }, shown(cluster.numbers[column]));
       about(put(row, "span", { className: "about", role: "cell", dir: "auto" }), cluster);
     }
   };
@@ -222,11 +226,11 @@
   };
   const head = () => {
     const line = byId("head");
+    arrangeColumns();
     line.replaceChildren();
-    list.style.setProperty("--columns", listed().length);
-    line.style.setProperty("--columns", listed().length);
+    for (const element of [list, line]) element.style.setProperty("--columns", listed.length);
     put(line, "span");
-    for (const column of [-1, ...listed()]) {
+    for (const column of [-1, ...listed]) {
       const name = column < 0 ? "cluster" : columns[column];
       const arrow = column === state.sort ? (state.down ? "↓ " : "↑ ") : "";
       put(line, "button", { title: name, on: { click: () => sortBy(column) } }, arrow + (SHORT[name] ?? name));
