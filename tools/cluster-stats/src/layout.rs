@@ -239,11 +239,11 @@ fn read_random(fields: &Fields, rows: u64, wanted: Wanted, out: &mut Random) -> 
         counted = counted.saturating_add(rows);
         out.add(key, distance, &text, rows).ok_or("field \"rows\": more than 64 bits can count")?;
     }
-    match count < wanted.most.random && counted < rows {
-        true => {
-            Err(format!("field \"random\": {count} documents of {counted} rows in {rows}: a smaller --random made it"))
-        }
-        false => Ok(()),
+    let found = format!("field \"random\": {count} documents of {counted} rows in {rows}");
+    match () {
+        () if counted > rows => Err(format!("{found}: they are too many")),
+        () if count < wanted.most.random && counted < rows => Err(format!("{found}: a smaller --random made it")),
+        () => Ok(()),
     }
 }
 

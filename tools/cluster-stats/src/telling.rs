@@ -28,10 +28,11 @@ pub type Telling = (String, f64);
 /// The most telling words of each cluster, by its number, in descending order of their weights, then of the alphabet.
 pub fn telling(clusters: &BTreeMap<u32, Summary>, asked: Asked) -> BTreeMap<u32, Vec<Telling>> {
     let mut finder = Words::new(Tokenizer::Words);
-    let rows: u64 = clusters.values().filter(|summary| !summary.random.drawn.is_empty()).map(|one| one.total).sum();
+    let told = clusters.values().filter(|summary| !summary.random.drawn.is_empty());
+    let rows: f64 = told.map(|summary| summary.total as f64).sum();
     let mut corpus: HashMap<String, f64> = HashMap::new();
     for summary in clusters.values() {
-        let size = summary.total as f64 / rows.max(1) as f64;
+        let size = summary.total as f64 / rows;
         for (word, share) in shares(summary, asked.chars, &mut finder) {
             *corpus.entry(word).or_default() += size * share;
         }
@@ -105,6 +106,13 @@ mod tests {
         }
         assert_eq!(found[&7].iter().map(|(word, _)| word.as_str()).collect::<Vec<_>>(), ["rose"]);
         assert!(found[&9].is_empty());
+    }
+
+    #[test]
+    fn rows_beyond_counting_are_shares_all_the_same() {
+        let clusters = [(0, cluster(u64::MAX, &["ab cd", "ab cd"])), (1, cluster(u64::MAX, &["ab ef", "ab ef"]))];
+        let found = telling(&clusters.into_iter().collect(), Asked { words: 9, chars: 256 });
+        assert_eq!(found[&0], [("cd".to_string(), std::f64::consts::LN_2)]);
     }
 
     #[test]

@@ -341,6 +341,10 @@ fn parts_that_do_not_go_together_are_refused() {
             "<stdin>:1: field \"random\": 2 documents of 2 rows in ",
         ),
         (
+            "cluster-stats --documents texts.jsonl docs.jsonl | sed 's/\"rows\":/&9/' | cluster-stats --add",
+            "they are too many",
+        ),
+        (
             "(cluster-stats docs.jsonl; cluster-stats --length-field 1 docs.jsonl) | cluster-stats --add",
             "some parts were made with other lengths (--length-field) than others",
         ),
