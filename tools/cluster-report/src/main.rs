@@ -103,14 +103,15 @@ const TOOL: Tool<Args> = Tool {
     operands: "[FILE]...",
     description: &[
         "Reads what is known of the clusters from the FILEs or from standard input, and prints one HTML page that \
-         shows it: sizes as a treemap, numbers to sort and filter by, distances as a histogram, the nearest and \
-         farthest texts, and a mark and a note for each cluster. The page needs no server and asks for no address: it \
-         opens from disk in any browser, on a phone too, in the dark, and prints. The same input is the same page, to \
-         the byte.",
+         shows it: sizes as a treemap, numbers to sort and filter by, histograms of distances and lengths, telling \
+         words, the nearest and farthest texts and some at random, and a mark and a note for each cluster. The page \
+         needs no server and asks for no address: it opens from disk in any browser, on a phone too, in the dark, \
+         and prints. The same input is the same page, to the byte.",
         "A FILE is what cluster-stats(1) prints, also with --compat minicorpus, or TAB-separated text with a header \
          that names cluster. Every number in it is a column of the page, those within objects too (`quantiles.0.5`); \
-         every string is a label; `words`, pairs of a word and a number, are listed. Further FILEs add to what the \
-         first says of its clusters: mean losses, or labels of a model.",
+         every string is a label; `words`, pairs of a word and a number, are listed; `histogram` and \
+         `histogram_NAME` are drawn. Further FILEs add to what the first says of its clusters: mean losses, or \
+         labels of a model.",
         "Texts of documents are data in the page, never markup. Its security policy allows the page's own script \
          alone.",
     ],
@@ -119,17 +120,21 @@ const TOOL: Tool<Args> = Tool {
             "The page",
             &[
                 "Type words to find clusters whose texts, labels or words have all of them, and conditions: \
-                 `total_examples>1000`, `average_distance<=0.2`, `mark=exclude` (or unsure, keep, none), `cluster=7`. \
-                 Click a column to sort by it. Signs that cannot be seen, and those that turn the direction of a \
-                 line, are shown as their code.",
-                "Keys: j and k go to the next and the previous cluster, x marks it as excluded, u as unsure, y to \
-                 keep, n goes to its note, / to the search, Escape back.",
-                "Marks are kept by the browser for a set of clusters with their sizes, so they survive a reload and a \
-                 page that is made anew. `Export excluded` saves the file that --exclude of clip-sample(1), \
+                 `total_examples>1000`, `average_distance<=0.2`, `mark=exclude` (or unsure, keep, none), \
+                 `cluster=7`; notes are searched too. Click a column to sort by it. Signs that cannot be seen, and \
+                 those that turn the direction of a line, are shown as their code.",
+                "Keys: j and k go to the next and the previous cluster, o to the next without a mark; x marks it as \
+                 excluded, u as unsure, y to keep, n goes to its note, / to the search, Escape back; space scrolls \
+                 its texts. On a phone the marks are at the lower edge.",
+                "Texts that are the same but for white space are shown once, with their number. With --compare each \
+                 number stands beside the other run's. What is printed is the list, with the notes.",
+                "Marks are kept by the browser for a set of clusters with their sizes, so they survive a reload \
+                 and a page that is made anew. `Export excluded` saves the file that --exclude of clip-sample(1), \
                  cluster-share(1) and this program take: a cluster a line, then TAB and the note. Several people's \
-                 lists become one by `sort -u`. `Export marks` saves all marks and notes. Import takes either, and \
-                 adds it to the marks.",
-                "The line on top counts the documents that stay, and any other column whose name begins with total_.",
+                 lists become one by `sort -u`; notes on one cluster are shown together. `Export marks` saves all \
+                 marks and notes. Import takes either, and adds it to the marks.",
+                "The line on top counts the documents that stay, and any other column whose name begins with total_: \
+                 words, or tokens.",
             ],
         ),
         (
@@ -154,7 +159,8 @@ const TOOL: Tool<Args> = Tool {
             about: "Beside what a plan would draw:",
             command: "cluster-stats --documents docs.jsonl clusters.tsv > clusters.jsonl\n\
                       cluster-share -n 100 clusters.jsonl > plan.tsv\n\
-                      cluster-report --plan plan.tsv clusters.jsonl > report.html\ngrep -c plan.documents report.html",
+                      cluster-report --plan plan.tsv clusters.jsonl > report.html\n\
+                      grep -c '\"columns\":.*plan.documents' report.html",
             output: "1\n",
         },
     ],
@@ -188,7 +194,7 @@ fn run(args: Args) -> Result<(), Failure> {
         title: &args.title,
         table: &table,
         other: other.as_ref().map(|other| (other.name.as_str(), &other.table)),
-        excluded: &excluded.into_iter().collect(),
+        excluded: &joined(excluded),
         map: map.as_ref(),
     };
     Output::stdout().write(report.html().as_bytes())?;
@@ -211,6 +217,23 @@ fn known(table: &Table, first: &Path, path: Option<&Path>, mut ids: impl Iterato
         (Some(id), Some(path)) => Err(Failure::file(path, format!("cluster {id} is not in {}", name(first)))),
         _ => Ok(()),
     }
+}
+
+/// What stands between several notes; the page takes the same.
+const BETWEEN: &str = "; ";
+
+/// The notes on each cluster: lists of several people have some of them more than once.
+fn joined(notes: Vec<(u32, String)>) -> BTreeMap<u32, String> {
+    let mut all: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    for (id, note) in notes {
+        let known = all.entry(id).or_default();
+        for part in note.split(BETWEEN).filter(|part| !part.is_empty()) {
+            if !known.iter().any(|one| one == part) {
+                known.push(part.to_string());
+            }
+        }
+    }
+    all.into_iter().map(|(id, notes)| (id, notes.join(BETWEEN))).collect()
 }
 
 fn read_plan(path: &Path) -> Result<BTreeMap<u32, Values>, Failure> {

@@ -4,7 +4,7 @@
 //! `&` is left (they are `\u003c` and so on), so that nothing of it is markup. The security policy allows the page's
 //! own script and style by their digests and nothing else: no address, no other script.
 
-use crate::table::{Cluster, Example, Table};
+use crate::table::{Cluster, DISTANCE, Example, Table};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pipe::key::document_key;
@@ -16,9 +16,10 @@ const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// These columns come first, in this order.
+/// These columns come first, in this order; then others, and last what these begin with.
 const FIRST: [&str; 7] =
     ["total_examples", "plan.documents", "average_distance", "diversity", "mean_loss", "plan.repeats", "plan.share"];
+const LAST: [&str; 6] = ["min", "max", "quantiles", "sum_", "rows_", "textless"];
 
 /// What stands between the name of a column and whose it is, where two runs are compared.
 pub const OF: char = '@';
@@ -57,27 +58,28 @@ impl Report<'_> {
     fn data(&self) -> String {
         let mut out = element("clusters", &self.clusters());
         for (&id, cluster) in self.table {
-            if cluster.closest.len() + cluster.farthest.len() > 0 {
-                let texts =
-                    format!("{{\"closest\":{},\"farthest\":{}}}", list(&cluster.closest), list(&cluster.farthest));
-                out += &element(&format!("texts-{id}"), &texts);
+            let texts = [("closest", &cluster.closest), ("random", &cluster.random), ("farthest", &cluster.farthest)];
+            if texts.iter().any(|(_, examples)| !examples.is_empty()) {
+                let texts = texts.map(|(name, examples)| format!("\"{name}\":{}", list(examples)));
+                out += &element(&format!("texts-{id}"), &format!("{{{}}}", texts.join(",")));
             }
         }
         out
     }
 
     fn clusters(&self) -> String {
-        let (columns, labels) = (self.columns(), self.labels());
+        let (columns, labels, histograms) = (self.columns(), self.labels(), self.histograms());
         let compared = self.other.map(|(name, _)| json(name));
-        let one = |(id, cluster): (&u32, &Cluster)| self.cluster(*id, cluster, &columns, &labels);
+        let one = |(id, cluster): (&u32, &Cluster)| self.cluster(*id, cluster, &columns, &labels, &histograms);
         format!(
-            "{{\"key\":{},\"compare\":{},\"areas\":{},\"map\":{},\"columns\":{},\"labels\":{},\"clusters\":[{}]}}",
+            "{{\"key\":{},\"compare\":{},\"areas\":{},\"map\":{},\"columns\":{},\"labels\":{},\"histograms\":{},\"clusters\":[{}]}}",
             json(&self.key()),
             compared.unwrap_or_else(|| "null".to_string()),
             json(&areas(&columns)),
             self.map.is_some(),
             json(&columns),
             json(&labels),
+            json(&histograms),
             self.table.iter().map(one).collect::<Vec<_>>().join(",\n")
         )
     }
@@ -96,8 +98,9 @@ impl Report<'_> {
         let names: BTreeSet<&str> =
             self.table.values().flat_map(|cluster| cluster.numbers.keys()).map(String::as_str).collect();
         let mut names: Vec<&str> = names.into_iter().collect();
-        let rank = |name: &&str| FIRST.iter().position(|first| *first == own(name)).unwrap_or(FIRST.len());
-        names.sort_by_key(rank);
+        let last = |name: &str| LAST.iter().any(|last| name.starts_with(last));
+        let other = |name: &str| FIRST.len() + usize::from(last(name));
+        names.sort_by_key(|name| FIRST.iter().position(|first| *first == own(name)).unwrap_or_else(|| other(name)));
         names
     }
 
@@ -107,21 +110,32 @@ impl Report<'_> {
         names.into_iter().collect()
     }
 
-    fn cluster(&self, id: u32, cluster: &Cluster, columns: &[&str], labels: &[&str]) -> String {
+    /// What is counted of the clusters, distances first.
+    fn histograms(&self) -> Vec<&str> {
+        let others = self.other.iter().flat_map(|(_, table)| table.values());
+        let all = self.table.values().chain(others).flat_map(|cluster| cluster.histograms.keys());
+        let names: BTreeSet<&str> = all.map(String::as_str).collect();
+        let mut names: Vec<&str> = names.into_iter().collect();
+        names.sort_by_key(|&name| name != DISTANCE);
+        names
+    }
+
+    fn cluster(&self, id: u32, cluster: &Cluster, columns: &[&str], labels: &[&str], histograms: &[&str]) -> String {
         let or_null = |values: &BTreeMap<String, String>, name: &&str| {
             values.get(*name).map_or("null".to_string(), String::clone)
         };
         let numbers: Vec<_> = columns.iter().map(|name| or_null(&cluster.numbers, name)).collect();
         let labels: Vec<_> = labels.iter().map(|name| or_null(&cluster.labels, name)).collect();
         let words: Vec<_> = cluster.words.iter().map(|(word, score)| format!("[{word},{score}]")).collect();
-        let other = self.other.and_then(|(_, table)| table.get(&id)).map_or(&[][..], |cluster| &cluster.histogram);
+        let points = |cluster: &Cluster| histograms.iter().map(|name| points(cluster, name)).collect::<Vec<_>>();
+        let other = self.other.and_then(|(_, table)| table.get(&id)).map(points).unwrap_or_default();
         let mut out = format!(
-            "{{\"id\":{id},\"numbers\":[{}],\"labels\":[{}],\"words\":[{}],\"histogram\":{},\"other\":{}",
+            "{{\"id\":{id},\"numbers\":[{}],\"labels\":[{}],\"words\":[{}],\"histograms\":{},\"other\":{}",
             numbers.join(","),
             labels.join(","),
             words.join(","),
-            json(&points(&cluster.histogram)),
-            json(&points(other))
+            json(&points(cluster)),
+            json(&other)
         );
         if let Some(note) = self.excluded.get(&id) {
             out += &format!(",\"mark\":\"exclude\",\"note\":{}", json(note));
@@ -144,20 +158,24 @@ fn own(name: &str) -> &str {
     name.split(OF).next().unwrap_or(name)
 }
 
-/// The middles of cells, and their counts. A cell is the upper half of a 32-bit float but for its last bit, negated
-/// below 0.
-fn points(cells: &[(i16, u64)]) -> Vec<(f32, u64)> {
+/// The middles of a histogram's cells, rounded down but for distances, and their counts. A cell is the upper half of a
+/// 32-bit float but for its last bit, negated below 0.
+fn points(cluster: &Cluster, name: &str) -> Vec<(f32, u64)> {
     let middle = |cell: i16| {
         let size = f32::from_bits(u32::from(cell.unsigned_abs()) << 17 | 1 << 16);
+        let size = if name == DISTANCE { size } else { size.floor() };
         if cell < 0 { -size } else { size }
     };
+    let cells = cluster.histograms.get(name).map_or(&[][..], Vec::as_slice);
     cells.iter().map(|&(cell, count)| (middle(cell), count)).filter(|(at, _)| at.is_finite()).collect()
 }
 
 fn list(examples: &[Example]) -> String {
     let or_null = |value: &Option<String>| value.clone().unwrap_or_else(|| "null".to_string());
-    let one =
-        |example: &Example| format!("[{},{},{}]", example.text, or_null(&example.distance), or_null(&example.key));
+    let one = |example: &Example| {
+        let rows = example.rows.as_ref().map_or(String::new(), |rows| format!(",{rows}"));
+        format!("[{},{},{}{rows}]", example.text, or_null(&example.distance), or_null(&example.key))
+    };
     format!("[{}]", examples.iter().map(one).collect::<Vec<_>>().join(","))
 }
 

@@ -17,14 +17,16 @@ pub struct Cluster {
     pub numbers: BTreeMap<String, String>,
     /// Strings as JSON, by name.
     pub labels: BTreeMap<String, String>,
-    /// Cells of distances, as cluster-stats numbers them, and their counts.
-    pub histogram: Vec<(i16, u64)>,
+    /// What is counted how often, by name: cells as cluster-stats numbers them, and their counts.
+    pub histograms: BTreeMap<String, Vec<(i16, u64)>>,
     /// Words, as JSON strings, and how telling they are.
     pub words: Vec<(String, String)>,
     /// Texts nearest to the centroid.
     pub closest: Vec<Example>,
     /// Texts farthest from it.
     pub farthest: Vec<Example>,
+    /// Texts at random.
+    pub random: Vec<Example>,
 }
 
 /// A text of a cluster.
@@ -36,7 +38,12 @@ pub struct Example {
     pub distance: Option<String>,
     /// A JSON string.
     pub key: Option<String>,
+    /// How many documents it stands for, a JSON number.
+    pub rows: Option<String>,
 }
+
+/// The histogram that has no name of its own.
+pub const DISTANCE: &str = "distance";
 
 /// The names of the field that has a cluster's number; the second is MiniCorpus'.
 const NAMES: [&str; 2] = ["cluster", "cluster_idx"];
@@ -72,9 +79,17 @@ impl Cluster {
                 mine.insert(name, value);
             }
         }
-        let lists = [(&mut self.closest, other.closest), (&mut self.farthest, other.farthest)];
+        let lists = [
+            (&mut self.closest, other.closest),
+            (&mut self.farthest, other.farthest),
+            (&mut self.random, other.random),
+        ];
         lists.into_iter().for_each(|(mine, others)| mine.extend(others));
-        self.histogram.extend(other.histogram);
+        for (name, cells) in other.histograms {
+            if self.histograms.insert(name.clone(), cells).is_some() {
+                return Err(format!("has a histogram of {name} twice"));
+            }
+        }
         self.words.extend(other.words);
         Ok(())
     }
@@ -82,29 +97,34 @@ impl Cluster {
     /// Takes in a field of an object.
     fn field(&mut self, name: &str, raw: &RawValue) -> Result<(), String> {
         let expected = |what: &str| format!("field {name:?}: expected {what}");
-        match (name, raw.get().as_bytes()[0]) {
-            ("histogram", _) => {
+        let histogram = if name == "histogram" { Some(DISTANCE) } else { name.strip_prefix("histogram_") };
+        match (name, raw.get().as_bytes()[0], histogram) {
+            (_, b'[', Some(of)) => {
                 let cells: Vec<(i16, u64)> = parsed(raw).ok_or_else(|| expected("pairs of a cell and a count"))?;
-                self.histogram = cells;
+                self.histograms.insert(of.to_string(), cells);
             }
-            ("closest" | "farthest", _) => {
+            ("closest" | "farthest", ..) | ("random", b'[', _) => {
                 let list = parsed::<Vec<Object>>(raw).and_then(|list| list.into_iter().map(example).collect());
                 let list = list.ok_or_else(|| expected("a list of objects with a text and a distance"))?;
-                *(if name == "closest" { &mut self.closest } else { &mut self.farthest }) = list;
+                match name {
+                    "closest" => self.closest = list,
+                    "farthest" => self.farthest = list,
+                    _ => self.random = list,
+                }
             }
-            ("words", _) => {
+            ("words", ..) => {
                 let list: Option<Vec<(Box<RawValue>, Box<RawValue>)>> = parsed(raw);
                 let pair = |(word, score): (Box<RawValue>, Box<RawValue>)| Some((string(&word)?, number(&score)?));
                 let list = list.and_then(|list| list.into_iter().map(pair).collect());
                 self.words = list.ok_or_else(|| expected("pairs of a word and a number"))?;
             }
-            (_, b'-' | b'0'..=b'9') => {
+            (_, b'-' | b'0'..=b'9', _) => {
                 self.numbers.insert(name.to_string(), raw.get().to_string());
             }
-            (_, b'"') => {
+            (_, b'"', _) => {
                 self.labels.insert(name.to_string(), raw.get().to_string());
             }
-            (_, b'{') => {
+            (_, b'{', _) => {
                 let inner: Object = parsed(raw).ok_or_else(|| expected("an object"))?;
                 for (part, raw) in inner {
                     if let Some(number) = number(&raw) {
@@ -217,6 +237,7 @@ fn example(mut fields: Object) -> Option<Example> {
     Some(Example {
         distance: optional("distance", number)?,
         key: optional("key", string)?,
+        rows: optional("rows", number)?,
         text: optional("text", string)??,
     })
 }

@@ -25,6 +25,8 @@ fn line(id: usize) -> String {
     let cluster = json!({
         "cluster": id, "total_examples": 10 * id + 1, "average_distance": 0.5, "quantiles": {"0.5": 0.25, "0.9": null},
         "closest": closest, "farthest": [], "histogram": [[8032, 3], [-8032, 1]], "label": "a \"label\"",
+        "total_words": 20 * id, "histogram_words": [[0, 1], [8272, 2]], "min": 0.1,
+        "random": [{"text": "any", "distance": 1, "key": "0000000000000001", "rows": 7}],
     });
     format!("{cluster}\n")
 }
@@ -46,15 +48,22 @@ fn the_page_has_what_the_table_has() {
     let page = tool().run(&folder).args([INPUT]).text();
     assert_eq!(page.matches("<title>A &amp; B</title>").count(), 1);
     let shown = data(&page, "clusters");
-    assert_eq!(shown["columns"], json!(["total_examples", "average_distance", "quantiles.0.5"]));
+    let columns = ["total_examples", "average_distance", "total_words", "min", "quantiles.0.5"];
+    assert_eq!(shown["columns"], json!(columns), "what one asks for first comes first");
+    assert_eq!(shown["histograms"], json!(["distance", "words"]));
     assert_eq!(shown["labels"], json!(["label"]));
     let first = json!({
-        "id": 0, "numbers": [1, 0.5, 0.25], "labels": ["a \"label\""], "words": [],
-        "histogram": [[0.376_953_12, 3], [-0.376_953_12, 1]], "other": [], "mark": "exclude", "note": "menus",
+        "id": 0, "numbers": [1, 0.5, 0, 0.1, 0.25], "labels": ["a \"label\""], "words": [],
+        "histograms": [[[0.376_953_12, 3], [-0.376_953_12, 1]], [[0.0, 1], [5.0, 2]]], "other": [],
+        "mark": "exclude", "note": "menus",
     });
     assert_eq!(shown["clusters"][0], first);
-    assert_eq!(shown["clusters"][2]["numbers"], json!([21, 0.5, 0.25]));
-    let texts = json!({"closest": [["text 1 </script> & <b>", 0.25, "00000000000000ff"]], "farthest": []});
+    assert_eq!(shown["clusters"][2]["numbers"], json!([21, 0.5, 40, 0.1, 0.25]));
+    let texts = json!({
+        "closest": [["text 1 </script> & <b>", 0.25, "00000000000000ff"]],
+        "random": [["any", 1, "0000000000000001", 7]],
+        "farthest": [],
+    });
     assert_eq!(data(&page, "texts-1"), texts);
 }
 
@@ -93,9 +102,26 @@ fn tables_and_runs_are_put_together() {
     assert_eq!(rows, expected.iter().collect::<Vec<_>>());
     assert_eq!((&shown["clusters"][0]["at"], &shown["clusters"][1]["at"]), (&json!([0.5, -1.0]), &Value::Null));
     assert_eq!(shown["clusters"][0]["labels"], json!(["fruit"]));
+    // Histograms of both runs, in one order.
+    folder.write("c.jsonl", "{\"cluster\":0,\"histogram_words\":[[0,1]]}\n");
+    folder.write("d.jsonl", "{\"cluster\":0,\"histogram\":[[0,2]]}\n");
+    let shown = data(&report(&folder, &["--compare", "d.jsonl", "c.jsonl"]).text(), "clusters");
+    assert_eq!(shown["histograms"], json!(["distance", "words"]));
+    assert_eq!(shown["clusters"][0]["histograms"], json!([[], [[0.0, 1]]]));
+    assert_eq!(shown["clusters"][0]["other"][1], json!([]));
     folder.write("map", "cluster\tx\ty\n7\t1\t2\n");
     let shown = data(&report(&folder, &["--map", "map", "a.tsv"]).text(), "clusters");
     assert_eq!((&shown["clusters"][0]["at"], &shown["clusters"][1]["at"]), (&Value::Null, &json!([1.0, 2.0])));
+}
+
+/// `sort -u` of several people's lists has a cluster as often as there are notes on it; no note is lost.
+#[test]
+fn notes_of_several_people_are_joined() {
+    let folder = tool().folder(3);
+    folder.write("many", "1\tb\n1\ta\n2\n2\tc\n1\tb\n0\n");
+    let shown = data(&report(&folder, &["--exclude", "many", INPUT]).text(), "clusters");
+    let notes: Vec<_> = shown["clusters"].as_array().unwrap().iter().map(|one| &one["note"]).collect();
+    assert_eq!(notes, [&json!(""), &json!("b; a"), &json!("c")]);
 }
 
 /// The one object of MiniCorpus.
@@ -134,6 +160,8 @@ fn bad_tables_are_described_with_their_place() {
             "side:1: field \"words\": expected pairs of a word and a number",
         ),
         ("{\"cluster\": 1, \"histogram\": [[1, -1]]}\n", "side:1: field \"histogram\": expected pairs"),
+        ("{\"cluster\": 1, \"histogram_x\": [5]}\n", "side:1: field \"histogram_x\": expected pairs"),
+        ("{\"cluster\": 1, \"random\": [{}]}\n", "side:1: field \"random\": expected a list of objects"),
     ] {
         folder.write("side", text);
         report(&folder, &["side"]).outcome().expect_refusal(1, &[said]);
@@ -141,6 +169,10 @@ fn bad_tables_are_described_with_their_place() {
     folder.write("side", "{\"cluster\": 1, \"total_examples\": 1}\n");
     let twice = report(&folder, &["side", "side"]).outcome();
     twice.expect_refusal(1, &["side:1: cluster 1 has total_examples twice"]);
+    folder.write("side", "{\"cluster\": 1, \"histogram\": []}\n");
+    let twice = report(&folder, &["side", "side"]).outcome();
+    twice.expect_refusal(1, &["side:1: cluster 1 has a histogram of distance twice"]);
+    folder.write("side", "{\"cluster\": 1, \"total_examples\": 1}\n");
     folder.write("more", "{\"cluster\": 2, \"mean_loss\": 1}\n");
     report(&folder, &["side", "more"]).outcome().expect_refusal(1, &["more:1: cluster 2 is not in the first table"]);
     folder.write("invalid", b"{\"cluster\": 1, \"name\": \"\xff\"}\n");

@@ -56,6 +56,12 @@ impl Decimal {
     }
 }
 
+impl From<u64> for Decimal {
+    fn from(number: u64) -> Decimal {
+        Decimal(i128::from(number) * ONE)
+    }
+}
+
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let (whole, places) = (self.0.unsigned_abs() / ONE as u128, self.0.unsigned_abs() % ONE as u128);

@@ -1,18 +1,23 @@
 //! `cluster-stats`: a column of clusters in, one JSON object a cluster out, in ascending order.
 //!
-//! Counts, exact sums of distances, quantiles, and, with the documents beside the column, the texts nearest to the
-//! centroid and farthest from it. All of it adds up over parts: the output is its own input. Memory: some 5 kB a
-//! cluster, and its texts, whatever the number of rows.
+//! Counts, exact sums of distances, quantiles, lengths, and, with the documents beside the column, the texts nearest to
+//! the centroid and farthest from it, some at random, and the words that tell the cluster from the others. All of it
+//! adds up over parts: the output is its own input. Memory: some 10 kB a cluster, and its texts, whatever the number of
+//! rows.
 
 mod decimal;
 mod diversity;
 mod examples;
 mod histogram;
 mod layout;
+mod lengths;
+mod random;
 mod rows;
 mod summary;
+mod telling;
 
 use cluster::Model;
+use decimal::Decimal;
 use layout::{Parts, Shown, Wanted};
 use pipe::clusters::CLUSTERS_MAX;
 use pipe::failure::Failure;
@@ -26,16 +31,19 @@ use pipe::rows::Rows;
 use pipe::settings::Common;
 use pipe::shared;
 use pipe::stats::Stats;
-use rows::{Layout, PartReader, RowReader, TextReader, Values};
+use rows::{Layout, PartReader, Row, RowReader, TextReader, Values};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use summary::{Known, Summary, Table};
+use summary::{Known, Most, Summary, Table};
+use telling::{Asked, telling};
 
 struct Args {
     common: Common,
     documents: Vec<PathBuf>,
     examples: usize,
+    random: usize,
+    words: usize,
     chars: usize,
     quantiles: String,
     centroids: Option<PathBuf>,
@@ -47,6 +55,8 @@ struct Args {
     value: Option<PathBuf>,
     value_field: usize,
     value_name: String,
+    length_field: Option<usize>,
+    length_name: String,
 }
 
 impl Default for Args {
@@ -55,6 +65,8 @@ impl Default for Args {
             common: Common::default(),
             documents: Vec::new(),
             examples: 5,
+            random: 32,
+            words: 10,
             chars: 256,
             quantiles: "0.05,0.25,0.5,0.75,0.95".to_string(),
             centroids: None,
@@ -66,6 +78,8 @@ impl Default for Args {
             value: None,
             value_field: 1,
             value_name: "value".to_string(),
+            length_field: None,
+            length_name: "tokens".to_string(),
         }
     }
 }
@@ -98,6 +112,28 @@ const FLAGS: &[Flag<Args>] = &[
     })
     .default(|args| args.examples.to_string()),
     Flag::value(
+        "random",
+        "N",
+        "How many texts to show of those between",
+        "Those whose keys are the smallest: each of the cluster's different documents is as likely as another.",
+        |args: &mut Args, value| {
+            args.random = value.number()?;
+            Ok(())
+        },
+    )
+    .default(|args| args.random.to_string()),
+    Flag::value(
+        "words",
+        "N",
+        "How many words to show that tell a cluster from others",
+        "They are counted in the texts of --random.",
+        |args: &mut Args, value| {
+            args.words = value.number()?;
+            Ok(())
+        },
+    )
+    .default(|args| args.words.to_string()),
+    Flag::value(
         "chars",
         "N",
         "How many characters of a text to show",
@@ -111,8 +147,8 @@ const FLAGS: &[Flag<Args>] = &[
     Flag::value(
         "quantiles",
         "Q,Q,...",
-        "Which quantiles of the distances to show, from 0 to 1",
-        "",
+        "Which quantiles to show, from 0 to 1",
+        "Of the distances, and of the lengths.",
         |args: &mut Args, value| {
             args.quantiles = value.text()?.to_string();
             quantiles(&args.quantiles).map(drop)
@@ -157,6 +193,28 @@ const FLAGS: &[Flag<Args>] = &[
         },
     )
     .default(|args| args.value_name.clone()),
+    Flag {
+        help: "Lengths are shown then, of which there are else only the words of the documents. `nan` is missing.",
+        ..shared::length_field(|args: &mut Args, value| {
+            args.length_field = Some(value.positive()?);
+            Ok(())
+        })
+    },
+    Flag::value(
+        "length-name",
+        "NAME",
+        "What the lengths of --length-field are in",
+        "It is part of their names in the output. Letters, digits and `_`.",
+        |args: &mut Args, value| {
+            args.length_name = name(value.text()?)?;
+            match args.length_name.as_str() {
+                "examples" | "distance" => Err("there are total_examples and average_distance already".to_string()),
+                _ => Ok(()),
+            }
+        },
+    )
+    .input()
+    .default(|args| args.length_name.clone()),
     Flag {
         help: "The input is the output of cluster-stats over parts of the rows.",
         ..shared::add(|args: &mut Args, _| {
@@ -206,10 +264,11 @@ const TOOL: Tool<Args> = Tool {
          of a row's cluster, then its distance from the centroid. Prints one JSON object for each cluster, in \
          ascending order. A row whose cluster is `-1` or `nan` has none; a note on stderr says how many these are.",
         "With --documents, the documents are read beside the column, and each object shows the beginnings of those \
-         nearest to the centroid and farthest from it.",
+         nearest to the centroid and farthest from it, of some at random, how long the documents are, and the words \
+         that tell the cluster from the others.",
         "The output is mergeable: --add reads it again and adds up what parts of the rows came to. The sum of parts, \
-         in any order and any tree, is what one run over all rows prints, to the byte, where --examples and --chars \
-         are the same all along.",
+         in any order and any tree, is what one run over all rows prints, to the byte, where --examples, --random \
+         and --chars are the same all along.",
     ],
     sections: &[
         (
@@ -220,6 +279,12 @@ const TOOL: Tool<Args> = Tool {
                  nearest first, and `farthest`, farthest first, of objects with `text`, `distance` and the document's \
                  `key`, and `textless`, the number of rows whose document could not be read; then `histogram`, from \
                  which the quantiles are made.",
+                "With --documents, and with --length-field: `total_words`, the words of all documents together, \
+                 `average_words`, `quantiles_words`, `histogram_words`; a word is a run of letters, digits and `_`. \
+                 Of --length-field the names end in `tokens`, or as --length-name says. Quantiles of lengths are \
+                 rounded down, and exact below 128.",
+                "With --documents, at the end, `random`, documents with `rows` beside the rest, how many of the \
+                 cluster's rows have that key; and `words`, pairs of a word and its weight.",
                 "With --value, whose numbers are called NAME: `rows_NAME`, the rows that have one, their sum \
                  `sum_NAME`, and `mean_NAME` (null where there is none). They count as the decimals that they are, as \
                  distances do, so that --add adds them exactly.",
@@ -241,6 +306,13 @@ const TOOL: Tool<Args> = Tool {
             ],
         ),
         (
+            "Telling words",
+            &["A word's weight in a cluster is p ln(1 / f), tf-idf with the cluster in place of a document: p is the \
+                 share of the cluster's random texts that have the word, f the share of the corpus, for which those of \
+                 all clusters are averaged by their sizes. Lower case; of two characters at least, and in two texts \
+                 of the cluster; the last word of a text that was cut does not count."],
+        ),
+        (
             "Diversity",
             &["The diversity of centroid c is the mean of 1 - cos(c, o) over all other centroids o, in 64-bit \
                  floats, as MiniCorpus has it. It is null where there is only one centroid; a centroid of zeros \
@@ -249,8 +321,9 @@ const TOOL: Tool<Args> = Tool {
         ),
         (
             "Memory",
-            &["For each cluster some 300 bytes, 16 for each cell of its histogram that is hit (there are 64 from one \
-                 power of two to the next), and its examples: together some 5 kB, and 2 N times the size of a text. \
+            &["For each cluster some 400 bytes, 16 for each cell of its histograms that is hit (there are 64 from \
+                 one power of two to the next), and its texts: together some 10 kB, and as often the size of a text \
+                 as --random and twice --examples say. The different words of the random texts once, for --words. \
                  Rows and documents are streamed."],
         ),
     ],
@@ -258,11 +331,12 @@ const TOOL: Tool<Args> = Tool {
     rules: &[
         Rule::Excludes(
             "add",
-            &["documents", "shard", "cluster-field", "distance-field", "value"],
+            &["documents", "shard", "cluster-field", "distance-field", "value", "length-field"],
             "what is added up are objects of earlier runs, in which rows and documents are no more; give it to those \
              runs",
         ),
         Rule::OnlyWith(&["value-field", "value-name"], &["value"], "there are no numbers without it"),
+        Rule::OnlyWith(&["length-name"], &["length-field"], "without it lengths are the words of documents"),
         Rule::Needs(
             "diversity",
             &["centroids"],
@@ -323,11 +397,12 @@ fn run(args: Args) -> Result<(), Failure> {
         quantiles: quantiles(&args.quantiles).map_err(Failure::usage)?,
         texts: !args.documents.is_empty(),
         value: args.value.as_ref().map(|_| args.value_name.clone()),
+        lengths: args.lengths_in(),
     };
     let reader = Reader::new(&args.common)?;
     let model = args.centroids.as_deref().map(|path| Model::open(path, None)).transpose()?;
     let k = model.as_ref().map(|model| model.centroids.k() as u32);
-    let table = Table::new(args.examples, k.unwrap_or(0));
+    let table = Table::new(args.most(), k.unwrap_or(0));
     let values = args.value.clone().map(|path| Values::open(path, args.value_field)).transpose()?;
     let mut work = Work { args: &args, known: Known { k }, table, values, missing: 0 };
 
@@ -346,7 +421,8 @@ fn run(args: Args) -> Result<(), Failure> {
     if args.minicorpus {
         write_minicorpus(&table)?
     } else {
-        write_lines(&table, &shown)?
+        let asked = Asked { words: args.words, chars: args.chars };
+        write_lines(&table, &shown, asked)?
     }
     if missing > 0 {
         note(&args.common, &format!("{missing} of {} rows have no cluster", tally.rows));
@@ -354,6 +430,18 @@ fn run(args: Args) -> Result<(), Failure> {
     tally.report(&args.common);
     let stats = Stats::new(&args.common, &tally).with("rows_missing", missing);
     stats.with("clusters", table.clusters.len()).write(&args.common)
+}
+
+impl Args {
+    fn most(&self) -> Most {
+        Most { examples: self.examples, random: self.random }
+    }
+
+    /// What lengths are in, where there are any.
+    fn lengths_in(&self) -> Option<String> {
+        let words = (!self.documents.is_empty()).then(|| "words".to_string());
+        self.length_field.map(|_| self.length_name.clone()).or(words)
+    }
 }
 
 /// What is made of the input.
@@ -370,7 +458,8 @@ struct Work<'a> {
 impl Work<'_> {
     fn layout(&self) -> Layout {
         let cluster = self.args.cluster_field;
-        Layout { cluster, distance: self.args.distance_field.unwrap_or(cluster + 1), known: self.known }
+        let distance = self.args.distance_field.unwrap_or(cluster + 1);
+        Layout { cluster, distance, length: self.args.length_field, known: self.known }
     }
 
     /// Reads the column alone.
@@ -382,13 +471,10 @@ impl Work<'_> {
             |rows| {
                 for row in rows {
                     let value = self.values.as_mut().map_or(Ok(None), Values::next)?;
-                    let Some((cluster, distance)) = row else {
-                        self.missing += 1;
-                        continue;
-                    };
-                    let summary = self.table.cluster(cluster);
-                    let added = summary.add(distance).and_then(|()| value.map_or(Ok(()), |v| summary.add_value(v)));
-                    added.map_err(|why| of_cluster(cluster, &why))?;
+                    match row {
+                        Some(row) => self.take(row, value).map_err(|why| of_cluster(row.cluster, &why))?,
+                        None => self.missing += 1,
+                    }
                 }
                 Ok(ControlFlow::Continue(()))
             },
@@ -401,17 +487,19 @@ impl Work<'_> {
         let (args, layout) = (self.args, self.layout());
         let mut rows = Rows::open(&args.common.operands)?;
         let documents = Input::of(&args.documents, args.common.shard)?;
+        let counted = args.length_field.is_none();
         let (tally, _) = Lines::new(&args.common, documents).run(
-            || TextReader::new(reader.clone(), args.chars),
+            || TextReader::new(reader.clone(), args.chars, counted),
             |texts| {
                 for text in texts.iter() {
                     let value = self.values.as_mut().map_or(Ok(None), Values::next)?;
                     let has_cluster = rows.next(|row| {
-                        let Some((cluster, distance)) = layout.read(row)? else { return Ok(false) };
-                        let summary = self.table.cluster(cluster);
-                        summary.add(distance)?;
-                        value.map_or(Ok(()), |value| summary.add_value(value))?;
-                        summary.show(distance, text);
+                        let Some(mut row) = layout.read(row)? else { return Ok(false) };
+                        if counted {
+                            row.length = text.map(|text| text.words);
+                        }
+                        self.take(row, value)?;
+                        self.table.cluster(row.cluster).show(row.distance, text);
                         Ok(true)
                     })?;
                     self.missing += u64::from(!has_cluster);
@@ -423,10 +511,18 @@ impl Work<'_> {
         Ok(tally)
     }
 
+    /// Takes a row, and the number beside it.
+    fn take(&mut self, row: Row, value: Option<Decimal>) -> Result<(), String> {
+        let summary = self.table.cluster(row.cluster);
+        summary.add(row.distance)?;
+        row.length.map_or(Ok(()), |length| summary.lengths.add(length))?;
+        value.map_or(Ok(()), |value| summary.add_value(value))
+    }
+
     /// Adds up what other runs wrote.
     fn add_parts(&mut self, shown: &mut Shown) -> Result<Tally, Failure> {
         let args = self.args;
-        let wanted = Wanted { examples: args.examples, chars: args.chars, known: self.known };
+        let wanted = Wanted { most: args.most(), chars: args.chars, known: self.known };
         let mut alike: Option<Parts> = None;
         let lines = Lines::new(&args.common, Input::open(&args.common)?).strict();
         let (tally, _) = lines.run(
@@ -440,13 +536,18 @@ impl Work<'_> {
                     if first.value != part.value {
                         return Err(Failure::work("some parts were made with other numbers (--value) than others"));
                     }
+                    if first.lengths != part.lengths {
+                        return Err(Failure::work(
+                            "some parts were made with other lengths (--length-field) than others",
+                        ));
+                    }
                     self.table.cluster(cluster).merge(summary).map_err(|why| of_cluster(cluster, &why))?;
                 }
                 Ok(ControlFlow::Continue(()))
             },
         )?;
-        let Parts { texts, value } = alike.unwrap_or_default();
-        (shown.texts, shown.value) = (texts, value);
+        let Parts { texts, value, lengths } = alike.unwrap_or_default();
+        (shown.texts, shown.value, shown.lengths) = (texts, value, lengths);
         Ok(tally)
     }
 }
@@ -472,8 +573,10 @@ fn write_all(texts: impl Iterator<Item = String>) -> Result<(), Failure> {
     output.write(waiting.as_bytes())
 }
 
-fn write_lines(table: &Table, shown: &Shown) -> Result<(), Failure> {
-    write_all(table.clusters.iter().map(|(&cluster, summary)| layout::line(cluster, summary, shown)))
+fn write_lines(table: &Table, shown: &Shown, asked: Asked) -> Result<(), Failure> {
+    let words = telling(&table.clusters, asked);
+    let line = |(&cluster, summary): (&u32, &Summary)| layout::line(cluster, summary, shown, &words[&cluster]);
+    write_all(table.clusters.iter().map(line))
 }
 
 /// All clusters up to the last, those without rows too.
@@ -482,7 +585,7 @@ fn write_minicorpus(table: &Table) -> Result<(), Failure> {
         let why = "has an entry for each number up to the last, which must be below 16777216";
         return Err(of_cluster(last, &format!("--compat minicorpus {why}")));
     }
-    let empty = Summary::new(0);
+    let empty = Summary::new(Most { examples: 0, random: 0 });
     let count = table.clusters.last_key_value().map_or(0, |(&last, _)| u64::from(last) + 1);
     let entries = (0..count).map(|cluster| {
         let (cluster, between) = (cluster as u32, if cluster == 0 { "{\n" } else { ",\n" });

@@ -4,7 +4,8 @@ use crate::decimal::Decimal;
 use crate::examples::beginning;
 use crate::layout::{self, Parts, Wanted};
 use crate::summary::{Known, Summary, Text};
-use pipe::column::{self, field, more_than, read_cluster, uneven, unexpected};
+use ngram::words::{Tokenizer, Words};
+use pipe::column::{self, field, more_than, read_cluster, read_integer, uneven, unexpected};
 use pipe::failure::Failure;
 use pipe::key::document_key;
 use pipe::lines::Worker;
@@ -20,16 +21,26 @@ pub struct Layout {
     pub cluster: usize,
     /// The distance.
     pub distance: usize,
+    /// The length, where there is one.
+    pub length: Option<usize>,
     /// Which clusters there may be.
     pub known: Known,
 }
 
-/// A row: its cluster and distance; `None`: it has no cluster.
-pub type Row = Option<(u32, Decimal)>;
+/// A row that has a cluster.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// The cluster's number.
+    pub cluster: u32,
+    /// From its centroid.
+    pub distance: Decimal,
+    /// Of the document; `None`: nobody asks, or it is missing.
+    pub length: Option<u64>,
+}
 
 impl Layout {
-    /// Reads a row.
-    pub fn read(self, row: &[u8]) -> Result<Row, String> {
+    /// Reads a row; `None`: it has no cluster.
+    pub fn read(self, row: &[u8]) -> Result<Option<Row>, String> {
         let Some(cluster) = read_cluster(field(row, self.cluster, "a cluster")?, self.cluster)? else {
             return Ok(None);
         };
@@ -37,14 +48,15 @@ impl Layout {
         let text = field(row, self.distance, "a distance")?;
         let distance = Decimal::parse(text);
         let distance = distance.ok_or_else(|| unexpected(text, self.distance, "a number below 10^20"))?;
-        Ok(Some((cluster, distance)))
+        let length = self.length.map_or(Ok(None), |number| read_integer(field(row, number, "a length")?, number))?;
+        Ok(Some(Row { cluster, distance, length }))
     }
 }
 
 /// Reads rows on one thread.
 pub struct RowReader {
     layout: Layout,
-    out: Vec<Row>,
+    out: Vec<Option<Row>>,
 }
 
 impl RowReader {
@@ -55,7 +67,7 @@ impl RowReader {
 }
 
 impl Worker for RowReader {
-    type Out = Vec<Row>;
+    type Out = Vec<Option<Row>>;
 
     fn line(&mut self, line: &[u8]) -> Result<(), String> {
         self.out.push(self.layout.read(line)?);
@@ -64,7 +76,7 @@ impl Worker for RowReader {
 
     fn missing(&mut self) {}
 
-    fn take(&mut self) -> Vec<Row> {
+    fn take(&mut self) -> Vec<Option<Row>> {
         std::mem::take(&mut self.out)
     }
 }
@@ -106,12 +118,20 @@ fn unequal(clusters: impl Display, numbers: impl Display) -> Failure {
     uneven("rows of clusters", clusters, "rows of numbers", numbers)
 }
 
-/// The beginnings of the texts of a batch of documents, and their keys.
+/// The beginnings of the texts of a batch of documents, their keys and their words.
 #[derive(Debug, Default)]
 pub struct Texts {
     text: String,
-    /// Where each ends, and its key; `None`: it could not be read.
-    ends: Vec<Option<(usize, u64)>>,
+    /// Of each; `None`: it could not be read.
+    ends: Vec<Option<End>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct End {
+    /// Where the beginning of the text ends.
+    place: usize,
+    key: u64,
+    words: u64,
 }
 
 impl Texts {
@@ -119,10 +139,10 @@ impl Texts {
     pub fn iter(&self) -> impl Iterator<Item = Option<Text<'_>>> {
         let mut start = 0;
         self.ends.iter().map(move |end| {
-            end.map(|(end, key)| {
-                let text = &self.text[start..end];
-                start = end;
-                (key, text)
+            end.map(|End { place, key, words }| {
+                let beginning = &self.text[start..place];
+                start = place;
+                Text { key, beginning, words }
             })
         })
     }
@@ -132,13 +152,16 @@ impl Texts {
 pub struct TextReader {
     reader: Reader,
     chars: usize,
+    /// Where words are counted.
+    words: Option<Words>,
     out: Texts,
 }
 
 impl TextReader {
-    /// One that takes so many characters of each.
-    pub fn new(reader: Reader, chars: usize) -> TextReader {
-        TextReader { reader, chars, out: Texts::default() }
+    /// One that takes so many characters of each, and counts the words where they are wanted; they are 0 if not.
+    pub fn new(reader: Reader, chars: usize, counted: bool) -> TextReader {
+        let words = counted.then(|| Words::new(Tokenizer::Words));
+        TextReader { reader, chars, words, out: Texts::default() }
     }
 }
 
@@ -148,8 +171,9 @@ impl Worker for TextReader {
     fn line(&mut self, line: &[u8]) -> Result<(), String> {
         let (text, identity) = self.reader.document(line)?;
         let key = document_key(identity);
+        let words = self.words.as_mut().map_or(Ok(0), |words| Ok::<_, String>(words.find(text)?.len() as u64))?;
         self.out.text.extend(beginning(text, self.chars));
-        self.out.ends.push(Some((self.out.text.len(), key)));
+        self.out.ends.push(Some(End { place: self.out.text.len(), key, words }));
         Ok(())
     }
 

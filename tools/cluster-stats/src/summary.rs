@@ -3,12 +3,31 @@
 use crate::decimal::Decimal;
 use crate::examples::{End, Examples};
 use crate::histogram::Histogram;
+use crate::lengths::Lengths;
+use crate::random::Random;
 use std::collections::BTreeMap;
 
-/// The text of a document for examples: its key, its beginning.
-pub type Text<'a> = (u64, &'a str);
+/// A document as it is shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    /// Its key.
+    pub key: u64,
+    /// The beginning of its text.
+    pub beginning: &'a str,
+    /// How many words the text has.
+    pub words: u64,
+}
 
-/// One cluster. Memory: some 250 bytes, 16 for each cell of the histogram, and the examples.
+/// How many documents are shown of a cluster.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// At each end of the distances.
+    pub examples: usize,
+    /// At random.
+    pub random: usize,
+}
+
+/// One cluster. Memory: some 350 bytes, 16 for each cell of the histograms, and the texts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     /// Rows.
@@ -25,6 +44,10 @@ pub struct Summary {
     pub nearest: Examples,
     /// The documents farthest from it, farthest first.
     pub farthest: Examples,
+    /// Documents drawn at random.
+    pub random: Random,
+    /// Of the documents, where they are known.
+    pub lengths: Lengths,
     /// The mean cosine distance of its centroid to all others, NaN where there are none; `None`: nobody asks.
     pub diversity: Option<f64>,
     /// Rows that have a number beside them, and the sum of those numbers.
@@ -33,19 +56,22 @@ pub struct Summary {
 
 /// What to say of a sum that has outgrown its digits.
 const TOO_MUCH: &str = "the distances of the cluster add up to 10^20 or more";
+const TOO_MANY: &str = "the rows of the cluster are more than 64 bits can count";
 const VALUES_TOO_MUCH: &str = "the numbers of the cluster add up to 10^20 or more";
 
 impl Summary {
-    /// A cluster without rows, of which `examples` documents will be shown at each end.
-    pub fn new(examples: usize) -> Summary {
+    /// A cluster without rows, of which so many documents will be shown.
+    pub fn new(most: Most) -> Summary {
         Summary {
             total: 0,
             sum: Decimal::default(),
             range: None,
             histogram: Histogram::default(),
             textless: 0,
-            nearest: Examples::new(End::Nearest, examples),
-            farthest: Examples::new(End::Farthest, examples),
+            nearest: Examples::new(End::Nearest, most.examples),
+            farthest: Examples::new(End::Farthest, most.examples),
+            random: Random::new(most.random),
+            lengths: Lengths::default(),
             diversity: None,
             values: Default::default(),
         }
@@ -56,18 +82,19 @@ impl Summary {
         self.sum = self.sum.plus(distance).ok_or(TOO_MUCH)?;
         self.total += 1;
         self.widen((distance, distance));
-        self.histogram.add(distance);
+        self.histogram.add(distance.to_f64() as f32);
         Ok(())
     }
 
     /// Takes the document of a row that was taken; `None`: it could not be read.
     pub fn show(&mut self, distance: Decimal, text: Option<Text>) {
-        let Some((key, text)) = text else {
+        let Some(Text { key, beginning, .. }) = text else {
             self.textless += 1;
             return;
         };
-        self.nearest.add(distance, key, text);
-        self.farthest.add(distance, key, text);
+        self.nearest.add(distance, key, beginning);
+        self.farthest.add(distance, key, beginning);
+        self.random.add(key, distance, beginning, 1).expect("there are no more of one document than rows");
     }
 
     /// Takes the number beside a row.
@@ -78,16 +105,15 @@ impl Summary {
 
     /// Takes what is known of other rows of the cluster.
     pub fn merge(&mut self, other: Summary) -> Result<(), String> {
-        const TOO_MANY: &str = "the rows of the cluster are more than 64 bits can count";
         self.sum = self.sum.plus(other.sum).ok_or(TOO_MUCH)?;
         self.total = self.total.checked_add(other.total).ok_or(TOO_MANY)?;
         self.textless = self.textless.checked_add(other.textless).ok_or(TOO_MANY)?;
         let (values, sum) = (self.values.0.checked_add(other.values.0), self.values.1.plus(other.values.1));
         self.values = (values.ok_or(TOO_MANY)?, sum.ok_or(VALUES_TOO_MUCH)?);
         other.range.into_iter().for_each(|range| self.widen(range));
-        for (cell, count) in other.histogram.cells {
-            self.histogram.add_cell(cell, count).ok_or(TOO_MANY)?;
-        }
+        self.histogram.merge(other.histogram).ok_or(TOO_MANY)?;
+        self.lengths.merge(other.lengths)?;
+        self.random.merge(other.random).ok_or(TOO_MANY)?;
         for (mine, theirs) in [(&mut self.nearest, other.nearest), (&mut self.farthest, other.farthest)] {
             theirs.list.into_iter().for_each(|example| mine.add(example.distance, example.key, &example.text));
         }
@@ -127,21 +153,21 @@ impl Summary {
 
 /// All clusters.
 pub struct Table {
-    examples: usize,
+    most: Most,
     /// By number.
     pub clusters: BTreeMap<u32, Summary>,
 }
 
 impl Table {
     /// So many clusters without rows, and room for others.
-    pub fn new(examples: usize, clusters: u32) -> Table {
-        let clusters = (0..clusters).map(|cluster| (cluster, Summary::new(examples))).collect();
-        Table { examples, clusters }
+    pub fn new(most: Most, clusters: u32) -> Table {
+        let clusters = (0..clusters).map(|cluster| (cluster, Summary::new(most))).collect();
+        Table { most, clusters }
     }
 
     /// The cluster of that number.
     pub fn cluster(&mut self, cluster: u32) -> &mut Summary {
-        self.clusters.entry(cluster).or_insert_with(|| Summary::new(self.examples))
+        self.clusters.entry(cluster).or_insert_with(|| Summary::new(self.most))
     }
 }
 

@@ -29,6 +29,11 @@ fn column_alone() -> Tool {
             ("--value", ""),
             ("--value-field", "0"),
             ("--value-name", "mean loss"),
+            ("--random", "-1"),
+            ("--words", "x"),
+            ("--length-field", "0"),
+            ("--length-name", "in tokens"),
+            ("--length-name", "examples"),
         ],
         prepare: |folder, _| {
             folder.write("centroids.npy", npy(&[[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0], [0.0, -1.0], [5.0, 5.0]]))
@@ -171,6 +176,20 @@ fn best(rows: &[&Row], sign: i64, count: usize, chars: usize) -> Value {
     Value::Array(shown.map(with_whole_numbers).collect())
 }
 
+/// The documents with the smallest keys, the plain way: those whose keys differ, and how many rows have each.
+fn random(rows: &[&Row], count: usize, chars: usize) -> Value {
+    let mut keys: BTreeMap<u64, Vec<(i64, String)>> = BTreeMap::new();
+    for row in rows {
+        keys.entry(row.key()).or_default().push((row.units, row.text.chars().take(chars).collect()));
+    }
+    let shown = keys.into_iter().take(count).map(|(key, same)| {
+        let (units, text) = same.iter().min().unwrap();
+        let distance = decimal(*units).parse::<f64>().unwrap() + 0.0;
+        json!({"text": text, "distance": distance, "key": format!("{key:016x}"), "rows": same.len()})
+    });
+    Value::Array(shown.map(with_whole_numbers).collect())
+}
+
 /// JSON tells 1 from 1.0.
 fn with_whole_numbers(mut example: Value) -> Value {
     let distance = example["distance"].as_f64().unwrap();
@@ -188,7 +207,7 @@ fn each_cluster_is_what_its_rows_come_to() {
         let rows = corpus(&mut numbers, rows, k, &folder);
         let (examples, chars_flag) = (count.to_string(), chars.to_string());
         let flags = ["--documents", INPUT, "--examples", &examples, "--chars", &chars_flag, "clusters.tsv"];
-        let outcome = run(&folder, &flags).outcome();
+        let outcome = run(&folder, &flags).args(["--random", "4"]).outcome();
         outcome.expect(0);
         let missing = rows.iter().filter(|row| row.cluster < 0).count();
         let note = format!("cluster-stats: {missing} of {} rows have no cluster\n", rows.len());
@@ -224,13 +243,27 @@ fn each_cluster_is_what_its_rows_come_to() {
             assert_eq!(value["closest"], best(rows, 1, count, chars), "{line:?}");
             assert_eq!(value["farthest"], best(rows, -1, count, chars));
             assert_eq!(value["textless"], 0);
+            assert_eq!(value["random"], random(rows, 4, chars));
+            let word_count =
+                |text: &str| text.split(|sign: char| !sign.is_alphanumeric()).filter(|w| !w.is_empty()).count();
+            let mut lengths: Vec<usize> = rows.iter().map(|row| word_count(&row.text)).collect();
+            lengths.sort_unstable();
+            let words: usize = lengths.iter().sum();
+            assert_eq!(value["total_words"], words);
+            let average = raw(line, "average_words").parse::<f64>().unwrap();
+            assert!((average - words as f64 / total as f64).abs() < 1e-12);
+            for (name, found) in value["quantiles_words"].as_object().unwrap() {
+                let rank = (name.parse::<f64>().unwrap() * total as f64).ceil() as usize;
+                assert_eq!(found.as_u64().unwrap() as usize, lengths[rank.max(1) - 1], "{name}");
+            }
         }
         // Without documents the same, without texts.
         let alone = run(&folder, &["clusters.tsv"]).outcome();
         let strip = |mut value: Value| {
-            ["closest", "farthest", "textless"]
-                .iter()
-                .for_each(|name| drop(value.as_object_mut().unwrap().remove(*name)));
+            value.as_object_mut().unwrap().retain(|name, _| {
+                !["closest", "farthest", "textless", "random", "words"].contains(&name.as_str())
+                    && !name.ends_with("_words")
+            });
             value
         };
         assert!(objects(&alone.stdout).into_values().eq(found.into_values().map(strip)));
@@ -242,10 +275,11 @@ fn parts_add_up_to_the_whole() {
     let mut numbers = Numbers(23);
     for (rows, k, flags) in [
         (1, 1, "--examples 5"),
-        (300, 4, "--examples 3 --chars 4"),
+        (300, 4, "--examples 3 --chars 4 --random 3"),
         (2000, 150, "--examples 2 --quantiles 0,0.5,1 --id-field id"),
         (300, 5, "--centroids centroids.npy --diversity"),
-        (50, 5, "--examples 0"),
+        (50, 5, "--examples 0 --words 2"),
+        (500, 5, "--random 0"),
     ] {
         let folder = Folder::new();
         (column_alone().prepare)(&folder, 0);
@@ -303,6 +337,23 @@ fn parts_that_do_not_go_together_are_refused() {
             "some parts were made with --documents and some without",
         ),
         (
+            "cluster-stats --random 2 --documents texts.jsonl docs.jsonl | cluster-stats --add",
+            "<stdin>:1: field \"random\": 2 documents of 2 rows in ",
+        ),
+        (
+            "cluster-stats --documents texts.jsonl docs.jsonl | sed 's/\"rows\":/&9/' | cluster-stats --add",
+            "they are too many",
+        ),
+        (
+            "(cluster-stats docs.jsonl; cluster-stats --length-field 1 docs.jsonl) | cluster-stats --add",
+            "some parts were made with other lengths (--length-field) than others",
+        ),
+        (
+            "cluster-stats --length-field 1 docs.jsonl | sed 's/histogram_tokens\":\\[\\[[0-9]*,/&9/' | \
+             cluster-stats --add",
+            "<stdin>:1: field \"histogram_tokens\": expected ",
+        ),
+        (
             "for i in centroids other; do cluster-stats --diversity --centroids $i.npy docs.jsonl; done | \
              cluster-stats --add",
             "cluster 0: diversity ",
@@ -313,7 +364,7 @@ fn parts_that_do_not_go_together_are_refused() {
         ),
         (
             "cluster-stats docs.jsonl | sed '3s/total_examples\":/&1/' | cluster-stats --add",
-            "<stdin>:3: field \"histogram\": expected ascending cells whose counts add up to total_examples",
+            "<stdin>:3: field \"histogram\": expected counts that add up to total_examples",
         ),
         (
             "cluster-stats docs.jsonl | sed '2s/\"min\"/\"mix\"/' | cluster-stats --add",
@@ -640,4 +691,66 @@ fn numbers_go_with_the_rows_of_clusters() {
     assert_eq!((&found[&0]["mean_value"], &found[&1]["mean_value"]), (&json!(1), &Value::Null));
     assert_eq!(found[&1]["rows_value"], 0);
     run(&folder, &["--value-name", "loss", "clusters.tsv"]).outcome().expect_refusal(2, &["goes only with --value"]);
+}
+
+/// Lengths beside the clusters, some of them missing, and their sum over parts.
+#[test]
+fn lengths_of_the_column_are_counted() {
+    let folder = Folder::new();
+    folder.write("docs.jsonl", "{\"text\": \"a b c\"}\n".repeat(5));
+    folder.write("clusters.tsv", "0\t1\t5\n0\t1\t7\n1\t1\tnan\n-1\tnan\t9\n0\t1\t4000\n");
+    let flags = ["--length-field", "3", "--length-name", "pieces", "--quantiles", "0.5,1"];
+    let alone = run(&folder, &flags).args(["clusters.tsv"]).outcome();
+    alone.expect(0);
+    let found = objects(&alone.stdout);
+    assert_eq!((&found[&0]["total_pieces"], &found[&1]["total_pieces"]), (&json!(4012), &json!(0)));
+    let averages = lines(&alone.stdout).into_iter().map(|line| raw(line, "average_pieces")).collect::<Vec<_>>();
+    assert_eq!(averages, ["1337.333333333333333333", "null"]);
+    assert_eq!(found[&0]["quantiles_pieces"]["0.5"], 7);
+    let long = found[&0]["quantiles_pieces"]["1"].as_f64().unwrap();
+    assert!((long - 4000.0).abs() <= 4000.0 / 127.9);
+    assert_eq!(found[&0]["histogram_pieces"], json!([[8272, 1], [8304, 1], [8893, 1]]));
+    assert_eq!(found[&1]["histogram_pieces"], json!([]));
+    // They stand for the words of the documents.
+    let both = run(&folder, &flags).args(["--documents", "docs.jsonl", "clusters.tsv"]).outcome();
+    both.expect(0);
+    assert_eq!(objects(&both.stdout)[&0]["total_pieces"], 4012);
+    assert!(!both.text().contains("total_words"));
+    let parts = "for i in 1 2 3 4 5; do sed -n ${i}p clusters.tsv | cluster-stats --length-field 3 --length-name \
+                 pieces; done 2> /dev/null | cluster-stats --add --quantiles 0.5,1";
+    assert!(Run::shell(parts, &folder).output() == alone.stdout);
+    for (row, said) in [
+        ("0\t1\n", "clusters.tsv:1: expected a length in field 3, found 2 fields"),
+        ("0\t1\t1.5\n", "clusters.tsv:1: field 3: expected a whole number, found \"1.5\""),
+        ("0\t1\t-1\n", "clusters.tsv:1: field 3: expected a whole number"),
+        ("0\t1\t18446744073709551615\n0\t1\t1\n", "cluster 0: the lengths of the cluster add up to more than 64 bits"),
+    ] {
+        folder.write("clusters.tsv", row);
+        run(&folder, &flags).args(["clusters.tsv"]).outcome().expect_refusal(1, &[said]);
+    }
+    run(&folder, &["--length-name", "x"]).outcome().expect_refusal(2, &["--length-name goes only with --length-field"]);
+}
+
+/// What a cluster's documents have more often than those of others.
+#[test]
+fn words_that_tell_a_cluster_are_found() {
+    let folder = Folder::new();
+    let text = |i: usize| match i % 3 {
+        0 => format!("the river and its Water, number {i}"),
+        1 => format!("the engine with oil, number {i}"),
+        _ => format!("the verse of a Poem \u{e9}t\u{e9}, number {i}"),
+    };
+    let texts: String = (0..300).map(|i| format!("{}\n", json!({"text": text(i)}))).collect();
+    folder.write(INPUT, texts);
+    folder.write("clusters.tsv", (0..300).map(|i| format!("{}\t0.5\n", i % 3)).collect::<String>());
+    let found = objects(&run(&folder, &["--documents", INPUT, "--words", "4", "clusters.tsv"]).output());
+    let words = |cluster: u64| -> Vec<&str> {
+        found[&cluster]["words"].as_array().unwrap().iter().map(|pair| pair[0].as_str().unwrap()).collect()
+    };
+    assert_eq!(words(0), ["and", "its", "river", "water"]);
+    assert_eq!(words(1), ["engine", "oil", "with"]);
+    assert_eq!(words(2), ["of", "poem", "verse", "\u{e9}t\u{e9}"]);
+    assert_eq!(found[&0]["words"][0][1], json!(1.099), "ln 3");
+    let none = run(&folder, &["--documents", INPUT, "--random", "0", "clusters.tsv"]).output();
+    assert!(objects(&none).values().all(|one| one["words"] == json!([]) && one["random"] == json!([])));
 }

@@ -144,9 +144,15 @@ const TOOL: Tool<Args> = Tool {
         ),
         (
             "A dot a document",
-            &["To look at all documents, put the map beside them and give both to embedding-atlas, or the two \
-                 columns and the clusters to datamapplot: `vectors-map vectors.npy | paste - clusters.tsv > dots.tsv`, \
-                 then `embedding-atlas documents.parquet --x x --y y` once the columns x and y are in the table."],
+            &[
+                "To look at all documents, put their places and clusters beside them: `vectors-map vectors.npy | \
+                 paste - clusters.tsv > dots.tsv`, and in Python `docs = pandas.read_json(\"docs.jsonl\", \
+                 lines=True)`, `dots = pandas.read_csv(\"dots.tsv\", sep=\"\\t\", names=[\"x\", \"y\", \"cluster\", \
+                 \"distance\"])`, `dots = docs.join(dots).dropna(subset=[\"x\"])`.",
+                "In a browser, with embedding-atlas: `dots.to_parquet(\"dots.parquet\")`, then `embedding-atlas \
+                 dots.parquet --text text --x x --y y`. As a picture, with datamapplot: \
+                 `datamapplot.create_plot(dots[[\"x\", \"y\"]].to_numpy(), dots.cluster.astype(str).to_numpy())`.",
+            ],
         ),
     ],
     flags: FLAGS,
