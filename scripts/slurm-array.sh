@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# slurm-array.sh MAKE-ARGUMENT...
+#
+# A makefile of this folder as Slurm job arrays, where `make SHELL=srun` within one allocation does not suit: each line of
+# `make stages` is an array with a task for each of its files, which begins when the one before it has succeeded.
+#
+#   SBATCH='-p long --mem=8G -c4' ./slurm-array.sh -f dsir.mk PARTS="$(echo part.*.jsonl)" TARGET=target.jsonl
+#
+# Run it in the folder that the files go to, which the nodes share. Prints the job numbers. The jobs after one that fails are
+# cancelled; started again, this makes what is missing. Waits for nothing: WAIT=1 waits for the end, and tells it by its exit.
+#
+# SBATCH     flags of sbatch for every task
+# TASKS_MAX  tasks of an array at the most (1000, below Slurm's own MaxArraySize); where files are more, a task makes several
+set -euo pipefail
+
+# A task: FOLDER STAGE TASKS MAKE-ARGUMENT...
+if [[ -n ${SLURM_ARRAY_TASK_ID:-} && ${1:-} == --task ]]; then
+  mapfile -t files < <(awk -v tasks="$4" -v task="$SLURM_ARRAY_TASK_ID" 'NR % tasks == task' "$2/$3")
+  exec make SETTLED=1 "${@:5}" "${files[@]}"
+fi
+[[ $# -gt 0 ]] || { sed -n '2,/^set/{/^set/!s/^# \{0,1\}//p}' "$0" >&2; exit 2; }
+
+# What the tasks have in common is written before they start.
+make -s "$@" flags
+folder=$(mktemp -d "$PWD/slurm-array.XXXXXX")
+make -s "$@" stages > "$folder/stages"
+read -ra flags <<< "${SBATCH:-}"
+jobs=()
+stage=0
+while read -ra files; do
+  printf '%s\n' "${files[@]}" > "$folder/$stage"
+  tasks=$((${#files[@]} < ${TASKS_MAX:-1000} ? ${#files[@]} : ${TASKS_MAX:-1000}))
+  after=(${jobs[0]:+"--dependency=afterok:${jobs[-1]}" --kill-on-invalid-dep=yes})
+  jobs+=("$(sbatch --parsable --job-name="make.$stage" --array="0-$((tasks - 1))" --output="$folder/%x.%a.log" "${after[@]}" \
+    "${flags[@]}" "$(realpath "$0")" --task "$folder" "$stage" "$tasks" "$@")")
+  stage=$((stage + 1))
+done < "$folder/stages"
+echo "${jobs[*]}"
+[[ -n ${WAIT:-} ]] || exit 0
+srun -Q -n1 --dependency="afterok:${jobs[-1]}" --kill-on-invalid-dep=yes true
