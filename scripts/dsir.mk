@@ -65,8 +65,10 @@ $(choices): $(DIR)/%.chosen.jsonl: $(documents) $(DIR)/%.weights.tsv $(cut)
 	topk-resample --cut $(DIR)/cut $(identity) $(first-row) --weights $(DIR)/$*.weights.tsv $(part) $(to)
 
 $(DIR)/cut: $(call every,weights.tsv) $(target-counts) $(call flags,COUNT MIN_LENGTH SEED CHOICE)
-	cat $(call all,weights.tsv) | topk-resample $(COUNT:%=-n %) --min-length $(MIN_LENGTH) --seed $(SEED) $(CHOICE) \
-	  $(if $(word 2,$(TARGET)),$(if $(findstring --proportions,$(CHOICE)),,$(as-targets))) --weights - --write-cut $@.new $(if-other)
+	cat $(call all,weights.tsv) > $@.weights.tsv
+	topk-resample $(COUNT:%=-n %) --min-length $(MIN_LENGTH) --seed $(SEED) $(CHOICE) \
+	  $(if $(word 2,$(TARGET)),$(if $(findstring --proportions,$(CHOICE)),,$(as-targets))) --weights $@.weights.tsv --write-cut $@.new $(if-other)
+	rm $@.weights.tsv
 
 $(DIR)/first-rows: $(call every,weights.tsv)
 	{ $(call first-rows,weights.tsv); } $(to-if-other)

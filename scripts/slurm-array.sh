@@ -7,7 +7,8 @@
 #   SBATCH='-p long --mem=8G -c4' ./slurm-array.sh -f dsir.mk PARTS="$(echo part.*.jsonl)" TARGET=target.jsonl
 #
 # Run it in the folder that the files go to, which the nodes share. Prints the job numbers. The jobs after one that fails are
-# cancelled; started again, this makes what is missing. Waits for nothing: WAIT=1 waits for the end, and tells it by its exit.
+# cancelled; started again, this makes what is missing. WAIT=SECONDS waits for the end, looking that often,
+# and exits 1 unless all is made.
 #
 # SBATCH     flags of sbatch for every task
 # TASKS_MAX  tasks of an array at the most (1000, below Slurm's own MaxArraySize); where files are more, a task makes several
@@ -23,18 +24,18 @@ fi
 # What the tasks have in common is written before they start.
 make -s "$@" flags
 folder=$(mktemp -d "$PWD/slurm-array.XXXXXX")
-make -s "$@" stages > "$folder/stages"
+mapfile -t stages < <(make -s "$@" stages)
 read -ra flags <<< "${SBATCH:-}"
 jobs=()
-stage=0
-while read -ra files; do
+for stage in "${!stages[@]}"; do
+  read -ra files <<< "${stages[stage]}"
   printf '%s\n' "${files[@]}" > "$folder/$stage"
   tasks=$((${#files[@]} < ${TASKS_MAX:-1000} ? ${#files[@]} : ${TASKS_MAX:-1000}))
   after=(${jobs[0]:+"--dependency=afterok:${jobs[-1]}" --kill-on-invalid-dep=yes})
   jobs+=("$(sbatch --parsable --job-name="make.$stage" --array="0-$((tasks - 1))" --output="$folder/%x.%a.log" "${after[@]}" \
     "${flags[@]}" "$(realpath "$0")" --task "$folder" "$stage" "$tasks" "$@")")
-  stage=$((stage + 1))
-done < "$folder/stages"
+done
 echo "${jobs[*]}"
 [[ -n ${WAIT:-} ]] || exit 0
-srun -Q -n1 --dependency="afterok:${jobs[-1]}" --kill-on-invalid-dep=yes true
+until [[ -z $(squeue --noheader --jobs="$(IFS=,; echo "${jobs[*]}")" 2> /dev/null) ]]; do sleep "$WAIT"; done
+exec make -q "$@" "${files[@]}"
