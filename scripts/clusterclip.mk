@@ -26,6 +26,8 @@ DIR ?= clusterclip.parts
 
 sample.jsonl:
 remembered := COUNT CLIP EXCLUDE SEED CHOICE
+draw = $(COUNT:%=-n %) --clip $(CLIP) $(EXCLUDE:%=--exclude %) $(CHOICE)
+draw-needs = $(EXCLUDE) $(call flags,COUNT CLIP EXCLUDE CHOICE)
 include $(dir $(lastword $(MAKEFILE_LIST)))clusters.mk
 
 drawn = $(call each,drawn.jsonl)
@@ -36,10 +38,3 @@ ends = sample.jsonl
 
 sample.jsonl: $(call every,drawn.jsonl) $(call flags,SEED ID_FIELD)
 	cat $(call all,drawn.jsonl) | jsonl-shuffle $(identity) --seed $(SEED) $(to)
-
-$(drawn): $(DIR)/%.drawn.jsonl: $(documents) $(DIR)/%.clusters.tsv $(cut)
-	clip-sample --cut $(DIR)/cut $(identity) $(first-row) --clusters $(DIR)/$*.clusters.tsv $(part) $(to)
-
-$(DIR)/cut: $(call every,clusters.tsv) $(keys) $(EXCLUDE) $(call flags,COUNT CLIP EXCLUDE SEED CHOICE)
-	{ $(columns); } | clip-sample $(COUNT:%=-n %) --clip $(CLIP) $(EXCLUDE:%=--exclude %) --seed $(SEED) $(CHOICE) \
-	  --clusters - --key-field 3 --write-cut $@.new $(if-other)

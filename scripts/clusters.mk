@@ -30,6 +30,13 @@ identity = $(ID_FIELD:%=--id-field %)
 # Columns of all rows, beside each other: cluster, distance, key.
 columns = for part in {0..$(lastword $(numbers))}; do paste $(DIR)/$$part.clusters.tsv $(DIR)/$$part.keys.tsv || exit 1; done
 
+# The cut of `clip-sample $(draw)`, which `draw-needs` is needed for.
+$(DIR)/cut: $(call every,clusters.tsv) $(keys) $(draw-needs) $(call flags,SEED)
+	{ $(columns); } | clip-sample $(draw) --seed $(SEED) --clusters - --key-field 3 --write-cut $@.new $(if-other)
+
+$(call each,drawn.jsonl): $(DIR)/%.drawn.jsonl: $(documents) $(DIR)/%.clusters.tsv $(DIR)/cut $(DIR)/first-rows
+	clip-sample --cut $(DIR)/cut $(identity) $(first-row) --clusters $(DIR)/$*.clusters.tsv $(part) $(to)
+
 report.html: $(DIR)/clusters.jsonl $(EXCLUDE)
 	cluster-report $(EXCLUDE:%=--exclude %) $< $(to)
 

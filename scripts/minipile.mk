@@ -30,6 +30,8 @@ OUT ?= minipile
 .PHONY: minipile
 minipile:
 remembered := EXCLUDE SPLIT SEED CHOICE
+draw = --split $(SPLIT) $(EXCLUDE:%=--exclude %) $(CHOICE)
+draw-needs = $(EXCLUDE) $(call flags,EXCLUDE SPLIT CHOICE)
 include $(dir $(lastword $(MAKEFILE_LIST)))clusters.mk
 
 comma := ,
@@ -48,7 +50,3 @@ $(ends): $(OUT)/%.jsonl: $(call every,drawn)
 $(drawn): $(DIR)/%.drawn: $(documents) $(DIR)/%.clusters.tsv $(cut)
 	rm -rf $@.sets && clip-sample --cut $(DIR)/cut $(identity) $(first-row) --clusters $(DIR)/$*.clusters.tsv --out $@.sets $(part) && \
 	  touch $@
-
-$(DIR)/cut: $(call every,clusters.tsv) $(keys) $(EXCLUDE) $(call flags,EXCLUDE SPLIT SEED CHOICE)
-	{ $(columns); } | clip-sample --split $(SPLIT) $(EXCLUDE:%=--exclude %) --seed $(SEED) $(CHOICE) \
-	  --clusters - --key-field 3 --write-cut $@.new $(if-other)
