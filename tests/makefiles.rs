@@ -428,3 +428,34 @@ fn makefiles_say_what_they_take() {
     }
     assert!(seen >= 8);
 }
+
+/// `make plan` has a line for each step, with as many jobs as there are parts, and leaves nothing.
+#[test]
+fn a_plan_has_a_line_a_step() {
+    let folder = parts();
+    if !there(&folder, &["make", "python3"]) {
+        return;
+    }
+    let before = sh(&folder, "ls");
+    let flags = format!("{PARTS} SHARDS=2 MODEL=hash:16 K=4 ITERS=1 SPLIT=train=40,test=9");
+    let plan = sh(&folder, &format!("make -s -f {SCRIPTS}/minipile.mk {flags} plan"));
+    assert_eq!(sh(&folder, "ls"), before);
+    assert!(plan.starts_with("6 parts, "), "{plan}");
+    let jobs =
+        |line: &str| Some((line.split_whitespace().next()?.to_string(), line.split_whitespace().nth(1)?.to_string()));
+    let jobs: Vec<_> = plan.lines().skip(2).filter_map(jobs).collect();
+    let expected = [
+        ("N.vectors.npy", "6"),
+        ("I.model", "3"),
+        ("I/N.sums", "12"),
+        ("centroids.safetensors", "1"),
+        ("N.keys.tsv", "6"),
+        ("N.clusters.tsv", "6"),
+        ("cut", "1"),
+        ("first-rows", "1"),
+        ("N.drawn", "6"),
+    ];
+    let found: Vec<_> = jobs.iter().map(|(name, jobs)| (name.as_str(), jobs.as_str())).take(expected.len()).collect();
+    assert_eq!(found, expected, "{plan}");
+    assert!(jobs.last().is_some_and(|(name, _)| name == "together"), "{plan}");
+}
