@@ -1,9 +1,10 @@
-# Balanced sampling from clusters (ClusterClip) with make(1): documents drawn evenly from the clusters of a corpus, each
-# CLIP times at the most, in random order.
+# Balanced sampling from clusters (ClusterClip) with make(1): documents drawn evenly from the clusters of a corpus,
+# each CLIP times at the most, in random order.
 #
 #   make -f clusterclip.mk -j8 PARTS="a.jsonl b.jsonl" K=2000 CLIP=5 COUNT=1000000 sample.jsonl
 #
-# The sample is, to the byte, that of one run over all parts. Another COUNT, CLIP or EXCLUDE draws anew, and nothing else.
+# The sample is, to the byte, that of one run over all parts. Another COUNT, CLIP or EXCLUDE draws anew, and nothing
+# else.
 #
 # K         clusters (100)
 # COUNT     how many documents to draw, repeats counted (1000); empty where CHOICE says how many (--fraction)

@@ -28,7 +28,8 @@ centroids = $(DIR)/centroids.safetensors
 identity = $(ID_FIELD:%=--id-field %)
 
 # Columns of all rows, beside each other: cluster, distance, key.
-columns = for part in {0..$(lastword $(numbers))}; do paste $(DIR)/$$part.clusters.tsv $(DIR)/$$part.keys.tsv || exit 1; done
+columns = for part in {0..$(lastword $(numbers))}; do \
+  paste $(DIR)/$$part.clusters.tsv $(DIR)/$$part.keys.tsv || exit 1; done
 
 # The cut of `clip-sample $(draw)`, which `draw-needs` is needed for.
 $(DIR)/cut: $(call every,clusters.tsv) $(keys) $(draw-needs) $(call flags,SEED)
@@ -64,7 +65,8 @@ $(centroids): $(call every,vectors.npy) $(call flags,K FIT RULE ITERS)
 	kmeans-fit -k $(K) $(FIT) $(RULE) $(call all,vectors.npy) $(to)
 else
 all-vectors = $(call all,vectors.npy)
-$(foreach number,$(numbers),$(eval rows.$(number) := $(DIR)/$(number).vectors.npy)$(eval vectors.$(number) := $(rows.$(number))))
+$(foreach number,$(numbers),$(eval vectors.$(number) := $(DIR)/$(number).vectors.npy)\
+$(eval rows.$(number) := $(vectors.$(number))))
 include $(here)fit.mk
 $(centroids): $(fitted)
 	cp $< $@.new && mv $@.new $@

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # dsir-ssh.sh LOGINS TARGET PART...
 #
-# Importance resampling (DSIR) on machines that share no disk, by GNU parallel over ssh: documents go to a machine, what is
-# made of them comes back, and nothing stays there. chosen.jsonl is that of dsir.mk over the same parts.
+# Importance resampling (DSIR) on machines that share no disk, by GNU parallel over ssh: documents go to a machine,
+# what is made of them comes back, and nothing stays there. chosen.jsonl is that of dsir.mk over the same parts.
 #
 #   CHOICE='-n 10000 --min-length 100' ./dsir-ssh.sh 8/n1,8/n2 target.jsonl part.*.jsonl
 #
 # LOGINS is parallel's --sshlogin: 8/n1,8/n2 are eight jobs at a time on each of two machines, on which ngram-hash,
-# dsir-weight and topk-resample must be found. TARGET and PARTs are relative paths. Machines that do not answer are left
-# out, and a job that fails is tried on another. Started again after it was stopped, it goes on where it was: what is
-# finished stands in dsir.ssh/*.log. Needs rsync on all machines.
+# dsir-weight and topk-resample must be found. TARGET and PARTs are relative paths. A job that fails, or whose machine
+# does not answer, is tried on another. Started again after it was stopped, it goes on where it was: what is finished
+# stands in dsir.ssh/*.log (remove that folder where a file's contents are others). Needs rsync on all machines.
 #
 # CHOICE   flags of topk-resample (-n 1000 --min-length 100)
 set -euo pipefail

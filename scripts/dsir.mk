@@ -67,7 +67,8 @@ $(choices): $(DIR)/%.chosen.jsonl: $(documents) $(DIR)/%.weights.tsv $(cut)
 $(DIR)/cut: $(call every,weights.tsv) $(target-counts) $(call flags,COUNT MIN_LENGTH SEED CHOICE)
 	cat $(call all,weights.tsv) > $@.weights.tsv
 	topk-resample $(COUNT:%=-n %) --min-length $(MIN_LENGTH) --seed $(SEED) $(CHOICE) \
-	  $(if $(word 2,$(TARGET)),$(if $(findstring --proportions,$(CHOICE)),,$(as-targets))) --weights $@.weights.tsv --write-cut $@.new $(if-other)
+	  $(if $(word 2,$(TARGET)),$(if $(findstring --proportions,$(CHOICE)),,$(as-targets))) \
+	  --weights $@.weights.tsv --write-cut $@.new $(if-other)
 	rm $@.weights.tsv
 
 $(DIR)/first-rows: $(call every,weights.tsv)

@@ -2,7 +2,8 @@
 #
 #   make -f hir.mk -j8 PARTS="a.jsonl b.jsonl" TARGET=target.jsonl ALPHA=0.5 COUNT=10000 chosen.jsonl
 #
-# The choice is, to the byte, that of one run over all parts. Another ALPHA or COUNT mixes or chooses anew, and nothing else.
+# The choice is, to the byte, that of one run over all parts. Another ALPHA or COUNT mixes or chooses anew, and
+# nothing else.
 #
 # TARGET       documents that the choice should be like (target.jsonl)
 # ALPHA        the share of the n-grams in the weight; the rest is the vectors' (0.5)
@@ -17,8 +18,8 @@
 # RAW_FIT      flags of gmm-fit for the corpus (-k 1000)
 # TARGET_FIT   flags of gmm-fit for the target (-k 50)
 # RULE         flags of every iteration over the corpus: --tol, --reg-covar
-# ITERS        where it is a number, the mixture of the corpus is fitted over the parts, a job for each part and iteration, and
-#              ends after so many iterations at the most; without it, one job fits all vectors
+# ITERS        where it is a number, the mixture of the corpus is fitted over the parts, a job for each part and
+#              iteration, and ends after so many iterations at the most; without it, one job fits all vectors
 # DIR          (hir.parts)
 #
 #   chosen.jsonl   the chosen documents, in their order
@@ -111,7 +112,8 @@ $(mixture): $(call every,vectors.npy) $(call flags,FIT RULE ITERS)
 else
 family := gmm
 all-vectors = $(call all,vectors.npy)
-$(foreach number,$(numbers),$(eval rows.$(number) := $(DIR)/$(number).vectors.npy)$(eval vectors.$(number) := $(rows.$(number))))
+$(foreach number,$(numbers),$(eval vectors.$(number) := $(DIR)/$(number).vectors.npy)\
+$(eval rows.$(number) := $(vectors.$(number))))
 include $(here)fit.mk
 $(mixture): $(fitted)
 	cp $< $@.new && mv $@.new $@

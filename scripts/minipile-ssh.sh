@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # minipile-ssh.sh LOGINS PART...
 #
-# MiniPile on machines that share no disk, by GNU parallel over ssh: documents go to a machine, what is made of them comes
-# back, and nothing stays there. The sets, minipile/train.jsonl and the like, are those of minipile.mk over the same parts.
+# MiniPile on machines that share no disk, by GNU parallel over ssh: documents go to a machine, what is made of them
+# comes back, and nothing stays there. The sets, minipile/train.jsonl and the like, are those of minipile.mk over the
+# same parts.
 #
-#   EMBED='--model e5-large' SPLIT='--split train=1000000,test=10000 --exclude bad.txt' ./minipile-ssh.sh 1/n1,1/n2 part.*.jsonl
+#   SPLIT='--split train=1000000,test=10000 --exclude bad.txt' ./minipile-ssh.sh 1/n1,1/n2 part.*.jsonl
 #
-# LOGINS is parallel's --sshlogin, and the rest is as in dsir-ssh.sh; a model's folder must be on each machine, by a path
-# from the root.
+# LOGINS is parallel's --sshlogin, and the rest is as in dsir-ssh.sh; a model's folder must be on each machine, by a
+# path from the root.
 #
 # EMBED   flags of jsonl-embed
 # FIT     flags of kmeans-fit (-k 220 --batch 16384)
@@ -31,7 +32,8 @@ settled arguments "${EMBED:-} $(printf '%q ' "${parts[@]}")" $d/*.log
 settled fit "$fit" $d/clusters.log $d/drawn.log
 settled split "$split" $d/drawn.log
 
-# each STEP INPUT ARGUMENT... COMMAND: the command on a machine for each part, of which INPUT goes there; {#} is its number from 1.
+# each STEP INPUT ARGUMENT... COMMAND: the command on a machine for each part, of which INPUT goes there; {#} is its
+# number from 1.
 each() {
   parallel --sshlogin "$logins" --workdir ... --joblog "$d/$1.log" --resume-failed --retries 3 --cleanup \
     --transferfile "$2" --return "$d/{#}.$1" "${@:3}" ::: "${parts[@]}"
@@ -42,9 +44,11 @@ all() {
   seq -f "$d/%.0f.$1" ${#parts[@]}
 }
 
-each vectors {} --return "$d/{#}.keys" "mkdir -p $d && jsonl-embed ${EMBED:-} {} > $d/{#}.vectors && jsonl-key {} > $d/{#}.keys"
+each vectors {} --return "$d/{#}.keys" \
+  "mkdir -p $d && jsonl-embed ${EMBED:-} {} > $d/{#}.vectors && jsonl-key {} > $d/{#}.keys"
 [[ -e $d/clusters.log ]] || { all vectors | xargs kmeans-fit $fit > $d/new && mv $d/new $d/centroids; }
-each clusters "$d/{#}.vectors" --transferfile $d/centroids "kmeans-assign --centroids $d/centroids $d/{#}.vectors > $d/{#}.clusters"
+each clusters "$d/{#}.vectors" --transferfile $d/centroids \
+  "kmeans-assign --centroids $d/centroids $d/{#}.vectors > $d/{#}.clusters"
 for number in $(seq ${#parts[@]}); do
   paste "$d/$number.clusters" "$d/$number.keys" || exit 1
 done | clip-sample $split --clusters - --key-field 3 --write-cut $d/cut

@@ -1,5 +1,5 @@
-# MiniPile with make(1): documents embedded, clustered, the clusters looked at, bad ones left out, and from the others as
-# many documents each, divided into sets that share none.
+# MiniPile with make(1): documents embedded, clustered, the clusters looked at, bad ones left out, and from the others
+# as many documents each, divided into sets that share none.
 #
 #   make -f minipile.mk -j8 PARTS="a.jsonl b.jsonl" MODEL=e5-large EMBED="--prefix 'query: '" report.html
 #   make -f minipile.mk -j8 PARTS="a.jsonl b.jsonl" MODEL=e5-large EMBED="--prefix 'query: '" EXCLUDE=bad.txt minipile
@@ -48,5 +48,6 @@ $(ends): $(OUT)/%.jsonl: $(call every,drawn)
 
 # The sets of a part are in a folder; the file beside it says that they are whole.
 $(drawn): $(DIR)/%.drawn: $(documents) $(DIR)/%.clusters.tsv $(cut)
-	rm -rf $@.sets && clip-sample --cut $(DIR)/cut $(identity) $(first-row) --clusters $(DIR)/$*.clusters.tsv --out $@.sets $(part) && \
+	rm -rf $@.sets && \
+	  clip-sample --cut $(DIR)/cut $(identity) $(first-row) --clusters $(DIR)/$*.clusters.tsv --out $@.sets $(part) && \
 	  touch $@

@@ -33,8 +33,8 @@ to-if-other = > $@.new $(if-other)
 .SUFFIXES:
 .PHONY: always flags help plan stages
 
-# Parts have numbers from 0: in recipes $(part) is what a program is told to read of this one, $(file.N) the file of part N and
-# $(shard.N) which shard of it.
+# Parts have numbers from 0: in recipes $(part) is what a program is told to read of this one, $(file.N) the file of
+# part N and $(shard.N) which shard of it.
 below = $(if $(filter $1,$(words $2)),,$(words $2) $(call below,$1,$2 x))
 add-part = $(eval number := $(words $(numbers)))$(eval file.$(number) := $1)$(eval shard.$(number) := $2)\
 $(eval part.$(number) := $(strip $2 $1))$(eval numbers += $(number))
@@ -46,16 +46,16 @@ $(foreach file,$(PARTS),$(foreach shard,$(call below,$(SHARDS)),$(call add-part,
 endif
 parts := $(words $(numbers))
 part = $(part.$*)
-# $(call each,NAME): that file of each part, as targets and prerequisites; $(call all,NAME): the same in a recipe, however many
-# there are. What is made of all parts is made anew where their number is another.
+# $(call each,NAME): that file of each part, as targets and prerequisites; $(call all,NAME): the same in a recipe,
+# however many there are. What is made of all parts is made anew where their number is another.
 each = $(numbers:%=$(DIR)/%.$1)
 all = $(DIR)/{0..$(lastword $(numbers))}.$1
 every = $(each) $(call flags,parts)
 # What a step over a part's documents depends on.
 documents = $$(file.$$*) $(DIR)/flags/part.%
 
-# $(DIR)/flags/NAME holds what the variable NAME was. It is out of date, and with it what was made by it, where that is not what it is.
-# `remembered` are the names that a makefile has.
+# $(DIR)/flags/NAME holds what the variable NAME was. It is out of date, and with it what was made by it, where that
+# is not what it is. `remembered` are the names that a makefile has.
 flags = $(1:%=$(DIR)/flags/%)
 same = $(and $(findstring <$1>,<$2>),$(findstring <$2>,<$1>))
 quoted = '$(subst ','\'',$1)'

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # slurm-array.sh MAKE-ARGUMENT...
 #
-# A makefile of this folder as Slurm job arrays, where `make SHELL=srun` within one allocation does not suit: each line of
-# `make stages` is an array with a task for each of its files, which begins when the one before it has succeeded.
+# A makefile of this folder as Slurm job arrays, where `make SHELL=srun` within one allocation does not suit: each
+# line of `make stages` is an array with a task for each of its files, which begins when the one before it has
+# succeeded.
 #
 #   SBATCH='-p long --mem=8G -c4' ./slurm-array.sh -f dsir.mk PARTS="$(echo part.*.jsonl)" TARGET=target.jsonl
 #
-# Run it in the folder that the files go to, which the nodes share. Prints the job numbers. The jobs after one that fails are
-# cancelled; started again, this makes what is missing. WAIT=SECONDS waits for the end, looking that often,
+# Run it in the folder that the files go to, which the nodes share. Prints the job numbers. The jobs after one that
+# fails are cancelled; started again, this makes what is missing. WAIT=SECONDS waits for the end, looking that often,
 # and exits 1 unless all is made.
 #
 # SBATCH     flags of sbatch for every task
-# TASKS_MAX  tasks of an array at the most (1000, below Slurm's own MaxArraySize); where files are more, a task makes several
+# TASKS_MAX  tasks of an array at the most (1000, below Slurm's MaxArraySize); where files are more, a task makes several
 set -euo pipefail
 
 # A task: FOLDER STAGE TASKS MAKE-ARGUMENT...
@@ -32,8 +33,8 @@ for stage in "${!stages[@]}"; do
   printf '%s\n' "${files[@]}" > "$folder/$stage"
   tasks=$((${#files[@]} < ${TASKS_MAX:-1000} ? ${#files[@]} : ${TASKS_MAX:-1000}))
   after=(${jobs[0]:+"--dependency=afterok:${jobs[-1]}" --kill-on-invalid-dep=yes})
-  jobs+=("$(sbatch --parsable --job-name="make.$stage" --array="0-$((tasks - 1))" --output="$folder/%x.%a.log" "${after[@]}" \
-    "${flags[@]}" "$(realpath "$0")" --task "$folder" "$stage" "$tasks" "$@")")
+  jobs+=("$(sbatch --parsable --job-name="make.$stage" --array="0-$((tasks - 1))" --output="$folder/%x.%a.log" \
+    "${after[@]}" "${flags[@]}" "$(realpath "$0")" --task "$folder" "$stage" "$tasks" "$@")")
 done
 echo "${jobs[*]}"
 [[ -n ${WAIT:-} ]] || exit 0

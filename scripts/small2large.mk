@@ -3,8 +3,8 @@
 #
 #   make -f small2large.mk DATA=alpaca.json PERPLEXITIES=perplexities.tsv SHARE=0.1 chosen.jsonl random.jsonl
 #
-# A run with another SHARE, K or MODEL redoes what depends on it, and nothing else. PARTS is not for the user here: SHARDS are
-# those of the examples.
+# A run with another SHARE, K or MODEL redoes what depends on it, and nothing else. PARTS is not for the user here:
+# SHARDS are those of the examples.
 #
 # DATA           the examples: a JSON array, as Alpaca's, or JSON Lines (alpaca.json)
 # PERPLEXITIES   of each example before training and after each epoch, for lp-rank: columns, JSON Lines or

@@ -1,22 +1,25 @@
 """Importance resampling, and balanced sampling from clusters, where the corpus is in Spark already.
 
-    spark-submit choose.py dsir TARGET CHOICE OUT FILE...            OUT/chosen/part-*: the chosen documents, in their order
-    spark-submit choose.py clusters EMBED FIT SAMPLE OUT FILE...     OUT/drawn/part-*: documents drawn from clusters
+    spark-submit choose.py dsir TARGET CHOICE OUT FILE...
+    spark-submit choose.py clusters EMBED FIT SAMPLE OUT FILE...
 
-CHOICE, EMBED, FIT and SAMPLE are flags of topk-resample, jsonl-embed, kmeans-fit and clip-sample, each in one word. The output is, to the
-byte, that of the same pipes over all FILEs. The programs must be found on the workers, and OUT is a folder that they share with the driver:
-what is decided once (counts, centroids, cuts) lies there.
+The first leaves the chosen documents, in their order, in OUT/chosen/part-*; the second what is drawn from clusters, the
+name of the set, a TAB and the document a line, in OUT/drawn/part-*. CHOICE, EMBED, FIT and SAMPLE are flags of
+topk-resample, jsonl-embed, kmeans-fit and clip-sample (--split ...), each in one word. The output is, to the byte, that of
+the same pipes over all FILEs. The programs must be found on the workers, and OUT is a folder that they share with the
+driver: what is decided once (counts, centroids, cuts) lies there.
 
 What to take over into programs of one's own:
 
-- A partition is a shard: a program that gives each document a row is run once for each, by `RDD.pipe`. `checkCode=True`, or a program that fails
-  is taken for one that is done. It has no environment but what it is given: the driver's PATH here.
-- Order is the row number. Spark reads the files of a folder in an order of its own, so files are named one by one; a DataFrame is in no order
-  but that of `row`. `RDD.zip` fails where a partition's column has not as many rows as its documents.
+- A partition is a shard: a program that gives each document a row is run once for each, by `RDD.pipe`. `checkCode=True`, or
+  a program that fails is taken for one that is done. It has no environment but what it is given: the driver's PATH here.
+- Order is the row number. Spark reads the files of a folder in an order of its own, so files are named one by one; a
+  DataFrame is in no order but that of `row`. `RDD.zip` fails where a partition's column has not as many rows as its
+  documents.
 - Lines end at the byte 0x0A and nowhere else, which Spark must be told. It takes them for UTF-8.
 - A decision about everything is a cut, made once from the columns, and applied by each partition.
-- In SQL a column is `SELECT TRANSFORM (line) USING 'dsir-weight --raw ...' AS (weight, length, key) FROM docs`. Nothing says there which
-  document a row belongs to but its key.
+- In SQL a column is `SELECT TRANSFORM (line) USING 'dsir-weight --raw ...' AS (weight, length, key) FROM docs`. Nothing
+  says there which document a row belongs to but its key.
 """
 
 import base64
@@ -30,8 +33,10 @@ from pyspark.sql import SparkSession
 def read(spark, files):
     """DataFrame (row, line) of the lines of the files, in this order."""
     context = spark.sparkContext
-    form = ("org.apache.hadoop.mapreduce.lib.input.TextInputFormat", "org.apache.hadoop.io.LongWritable", "org.apache.hadoop.io.Text")
-    parts = [context.newAPIHadoopFile(file, *form, conf={"textinputformat.record.delimiter": "\n"}).values() for file in files]
+    hadoop = "org.apache.hadoop."
+    form = [hadoop + "mapreduce.lib.input.TextInputFormat", hadoop + "io.LongWritable", hadoop + "io.Text"]
+    ends = {"textinputformat.record.delimiter": "\n"}
+    parts = [context.newAPIHadoopFile(file, *form, conf=ends).values() for file in files]
     rows = context.union(parts).zipWithIndex().map(lambda pair: (pair[1], pair[0]))
     return spark.createDataFrame(rows, "row bigint, line string")
 
@@ -43,7 +48,7 @@ def piped(lines, command):
 
 
 def with_column(documents, command, names):
-    """DataFrame with a column more for each of the names: what the command prints for each line, without a TAB in the last field."""
+    """DataFrame with a column more for each of the names: the fields that the command prints for each line."""
     lines = documents.rdd.map(lambda row: row.line)
     fields = piped(lines, command).map(lambda text: tuple(text.split("\t")))
     both = documents.rdd.zip(fields).map(lambda pair: tuple(pair[0]) + pair[1])
@@ -59,8 +64,9 @@ def column_file(documents, names, path):
 
 
 def applied(documents, names, script):
-    """RDD of what a shell script prints for each partition, which reads its documents from standard input and their columns in the file
-    "$part/column"; $first rows stand before them, which a cut between equal documents asks for. "$part" is a folder of its own."""
+    """RDD of what a shell script prints for each partition, which reads its documents from standard input and their columns
+    in the file "$part/column"; $first rows stand before them, which a cut between equal documents asks for. "$part" is a
+    folder of its own."""
     def rows(row):
         return "\t".join([str(row.row)] + [row[name] for name in names] + [row.line])
 
@@ -81,7 +87,8 @@ def dsir(spark, target, choice, out, files):
     # Counts add, in any tree: each partition's, then those of a few at a time, then those of all.
     counts = piped(documents.rdd.map(lambda row: row.line), "ngram-hash")
     counts = piped(counts.coalesce(8), "ngram-hash --add")
-    run(f"ngram-hash --add > {out}/raw.counts", input="".join(line + "\n" for line in counts.toLocalIterator()).encode())
+    lines = "".join(line + "\n" for line in counts.toLocalIterator())
+    run(f"ngram-hash --add > {out}/raw.counts", input=lines.encode())
     run(f"ngram-hash {target} > {out}/target.counts")
     names = ["weight", "length", "key"]
     weighed = with_column(documents, f"dsir-weight --raw {out}/raw.counts --target {out}/target.counts", names).cache()
