@@ -266,11 +266,11 @@ fn importance_resampling_in_parts_is_that_of_the_whole() {
         return;
     }
     let make =
-        |parts: &str, more: &str| made(&folder, &format!("dsir.mk {parts} COUNT=90 MIN_LENGTH=3 {more} chosen.jsonl"));
+        |parts: &str, more: &str| made(&folder, &format!("dsir.mk {parts} COUNT=250 MIN_LENGTH=3 {more} chosen.jsonl"));
     let expected = |docs: &str, choice: &str| {
         let pipe = "ngram-hash docs > raw.counts; ngram-hash target.jsonl > target.counts
              dsir-weight --raw raw.counts --target target.counts docs > weights.tsv
-             topk-resample -n 90 --min-length 3 choice --weights weights.tsv docs";
+             topk-resample -n 250 --min-length 3 choice --weights weights.tsv docs";
         sh(&folder, &pipe.replace("docs", docs).replace("choice", choice))
     };
     let chosen = || folder.text("chosen.jsonl");
