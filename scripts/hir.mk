@@ -1,87 +1,120 @@
 # Hybrid importance resampling (HIR) with make(1): documents that are like a target in n-grams and in vectors.
 #
-#   make -f scripts/hir.mk -j8 PARTS="a.jsonl b.jsonl" TARGET=target.jsonl ALPHA=0.5 \
-#     CHOICE="-n 10000 --min-length 100" chosen.jsonl
+#   make -f hir.mk -j8 PARTS="a.jsonl b.jsonl" TARGET=target.jsonl ALPHA=0.5 COUNT=10000 chosen.jsonl
 #
-# A run with another ALPHA or CHOICE mixes or chooses anew, and nothing else. Counting, weighing, embedding and scoring
-# are a job for each part. On a cluster with a shared disk:
+# The choice is, to the byte, that of one run over all parts. Another ALPHA or COUNT mixes or chooses anew, and
+# nothing else.
 #
-#   salloc -n8 make -f scripts/hir.mk -j8 SHELL=srun .SHELLFLAGS='-n1 -N1 bash -c' ...
+# TARGET       documents that the choice should be like (target.jsonl)
+# ALPHA        the share of the n-grams in the weight; the rest is the vectors' (0.5)
+# MIX          other flags of weight-mix (--standardise; nothing for HIR's own weights)
+# COUNT        how many documents to choose (1000); empty where CHOICE says how many (--fraction, --budget)
+# MIN_LENGTH   documents of fewer words are not chosen (100)
+# SEED         of the choice (0)
+# CHOICE       other flags of topk-resample
+# HASH         flags of ngram-hash
+# MODEL        of the vectors: a folder, or hash (hash:384)
+# EMBED        other flags of jsonl-embed
+# RAW_FIT      flags of gmm-fit for the corpus (-k 1000)
+# TARGET_FIT   flags of gmm-fit for the target (-k 50)
+# RULE         flags of every iteration over the corpus: --tol, --reg-covar
+# ITERS        where it is a number, the mixture of the corpus is fitted over the parts, a job for each part and
+#              iteration, and ends after so many iterations at the most; without it, one job fits all vectors
+# DIR          (hir.parts)
 #
-# PARTS    files of documents to choose from
-# TARGET   documents that the choice should be like
-# ALPHA    the share of the n-grams in the weight; the rest is the vectors' (0.5)
-# MIX      other flags of weight-mix (--standardise; nothing for HIR's own weights)
-# CHOICE   flags of the choice (-n 1000 --min-length 100)
-# HASH     flags of ngram-hash
-# EMBED    flags of jsonl-embed
-# RAW_FIT, TARGET_FIT   flags of gmm-fit (HIR's numbers of components: -k 1000 and -k 50)
-# DIR      where everything on the way is kept (hir.parts)
-
+#   chosen.jsonl   the chosen documents, in their order
+#
 PARTS ?= raw.jsonl
 TARGET ?= target.jsonl
 ALPHA ?= 0.5
 MIX ?= --standardise
-CHOICE ?= -n 1000 --min-length 100
+COUNT ?= 1000
+MIN_LENGTH ?= 100
+SEED ?= 0
+CHOICE ?=
 HASH ?=
+MODEL ?= hash:384
 EMBED ?=
 RAW_FIT ?= -k 1000
 TARGET_FIT ?= -k 50
+RULE ?=
+ITERS ?=
 DIR ?= hir.parts
-export ALPHA MIX CHOICE HASH EMBED RAW_FIT TARGET_FIT
 
-.DELETE_ON_ERROR:
-.PHONY: always
+chosen.jsonl:
+FIT = $(RAW_FIT)
+remembered := TARGET ALPHA MIX COUNT MIN_LENGTH SEED CHOICE HASH MODEL EMBED FIT TARGET_FIT RULE ITERS
+include $(dir $(lastword $(MAKEFILE_LIST)))parts.mk
 
-# $(DIR)/NAME.flags is written anew where the flags are others than before.
-$(DIR)/%.flags: always
-	@mkdir -p $(DIR)
-	@printenv $* | cmp -s - $@ || printenv $* > $@
+vectors = $(call each,vectors.npy)
+counts = $(call each,counts) $(vectors) $(DIR)/target.counts $(DIR)/target.vectors.npy
+models = $(DIR)/raw.counts $(DIR)/target.gmm
+halves = $(call each,ngram.tsv) $(call each,gmm.tsv)
+mixture = $(DIR)/raw.gmm
+spreads = $(if $(findstring --standardise,$(MIX)),$(DIR)/spreads)
+weights = $(call each,weights.tsv)
+cut = $(DIR)/cut $(DIR)/first-rows
+choices = $(call each,chosen.jsonl)
+ends = chosen.jsonl
+stages = counts models $(fit-stages) mixture halves $(if $(spreads),spreads) weights cut choices ends
 
-# $(call count,N): 1 2 ... N. Parts are numbered from 1.
-count = $(if $(filter $1,$(words $2)),,$(words $2 x) $(call count,$1,$2 x))
-numbers := $(call count,$(words $(PARTS)))
-each = $(numbers:%=$(DIR)/%.$1)
+chosen.jsonl: $(call every,chosen.jsonl)
+	cat $(call all,chosen.jsonl) $(to)
 
-chosen.jsonl: $(DIR)/weights.tsv $(PARTS) $(DIR)/CHOICE.flags
-	topk-resample $(CHOICE) --weights $< $(PARTS) > $@
+$(choices): $(DIR)/%.chosen.jsonl: $(documents) $(DIR)/%.weights.tsv $(cut)
+	topk-resample --cut $(DIR)/cut $(first-row) --weights $(DIR)/$*.weights.tsv $(part) $(to)
 
-$(DIR)/weights.tsv: $(DIR)/ngram.tsv $(DIR)/gmm.tsv $(DIR)/ALPHA.flags $(DIR)/MIX.flags
-	weight-mix --alpha $(ALPHA) $(MIX) $(DIR)/ngram.tsv $(DIR)/gmm.tsv > $@
+$(DIR)/cut: $(call every,weights.tsv) $(call flags,COUNT MIN_LENGTH SEED CHOICE)
+	cat $(call all,weights.tsv) | topk-resample $(COUNT:%=-n %) --min-length $(MIN_LENGTH) --seed $(SEED) $(CHOICE) \
+	  --weights - --write-cut $@.new $(if-other)
 
-$(DIR)/ngram.tsv: $(call each,ngram.tsv)
-	cat $^ > $@
+$(DIR)/first-rows: $(call every,weights.tsv)
+	{ $(call first-rows,weights.tsv); } $(to-if-other)
 
-$(DIR)/gmm.tsv: $(call each,gmm.tsv)
-	cat $^ > $@
+$(weights): $(DIR)/%.weights.tsv: $(DIR)/%.ngram.tsv $(DIR)/%.gmm.tsv $(spreads) $(call flags,ALPHA MIX)
+	weight-mix --alpha $(ALPHA) $(filter-out --standardise,$(MIX)) $(if $(spreads),--spreads "$$(< $(DIR)/spreads)") \
+	  $(DIR)/$*.ngram.tsv $(DIR)/$*.gmm.tsv $(to)
 
-$(DIR)/raw.counts: $(call each,counts)
-	ngram-hash --add $^ > $@
+# The spread of each of the two columns, over all parts.
+$(DIR)/spreads: $(call every,ngram.tsv) $(call each,gmm.tsv)
+	cat $(call all,ngram.tsv) > $@.ngram.tsv && cat $(call all,gmm.tsv) > $@.gmm.tsv && \
+	  weight-mix --alpha 0.5 --standardise --stats $@.stats $@.ngram.tsv $@.gmm.tsv > /dev/null && \
+	  sed 's/.*"spreads":\[\([^]]*\)\].*/\1/' $@.stats $(to-if-other)
+	rm -f $@.ngram.tsv $@.gmm.tsv
 
-$(DIR)/target.counts: $(TARGET) $(DIR)/HASH.flags
-	ngram-hash $(HASH) $< > $@
+$(DIR)/raw.counts: $(call every,counts)
+	ngram-hash --add $(call all,counts) $(to-if-other)
 
-$(DIR)/target.npy: $(TARGET) $(DIR)/EMBED.flags
-	jsonl-embed $(EMBED) $< > $@
+$(DIR)/target.counts: $(TARGET) $(call flags,TARGET HASH)
+	ngram-hash $(HASH) $(TARGET) $(to)
 
-$(DIR)/raw.gmm: $(call each,npy) $(DIR)/RAW_FIT.flags
-	gmm-fit $(RAW_FIT) $(call each,npy) > $@
+$(DIR)/target.vectors.npy: $(TARGET) $(call flags,TARGET MODEL EMBED)
+	jsonl-embed --model $(MODEL) $(EMBED) $(TARGET) $(to)
 
-$(DIR)/target.gmm: $(DIR)/target.npy $(DIR)/TARGET_FIT.flags
-	gmm-fit $(TARGET_FIT) $< > $@
+$(DIR)/target.gmm: $(DIR)/target.vectors.npy $(call flags,TARGET_FIT)
+	gmm-fit $(TARGET_FIT) $< $(to)
 
-define part
-$(DIR)/$1.counts: $(word $1,$(PARTS)) $(DIR)/HASH.flags
-	ngram-hash $$(HASH) $$< > $$@
+$(call each,counts): $(DIR)/%.counts: $(documents) $(call flags,HASH)
+	ngram-hash $(HASH) $(part) $(to)
 
-$(DIR)/$1.ngram.tsv: $(word $1,$(PARTS)) $(DIR)/raw.counts $(DIR)/target.counts
-	dsir-weight --raw $(DIR)/raw.counts --target $(DIR)/target.counts $$< > $$@
+$(call each,ngram.tsv): $(DIR)/%.ngram.tsv: $(documents) $(DIR)/raw.counts $(DIR)/target.counts
+	dsir-weight --raw $(DIR)/raw.counts --target $(DIR)/target.counts $(part) $(to)
 
-$(DIR)/$1.npy: $(word $1,$(PARTS)) $(DIR)/EMBED.flags
-	jsonl-embed $$(EMBED) $$< > $$@
+$(vectors): $(DIR)/%.vectors.npy: $(documents) $(call flags,MODEL EMBED)
+	jsonl-embed --model $(MODEL) $(EMBED) $(part) $(to)
 
-$(DIR)/$1.gmm.tsv: $(DIR)/$1.npy $(DIR)/target.gmm $(DIR)/raw.gmm
-	gmm-score --mixture $(DIR)/target.gmm --against $(DIR)/raw.gmm $$< > $$@
-endef
+$(call each,gmm.tsv): $(DIR)/%.gmm.tsv: $(DIR)/%.vectors.npy $(DIR)/target.gmm $(mixture)
+	gmm-score --mixture $(DIR)/target.gmm --against $(mixture) $< $(to)
 
-$(foreach number,$(numbers),$(eval $(call part,$(number))))
+ifeq ($(ITERS),)
+$(mixture): $(call every,vectors.npy) $(call flags,FIT RULE ITERS)
+	gmm-fit $(RAW_FIT) $(RULE) $(call all,vectors.npy) $(to)
+else
+family := gmm
+all-vectors = $(call all,vectors.npy)
+$(foreach number,$(numbers),$(eval vectors.$(number) := $(DIR)/$(number).vectors.npy)\
+$(eval rows.$(number) := $(vectors.$(number))))
+include $(here)fit.mk
+$(mixture): $(fitted)
+	cp $< $@.new && mv $@.new $@
+endif

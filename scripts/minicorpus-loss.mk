@@ -1,72 +1,67 @@
 # MiniCorpus' loss flavour, with make(1): documents drawn from their clusters in proportion to the mean loss that a
 # language model has on some documents of each.
 #
-#   make -f scripts/minicorpus-loss.mk DOCS=docs.jsonl MODEL=pythia-70m COUNT=1000000 chosen.jsonl
+#   make -f minicorpus-loss.mk -j8 PARTS="a.jsonl b.jsonl" SCORER=pythia-70m COUNT=1000000 chosen.jsonl
 #
 # The loss is the mean over documents of the mean over their tokens: cut at --max-length tokens, none of them padding.
 #
-# DOCS      the documents
-# MODEL     the folder of a causal model (MiniCorpus: Pythia-70M)
-# EMBED     flags of jsonl-embed
-# FIT       flags of kmeans-fit (-k 220)
+# SCORER    the folder of a causal model (pythia-70m)
+# SCORE     other flags of lm-score (--max-length 512)
+# K         clusters (220)
 # EACH      documents of a cluster that are scored, on average (100)
-# SCORE     flags of lm-score (--max-length 512)
 # COUNT     documents to choose (1000)
-# SHARE     other flags of cluster-share (for the numbers of MiniCorpus' scripts: --compat minicorpus)
+# SHARE     other flags of cluster-share; for the numbers of MiniCorpus' scripts --compat minicorpus
 # SEED      of both draws (0)
-# DIR       where everything on the way is kept (loss.parts)
-
-DOCS ?= docs.jsonl
-MODEL ?= pythia-70m
-EMBED ?=
-FIT ?= -k 220
-EACH ?= 100
+# DIR       (loss.parts)
+#
+#   chosen.jsonl   what was drawn, in the order of the documents
+#
+PARTS ?= docs.jsonl
+SCORER ?= pythia-70m
 SCORE ?= --max-length 512
+K ?= 220
+EACH ?= 100
 COUNT ?= 1000
 SHARE ?=
 SEED ?= 0
 DIR ?= loss.parts
-export EMBED FIT EACH SCORE COUNT SHARE SEED
 
-.DELETE_ON_ERROR:
-.PHONY: always
+chosen.jsonl:
+remembered := SCORER SCORE EACH COUNT SHARE SEED
+draw = --plan $(DIR)/plan.tsv
+draw-needs = $(DIR)/plan.tsv
+include $(dir $(lastword $(MAKEFILE_LIST)))clusters.mk
 
-# $(DIR)/NAME.flags is written anew where the flags are others than before.
-$(DIR)/%.flags: always
-	@mkdir -p $(DIR)
-	@printenv $* | cmp -s - $@ || printenv $* > $@
+draws = $(keys) $(clusters)
+stats = $(call each,stats.jsonl)
+table = $(DIR)/clusters.jsonl
+sample = $(DIR)/sample.jsonl
+scores = $(DIR)/scores.tsv
+losses = $(DIR)/losses.tsv
+plan-of-draws = $(DIR)/plan.tsv
+cut = $(DIR)/cut $(DIR)/first-rows
+drawn = $(call each,drawn.jsonl)
+ends = chosen.jsonl
+stages = vectors $(fitting) draws stats table sample scores losses plan-of-draws cut drawn ends
 
-chosen.jsonl: $(DIR)/plan.tsv $(DIR)/clusters.tsv $(DOCS) $(DIR)/SEED.flags
-	clip-sample --seed $(SEED) --plan $< --clusters $(DIR)/clusters.tsv $(DOCS) > $@
+chosen.jsonl: $(call every,drawn.jsonl)
+	cat $(call all,drawn.jsonl) $(to)
 
-$(DIR)/plan.tsv: $(DIR)/clusters.jsonl $(DIR)/losses.tsv $(DIR)/COUNT.flags $(DIR)/SHARE.flags
-	cluster-share --measure loss -n $(COUNT) $(SHARE) $(DIR)/clusters.jsonl $(DIR)/losses.tsv > $@
-
-$(DIR)/losses.tsv: $(DIR)/losses.jsonl
-	( printf 'cluster\tmean_loss\n'; \
-	  sed 's/.*"cluster":\([0-9]*\).*"mean_loss":\([^,}]*\).*/\1\t\2/' $< ) > $@
+$(DIR)/plan.tsv: $(table) $(losses) $(call flags,COUNT SHARE)
+	cluster-share --measure loss -n $(COUNT) $(SHARE) $(table) $(losses) $(to-if-other)
 
 # The rows of the sample, found again by their keys.
-$(DIR)/losses.jsonl: $(DIR)/scores.tsv $(DIR)/clusters.tsv $(DOCS)
-	jsonl-key $(DOCS) | paste - $(DIR)/clusters.tsv | \
-	  awk -F '\t' -v OFS='\t' 'NR == FNR { wanted[++rows] = $$3; next } { cluster[$$1] = $$2; distance[$$1] = $$3 } \
-	    END { for (row = 1; row <= rows; row++) print cluster[wanted[row]], distance[wanted[row]] }' \
-	    $(DIR)/scores.tsv - | cluster-stats --value $(DIR)/scores.tsv --value-name loss > $@
+$(losses): $(scores) $(clusters) $(keys)
+	{ $(columns); } | \
+	  awk -F '\t' -v OFS='\t' 'NR == FNR { wanted[++rows] = $$3; next } { cluster[$$3] = $$1; distance[$$3] = $$2 } \
+	    END { for (row = 1; row <= rows; row++) print cluster[wanted[row]], distance[wanted[row]] }' $(scores) - | \
+	  cluster-stats --value $(scores) --value-name loss > $(DIR)/losses.jsonl
+	( printf 'cluster\tmean_loss\n'; \
+	  sed 's/.*"cluster":\([0-9]*\).*"mean_loss":\([^,}]*\).*/\1\t\2/' $(DIR)/losses.jsonl ) $(to)
 
-$(DIR)/scores.tsv: $(DIR)/sample.jsonl $(DIR)/SCORE.flags
-	lm-score --model $(MODEL) $(SCORE) $< > $@
+$(scores): $(sample) $(call flags,SCORER SCORE)
+	lm-score --model $(SCORER) $(SCORE) $< $(to)
 
-$(DIR)/sample.jsonl: $(DIR)/clusters.jsonl $(DIR)/clusters.tsv $(DOCS) $(DIR)/EACH.flags $(DIR)/SEED.flags
-	clip-sample --seed $(SEED) --by equal -n $$(( $(EACH) * $$(wc -l < $<) )) --clusters $(DIR)/clusters.tsv $(DOCS) > $@
-
-$(DIR)/clusters.jsonl: $(DIR)/clusters.tsv
-	cluster-stats $< > $@
-
-$(DIR)/clusters.tsv: $(DIR)/centroids.safetensors $(DIR)/vectors.npy
-	kmeans-assign --centroids $< $(DIR)/vectors.npy > $@
-
-$(DIR)/centroids.safetensors: $(DIR)/vectors.npy $(DIR)/FIT.flags
-	kmeans-fit $(FIT) $< > $@
-
-$(DIR)/vectors.npy: $(DOCS) $(DIR)/EMBED.flags
-	jsonl-embed $(EMBED) $(DOCS) > $@
+$(sample): $(table) $(clusters) $(keys) $(call flags,EACH SEED)
+	{ $(columns); } | clip-sample --seed $(SEED) --by equal -n $$(( $(EACH) * $$(wc -l < $<) )) $(identity) \
+	  --clusters - --key-field 3 $(PARTS) $(to)

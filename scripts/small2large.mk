@@ -1,60 +1,58 @@
 # The examples of an instruction dataset that are still being learned (Small2Large), with make(1): embedded, clustered,
 # ranked by their learning percentage, and of each cluster those chosen that are learned last.
 #
-#   make -f scripts/small2large.mk DATA=alpaca.json PERPLEXITIES=perplexities.tsv SHARE=0.1 chosen.jsonl random.jsonl
+#   make -f small2large.mk DATA=alpaca.json PERPLEXITIES=perplexities.tsv SHARE=0.1 chosen.jsonl random.jsonl
 #
-# A run with another SHARE, K or MODEL redoes what depends on it, and nothing else.
+# A run with another SHARE, K or MODEL redoes what depends on it, and nothing else. PARTS is not for the user here:
+# SHARDS are those of the examples.
 #
-# DATA           the examples: a JSON array, as Alpaca's, or JSON Lines
+# DATA           the examples: a JSON array, as Alpaca's, or JSON Lines (alpaca.json)
 # PERPLEXITIES   of each example before training and after each epoch, for lp-rank: columns, JSON Lines or
-#                pickles; scripts/perplexities.py makes them
-# EMBED          flags of jsonl-embed: --template or --field, --model (Alpaca's fields, without a model)
-# FIT            flags of kmeans-fit (-k 100)
+#                pickles; perplexities.py makes them (perplexities.tsv)
+# EMBED          other flags of jsonl-embed: --template or --field (a template of Alpaca's fields)
+# K              clusters (100)
 # SHARE          the share of each cluster (0.1)
-# CHOICE         other flags of the choice (--bottom --keys documents; for the numbers of Small2Large's scripts:
-#                --bottom --compat small2large)
-# SEED           of the baseline random.jsonl, as many examples of each cluster at random (0)
-# DIR            where everything on the way is kept (small2large.parts)
-
+# CHOICE         other flags of the choice (--bottom --keys documents); for the numbers of Small2Large's scripts
+#                --bottom --compat small2large
+# SEED           of the baseline, as many examples of each cluster at random (0)
+# DIR            (small2large.parts)
+#
+#   chosen.jsonl   the chosen examples
+#   random.jsonl   the baseline
+#
 DATA ?= alpaca.json
 PERPLEXITIES ?= perplexities.tsv
 EMBED ?= --template 'Instruction: {instruction} Input: {input} Response: {output}'
-FIT ?= -k 100
+K ?= 100
 SHARE ?= 0.1
 CHOICE ?= --bottom --keys documents
 SEED ?= 0
 DIR ?= small2large.parts
-export EMBED FIT SHARE CHOICE SEED
 
-.DELETE_ON_ERROR:
-.PHONY: always
+chosen.jsonl:
+examples := $(DIR)/examples.jsonl
+PARTS := $(examples)
+remembered := DATA PERPLEXITIES SHARE CHOICE SEED
+include $(dir $(lastword $(MAKEFILE_LIST)))clusters.mk
 
-# $(DIR)/NAME.flags is written anew where the flags are others than before.
-$(DIR)/%.flags: always
-	@mkdir -p $(DIR)
-	@printenv $* | cmp -s - $@ || printenv $* > $@
+column = $(DIR)/clusters.tsv
+ranks = $(examples) $(DIR)/lp.tsv
+ends = chosen.jsonl random.jsonl
+stages = ranks vectors $(fitting) clusters column ends
 
-chosen.jsonl: $(DIR)/examples.jsonl $(DIR)/clusters.tsv $(DIR)/lp.tsv $(DIR)/SHARE.flags $(DIR)/CHOICE.flags
-	topk-resample $(CHOICE) --group $(DIR)/clusters.tsv --per-group-fraction $(SHARE) --weights $(DIR)/lp.tsv $< > $@
+chosen.jsonl: $(examples) $(column) $(DIR)/lp.tsv $(call flags,SHARE CHOICE)
+	topk-resample $(CHOICE) --group $(column) --per-group-fraction $(SHARE) --weights $(DIR)/lp.tsv $< $(to)
 
-random.jsonl: $(DIR)/examples.jsonl $(DIR)/clusters.tsv $(DIR)/SHARE.flags $(DIR)/SEED.flags
-	sed 's/.*/0/' $(DIR)/clusters.tsv | topk-resample --seed $(SEED) --keys documents \
-	  --group $(DIR)/clusters.tsv --per-group-fraction $(SHARE) --weights - $< > $@
+random.jsonl: $(examples) $(column) $(call flags,SHARE SEED)
+	sed 's/.*/0/' $(column) | topk-resample --seed $(SEED) --keys documents \
+	  --group $(column) --per-group-fraction $(SHARE) --weights - $< $(to)
 
-$(DIR)/lp.tsv: $(PERPLEXITIES)
-	mkdir -p $(DIR)
-	lp-rank $(PERPLEXITIES) > $@
+$(column): $(call every,clusters.tsv)
+	cat $(call all,clusters.tsv) $(to)
+
+$(DIR)/lp.tsv: $(PERPLEXITIES) $(call flags,PERPLEXITIES)
+	lp-rank $(PERPLEXITIES) $(to)
 
 # What begins with a bracket is an array.
-$(DIR)/examples.jsonl: $(DATA)
-	mkdir -p $(DIR)
-	if [ "$$(tr -d ' \t\r\n' < $< | head -c 1)" = '[' ]; then jsonl-from-json $<; else cat $<; fi > $@
-
-$(DIR)/vectors.npy: $(DIR)/examples.jsonl $(DIR)/EMBED.flags
-	jsonl-embed $(EMBED) $< > $@
-
-$(DIR)/centroids.safetensors: $(DIR)/vectors.npy $(DIR)/FIT.flags
-	kmeans-fit $(FIT) $< > $@
-
-$(DIR)/clusters.tsv: $(DIR)/centroids.safetensors $(DIR)/vectors.npy
-	kmeans-assign --centroids $< $(DIR)/vectors.npy > $@
+$(examples): $(DATA) $(call flags,DATA)
+	if [ "$$(head -c 4096 $< | tr -d ' \t\r\n' | cut -c 1)" = '[' ]; then jsonl-from-json $<; else cat $<; fi $(to)

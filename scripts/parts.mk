@@ -1,0 +1,84 @@
+# What the makefiles beside this one have in common:
+#
+# PARTS     files of documents, or shards of them: each step over documents is a job for each part
+# SHARDS    how many shards each of these files is cut into (1; more take plain files)
+# DIR       where everything on the way is kept, beside what was made of it
+# SRUN      with SHELL=srun, the flags of a step (-Q -N1 -n1 --exact); --mem-per-cpu and -c go here
+# SAMPLE    bytes of the first part that `plan` is measured with (4000000)
+#
+#   help    this text
+#   plan    parts, bytes, and what each step will take in seconds and memory, as a sample of the first part takes it
+#   stages  the steps, those of a line side by side, for slurm-array.sh
+#
+# A run that was stopped, however that came, goes on where it was. Another flag redoes what depends on it, and so do
+# another part in a part's place and other contents. On a cluster with a shared disk, within salloc or sbatch:
+#
+#   salloc -n8 make -f FILE -j8 SHELL=srun ...
+
+SHARDS ?= 1
+SRUN ?= -Q -N1 -n1 --exact
+SAMPLE ?= 4000000
+here := $(dir $(lastword $(MAKEFILE_LIST)))
+
+# A failure anywhere in a pipe is one of the step. Each output has another name until it is whole.
+SHELL := bash
+.SHELLFLAGS = $(if $(filter %srun,$(SHELL)),$(SRUN) bash) -euo pipefail -c
+to = > $@.new && mv $@.new $@
+# The same for a step that is cheap while what follows is not: what comes out as it was stays as old as it was.
+if-other = && if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+to-if-other = > $@.new $(if-other)
+
+.DELETE_ON_ERROR:
+.SECONDEXPANSION:
+.SUFFIXES:
+.PHONY: always flags help plan stages
+
+# Parts have numbers from 0: in recipes $(part) is what a program is told to read of this one, $(file.N) the file of
+# part N and $(shard.N) which shard of it.
+below = $(if $(filter $1,$(words $2)),,$(words $2) $(call below,$1,$2 x))
+add-part = $(eval number := $(words $(numbers)))$(eval file.$(number) := $1)$(eval shard.$(number) := $2)\
+$(eval part.$(number) := $(strip $2 $1))$(eval numbers += $(number))
+numbers :=
+ifeq ($(SHARDS),1)
+$(foreach file,$(PARTS),$(call add-part,$(file)))
+else
+$(foreach file,$(PARTS),$(foreach shard,$(call below,$(SHARDS)),$(call add-part,$(file),--shard $(shard)/$(SHARDS))))
+endif
+parts := $(words $(numbers))
+part = $(part.$*)
+# $(call each,NAME): that file of each part, as targets and prerequisites; $(call all,NAME): the same in a recipe,
+# however many there are. What is made of all parts is made anew where their number is another.
+each = $(numbers:%=$(DIR)/%.$1)
+all = $(DIR)/{0..$(lastword $(numbers))}.$1
+every = $(each) $(call flags,parts)
+# What a step over a part's documents depends on.
+documents = $$(file.$$*) $(DIR)/flags/part.%
+
+# $(DIR)/flags/NAME holds what the variable NAME was. It is out of date, and with it what was made by it, where that
+# is not what it is. `remembered` are the names that a makefile has.
+flags = $(1:%=$(DIR)/flags/%)
+same = $(and $(findstring <$1>,<$2>),$(findstring <$2>,<$1>))
+quoted = '$(subst ','\'',$1)'
+check = $(if $(call same,$($1),$(file < $(call flags,$1))),,$(eval $(call flags,$1): always))
+memory := $(remembered) parts $(numbers:%=part.%)
+# A job of slurm-array.sh finds them as they are.
+ifndef SETTLED
+$(foreach name,$(memory),$(call check,$(name)))
+endif
+flags: $(call flags,$(memory))
+$(DIR)/flags/%:
+	@mkdir -p $(@D) && printf '%s\n' $(call quoted,$($*)) > $@
+
+# How many rows stand before each part, by the columns of that name: a cut between equal documents asks for it.
+first-rows = row=0; for part in {0..$(lastword $(numbers))}; do \
+  echo $$part $$row; rows=$$(wc -l < $(DIR)/$$part.$1) || exit 1; row=$$((row + rows)); done
+first-row = --first-row $$(awk '$$1 == $* { print $$2 }' $(DIR)/first-rows)
+
+help:
+	@awk 'FNR == 1 { head = 1 } !/^#/ { head = 0 } head { sub(/^# ?/, ""); print }' $(filter-out %/fit.mk,$(MAKEFILE_LIST))
+
+stages:
+	@:$(foreach stage,$(stages),$(info $(strip $($(stage)))))
+
+plan:
+	@$(here)plan --bytes $(SAMPLE) --shards $(SHARDS) --makefile $(firstword $(MAKEFILE_LIST)) $(PARTS)
