@@ -96,7 +96,9 @@ pub fn stats_are_one_object(tool: &Tool) {
         stats["arguments"].as_array().expect("a list").iter().filter_map(|arg| arg.as_str()).collect();
     assert_eq!(arguments, [tool.args, &[INPUT, "--stats", "stats"]].concat());
     let sum = |bytes: &[u8]| format!("{:016x}", xxh3_64(bytes));
-    assert_eq!(file(&stats, "outputs", "<stdout>"), (plain.len().into(), sum(&plain).into()), "{text}");
+    if !plain.is_empty() {
+        assert_eq!(file(&stats, "outputs", "<stdout>"), (plain.len().into(), sum(&plain).into()), "{text}");
+    }
     let read = file(&stats, "inputs", INPUT);
     assert!(read == (input.len().into(), sum(&input).into()) || read == Default::default(), "{text}");
 }
