@@ -4,6 +4,7 @@ use crate::folder::Folder;
 use crate::packed;
 use crate::run::Run;
 use crate::tool::{INPUT, Tool};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// An operand that is not there is exit 1 with its name, and nothing is written.
 pub fn missing_file_is_named(tool: &Tool) {
@@ -94,6 +95,20 @@ pub fn stats_are_one_object(tool: &Tool) {
     let arguments: Vec<_> =
         stats["arguments"].as_array().expect("a list").iter().filter_map(|arg| arg.as_str()).collect();
     assert_eq!(arguments, [tool.args, &[INPUT, "--stats", "stats"]].concat());
+    let sum = |bytes: &[u8]| format!("{:016x}", xxh3_64(bytes));
+    if !plain.is_empty() {
+        assert_eq!(file(&stats, "outputs", "<stdout>"), (plain.len().into(), sum(&plain).into()), "{text}");
+    }
+    let read = file(&stats, "inputs", INPUT);
+    assert!(read == (input.len().into(), sum(&input).into()) || read == Default::default(), "{text}");
+}
+
+/// How many bytes `--stats` says that a file has, and their sum; both are `null` where it does not know.
+pub fn file(stats: &serde_json::Value, side: &str, name: &str) -> (serde_json::Value, serde_json::Value) {
+    let mut files = stats[side].as_array().expect("a list").iter().filter(|file| file["name"] == name);
+    let file = files.next().unwrap_or_else(|| panic!("{name} is not among the {side} of {stats}"));
+    assert!(files.next().is_none(), "{name} is twice among the {side} of {stats}");
+    (file["bytes"].clone(), file["xxh3"].clone())
 }
 
 /// A tool that is killed while it writes its statistics leaves what was there before, and nothing where there was

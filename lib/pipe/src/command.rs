@@ -109,6 +109,7 @@ pub fn parse<A: Options>(tool: &Tool<A>, mut parser: lexopt::Parser) -> Result<P
     rules::check(tool.rules, &given)?;
     given.standard_input_is_read_once()?;
     options.common().given = given.values.iter().map(|&(name, _)| name).collect();
+    options.common().side_files = given.side_files();
     options.common().operands = given.operands;
     Ok(Parsed::Run(options))
 }
@@ -129,6 +130,12 @@ impl<A> Given<'_, A> {
             let flag = self.tool.flags.iter().find(|flag| flag.long == name)?;
             Some((flag.default)(&self.defaults)).filter(|default| !default.is_empty())
         })
+    }
+
+    /// The values of flags that name an input, as they stand.
+    fn side_files(&self) -> Vec<PathBuf> {
+        let reads = |name: &str| self.tool.flags.iter().any(|flag| flag.long == name && flag.reads);
+        self.values.iter().filter(|(name, _)| reads(name)).map(|(_, value)| PathBuf::from(value)).collect()
     }
 
     /// At most one of the operands and of the flags that name an input is standard input.

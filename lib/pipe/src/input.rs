@@ -4,6 +4,7 @@
 //! batches, batches never span files, and a last line without a newline counts as a line.
 
 use crate::descriptor;
+use crate::digest::{Digest, Digested, Side, pass_or_end};
 use crate::failure::{Failure, name, reading_reason, reason};
 use crate::format::{BOM, Packing, first_bytes, packing, without_lines};
 use crate::identity::{Identity, changed};
@@ -254,7 +255,9 @@ impl Opening {
     /// What comes, decompressed.
     pub(crate) fn stream(&self) -> io::Result<Box<dyn Read + Send>> {
         let mut file = self.file()?;
-        decompressed(first_bytes(&mut file)?, file)
+        let first = first_bytes(&mut file)?;
+        let rest = Digested::rest(&self.name(), &first, file);
+        decompressed(first, rest)
     }
 
     /// What comes: from so many bytes on of a plain file, or decompressed.
@@ -264,7 +267,7 @@ impl Opening {
             Some(start) => Unpacked::File(at(start)?),
             None => Unpacked::Stream(self.stream()?),
         };
-        Ok(Bytes { name: self.name(), reader })
+        Ok(Bytes { name: self.name(), reader, digest: None })
     }
 
     fn packed_shard(&self) -> Failure {
@@ -319,6 +322,7 @@ impl Opening {
 
     /// The text of a file whose first bytes are read, decompressed.
     fn text(&self, first: Vec<u8>, file: File) -> Result<Box<dyn Read + Send>, Failure> {
+        let file = Digested::rest(&self.name(), &first, file);
         if packing(&first).is_none() {
             self.check_text(&first)?;
             return Ok(without_mark(first, file));
@@ -384,6 +388,8 @@ pub struct Bytes {
     /// What messages call it.
     pub name: String,
     reader: Unpacked,
+    /// The sum of a plain file, as long as it is read from its first byte on.
+    digest: Option<Digest>,
 }
 
 enum Unpacked {
@@ -424,13 +430,15 @@ impl Bytes {
         let mut file = opening.file().map_err(failed)?;
         let start = if is_file { file.stream_position().map_err(failed)? } else { 0 };
         let first = first_bytes(&mut file).map_err(failed)?;
-        let reader = if is_file && packing(&first).is_none() {
+        let name = opening.name();
+        if is_file && packing(&first).is_none() {
             file.seek(SeekFrom::Start(start)).map_err(failed)?;
-            Unpacked::File(file)
-        } else {
-            Unpacked::Stream(decompressed(first, file).map_err(failed)?)
-        };
-        Ok(Bytes { name: opening.name(), reader })
+            let digest = if start == 0 { Digest::begin(Side::Input, &name) } else { None };
+            return Ok(Bytes { name, reader: Unpacked::File(file), digest });
+        }
+        let rest = Digested::rest(&name, &first, file);
+        let reader = Unpacked::Stream(decompressed(first, rest).map_err(failed)?);
+        Ok(Bytes { name, reader, digest: None })
     }
 
     /// Whether it can be cut without reading it.
@@ -440,6 +448,7 @@ impl Bytes {
 
     /// The file, where it is a plain one.
     pub fn plain_file(&mut self) -> Option<&mut File> {
+        self.digest = None;
         match &mut self.reader {
             Unpacked::File(file) => Some(file),
             Unpacked::Stream(_) => None,
@@ -451,8 +460,10 @@ impl Bytes {
     /// # Errors
     /// Those of reading.
     pub fn header(&mut self) -> Result<Option<Header>, Failure> {
+        let digest = self.digest.take();
         let mut copied = Copied { bytes: self, copy: Vec::new(), failed: false };
         let (header, first, failed) = (Header::read(&mut copied), copied.copy, copied.failed);
+        self.digest = digest;
         let again = match &mut self.reader {
             Unpacked::File(file) => file.seek_relative(-(first.len() as i64)),
             Unpacked::Stream(stream) => {
@@ -467,6 +478,7 @@ impl Bytes {
 
     /// Leaves out this many bytes of a plain file.
     pub(crate) fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        self.digest = None;
         let Unpacked::File(file) = &mut self.reader else { panic!("only plain files can be cut") };
         file.seek(SeekFrom::Current(i64::try_from(bytes).unwrap_or(i64::MAX))).map(drop)
     }
@@ -497,14 +509,18 @@ impl Read for Bytes {
             };
             match read {
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-                read => return read,
+                read => {
+                    let bytes = read.as_ref().map_or(&[][..], |&read| &buffer[..read]);
+                    pass_or_end(&mut self.digest, bytes, if read.is_ok() { buffer.len() } else { 0 });
+                    return read;
+                }
             }
         }
     }
 }
 
 /// What comes of a file whose first bytes are read, decompressed.
-fn decompressed(first: Vec<u8>, file: File) -> io::Result<Box<dyn Read + Send>> {
+fn decompressed(first: Vec<u8>, file: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let kind = packing(&first);
     let whole = Cursor::new(first).chain(file);
     Ok(match kind {

@@ -13,6 +13,7 @@ mod completion;
 pub mod crew;
 pub mod cut;
 mod descriptor;
+mod digest;
 mod entries;
 pub mod failure;
 pub mod flags;
@@ -67,7 +68,12 @@ fn name() -> &'static str {
 pub fn start<A: Options>(tool: &Tool<A>, run: fn(A) -> Result<(), Failure>) -> ExitCode {
     let _ = NAME.set(tool.name);
     let outcome = command::parse(tool, lexopt::Parser::from_env()).and_then(|parsed| match parsed {
-        Parsed::Run(options) => run(options),
+        Parsed::Run(mut options) => {
+            if options.common().stats.is_some() {
+                digest::want();
+            }
+            run(options)
+        }
         Parsed::Print(text) => output::Output::stdout().write(text.as_bytes()),
     });
     let outcome = outcome.and_then(|()| output::finish_stdout());

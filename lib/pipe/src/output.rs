@@ -2,6 +2,7 @@
 //! all.
 
 use crate::descriptor;
+use crate::digest::{Digest, Side};
 use crate::failure::{Failure, reason};
 use crate::temporary::Temporary;
 use std::fs::{self, File};
@@ -32,6 +33,8 @@ pub struct Output {
     place: Option<Place>,
     /// Where what was written over or moved ends, which the next byte may have to come behind.
     end: u64,
+    /// The sum of what is written.
+    digest: Option<Digest>,
 }
 
 /// A file on its way: written beside its place, renamed when complete, removed when given up.
@@ -44,7 +47,8 @@ impl Output {
     /// Standard output. Not line-buffered, unlike [`std::io::stdout`].
     pub fn stdout() -> Output {
         let lost = descriptor::was_closed(1);
-        Output { file: descriptor::stdout(), closes: false, lost, name: "<stdout>".to_string(), place: None, end: 0 }
+        let (name, digest) = ("<stdout>".to_string(), Digest::begin(Side::Output, "<stdout>"));
+        Output { file: descriptor::stdout(), closes: false, lost, name, place: None, end: 0, digest }
     }
 
     /// A file that appears under `path` when it is finished. A device, a pipe or a descriptor of this process at `path`
@@ -55,9 +59,10 @@ impl Output {
     pub fn create(path: &Path) -> Result<Output, Failure> {
         let failed = |why| Failure::file(path, why);
         let name = path.display().to_string();
+        let digest = Digest::begin(Side::Output, &name);
         if let Some(file) = existing(path) {
             let file = ManuallyDrop::new(file.map_err(failed)?);
-            return Ok(Output { file, closes: true, lost: false, name, place: None, end: 0 });
+            return Ok(Output { file, closes: true, lost: false, name, place: None, end: 0, digest });
         }
         // A link keeps pointing where it points: the file behind it is replaced.
         let final_name = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
@@ -66,7 +71,7 @@ impl Output {
         }
         let (file, temporary) = Temporary::file(&final_name).map_err(failed)?;
         let place = Some(Place { temporary, final_name });
-        Ok(Output { file: ManuallyDrop::new(file), closes: true, lost: false, name, place, end: 0 })
+        Ok(Output { file: ManuallyDrop::new(file), closes: true, lost: false, name, place, end: 0, digest })
     }
 
     /// Refuses a terminal, on which `what` would be noise.
@@ -90,7 +95,9 @@ impl Output {
         if self.lost {
             return Err(self.failed(io::Error::from_raw_os_error(libc::EBADF)));
         }
-        self.file.write_all(bytes).map_err(|why| self.failed(why))
+        self.file.write_all(bytes).map_err(|why| self.failed(why))?;
+        self.digest.iter().for_each(|digest| digest.pass(bytes));
+        Ok(())
     }
 
     /// Where in a regular file the next byte goes; `None` for a pipe, and where the shell appends (`>>`): what is
@@ -109,6 +116,7 @@ impl Output {
     /// Where it cannot be written.
     pub fn rewrite(&mut self, position: u64, bytes: &[u8]) -> Result<(), Failure> {
         self.end = self.end.max(position + bytes.len() as u64);
+        self.digest.iter().for_each(|digest| digest.spoil());
         self.file.write_all_at(bytes, position).map_err(|why| self.failed(why))
     }
 
@@ -158,6 +166,7 @@ impl Output {
     /// Where its length cannot be set.
     pub fn truncate(&mut self, bytes: u64) -> Result<(), Failure> {
         self.end = self.end.min(bytes);
+        self.digest.iter().for_each(|digest| digest.spoil());
         self.file.set_len(bytes).map_err(|why| self.failed(why))
     }
 

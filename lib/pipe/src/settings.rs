@@ -51,6 +51,8 @@ pub struct Common {
     pub tool: &'static str,
     /// Input files; empty: standard input.
     pub operands: Vec<PathBuf>,
+    /// Files that flags name as input.
+    pub side_files: Vec<PathBuf>,
     /// The flags that were given, by their long names.
     pub given: Vec<&'static str>,
     /// Worker threads.
@@ -84,6 +86,7 @@ impl Default for Common {
         Common {
             tool: "",
             operands: Vec::new(),
+            side_files: Vec::new(),
             given: Vec::new(),
             threads: std::thread::available_parallelism().map_or(1, |cores| cores.get()),
             shard: None,

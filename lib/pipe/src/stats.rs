@@ -1,6 +1,7 @@
 //! `--stats FILE`: one JSON object about a run.
 
-use crate::failure::Failure;
+use crate::digest::{Side, files};
+use crate::failure::{Failure, name};
 use crate::lines::Tally;
 use crate::output::Output;
 use crate::settings::Common;
@@ -34,13 +35,18 @@ impl Stats {
         self
     }
 
-    /// Writes the object where `--stats` says, if it does, with the seconds since the start.
+    /// Writes the object where `--stats` says, if it does, with the files that were read and written, and the seconds
+    /// since the start.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub fn write(self, common: &Common) -> Result<(), Failure> {
         let Some(path) = &common.stats else { return Ok(()) };
-        let whole = self.with("seconds", common.started.elapsed().as_secs_f64());
+        let named = common.operands.iter().chain(&common.side_files).filter(|path| path.exists());
+        let whole = self
+            .with("inputs", files(Side::Input, named.map(|path| name(path))))
+            .with("outputs", files(Side::Output, None))
+            .with("seconds", common.started.elapsed().as_secs_f64());
         let mut file = Output::create(path)?;
         file.write(format!("{}\n", Value::Object(whole.0)).as_bytes())?;
         file.finish()
