@@ -1,5 +1,5 @@
-//! Sums of the files that a run reads and writes, for `--stats`: XXH3-64 of their bytes as they pass by, so that nothing
-//! is read twice. Without `--stats` nothing is summed.
+//! Sums of the files that a run reads and writes, for `--stats`: XXH3-64 of their bytes as they pass by, so that
+//! nothing is read twice. Without `--stats` nothing is summed.
 //!
 //! A file that does not pass by from its first byte to its last, one after the other, has no sum: a shard, what is read
 //! at several places at once or not to its end, and an output whose beginning is filled in afterwards.

@@ -189,15 +189,7 @@ const TOOL: Tool<Args> = Tool {
         Rule::AtMostOne(&["prefix", "prompt"], "both are put before every text; write the prompt's text into --prefix"),
         Rule::Excludes(
             "model=hash",
-            &[
-                "pooling",
-                "max-length",
-                "long=chunk-mean",
-                "normalize=no",
-                "prompt",
-                "precision=bf16",
-                "dim",
-            ],
+            &["pooling", "max-length", "long=chunk-mean", "normalize=no", "prompt", "precision=bf16", "dim"],
             "only a model in a folder can heed it; `hash:DIM` says how many values a vector has",
         ),
     ],

@@ -86,8 +86,8 @@ impl Densities {
         padded
     }
 
-    /// The log densities of component `k` for some of the [padded](Densities::pad) rows, those whose bit in `which` is set: each is
-    /// shown with its number.
+    /// The log densities of component `k` for some of the [padded](Densities::pad) rows, those whose bit in `which` is
+    /// set: each is shown with its number.
     pub(super) fn log_densities(&self, rows: &[f32], which: u64, k: usize, mut each: impl FnMut(usize, f64)) {
         let place = k * self.padded..(k + 1) * self.padded;
         let (scales, shifts) = (&self.scales[place.clone()], &self.shifts[place]);

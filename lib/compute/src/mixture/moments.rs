@@ -154,8 +154,8 @@ fn add_all(sums: &mut [i128], others: &[i128]) -> Result<(), TooMany> {
 
 /// Adds rows up, on one thread.
 ///
-/// Rows wait, in the unit that upper halves have, until there are so many that several of them are of the same
-/// component: then its sums stay in registers while they are added. Moments are gathered as two 64-bit numbers, an upper half of 36 bits behind the point and a
+/// Rows wait until there are so many that several of them are of the same component: then its sums stay in registers
+/// while they are added. Moments are gathered as two 64-bit numbers, an upper half of 36 bits behind the point and a
 /// lower one of 44 more, and go into the 128 bits every so many rows.
 #[derive(Debug)]
 pub struct Adder {
@@ -422,8 +422,8 @@ fn scale(row: &[f32], scales: &[f64], to: &mut [f64; STEP]) {
     }
 }
 
-/// Next to it floats are whole numbers, one apart; next to it times a power of two they are that power apart. So what is
-/// added to it is rounded to a multiple of that power, which can be read from the bits.
+/// Next to it floats are whole numbers, one apart; next to it times a power of two they are that power apart. So what
+/// is added to it is rounded to a multiple of that power, which can be read from the bits.
 const WHOLE: f64 = 6_755_399_441_055_744.0;
 
 /// Adds a step of coordinates. Squares are in the unit of upper halves times `2^-36`.
