@@ -80,6 +80,7 @@ fn the_makefile_of_the_overview_chooses_the_same() {
         return;
     }
     Run::shell("rm chosen.jsonl; split -n l/3 --additional-suffix .jsonl docs.jsonl part.", &folder).output();
-    Run::shell(block("COUNT=100"), &folder).output();
+    // The samples that it plans by are of few words, which topk-resample notes.
+    Run::shell(block("COUNT=100"), &folder).outcome().expect(0);
     assert!(folder.read("chosen.jsonl") == expected);
 }
