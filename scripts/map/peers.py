@@ -1,9 +1,9 @@
-"""The maps of vectors-map beside scikit-learn's: peers.py agree|bench PROGRAMS VECTORS.npy
+"""The maps of vectors-map beside scikit-learn's and umap-learn's: peers.py agree|bench PROGRAMS VECTORS.npy
 
 agree: are the places of --method pca those of PCA(n_components=2), within 1e-6 of the widest, and the shares of the variance within 1e-9? Is
 t-SNE of all of 2,000 vectors as trustworthy as TSNE (exact, from the principal axes), within 0.02, for 10 neighbours, and does it keep as many
-neighbours, within 0.02? (The minima that two descents find from one start differ by about 0.01, by roundings alone.) And what are
-both of 10,000 vectors, of which ours places 2,000 and lays the others among them?
+neighbours, within 0.02? (The minima that two descents find from one start differ by about 0.01, by roundings alone.) And is it no worse than
+umap-learn's UMAP of the same? What are all three of 10,000 vectors, of which ours places 2,000 and lays the others among them?
 bench: the same, with the time of each.
 """
 
@@ -20,6 +20,7 @@ from checks import check, end
 from measure import CORES, in_turn
 
 import numpy as np
+import umap
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
 from sklearn.neighbors import NearestNeighbors
@@ -77,22 +78,33 @@ def peer_map(rows, method):
     return TSNE(n_components=2, init="pca", method=method, random_state=0, n_jobs=CORES).fit_transform(rows)
 
 
+def umap_map(rows):
+    return umap.UMAP(n_components=2, random_state=0, n_jobs=1).fit_transform(rows)
+
+
+def told(rows, who, places):
+    trust, share = worth(rows, places)
+    print(f"  {len(rows)} x {rows.shape[1]}, {who}: trustworthiness {trust:.4f}, neighbours kept {share:.4f}")
+    return trust, share
+
+
 def neighbours(rows):
     ours = Ours(programs, rows)
     ours.map("--method", "tsne", "--landmarks", str(len(rows)))
-    mine, peers = worth(rows, ours.places()), worth(rows, peer_map(rows, "exact"))
-    said = f"t-SNE, {len(rows)} x {rows.shape[1]}: trustworthiness {mine[0]:.4f}, scikit-learn's {peers[0]:.4f}"
-    check(mine[0] >= peers[0] - 0.02, said)
-    check(mine[1] >= peers[1] - 0.02, f"t-SNE: neighbours kept {mine[1]:.4f}, scikit-learn's {peers[1]:.4f}")
+    mine, peers = told(rows, "ours, t-SNE", ours.places()), told(rows, "scikit-learn's t-SNE", peer_map(rows, "exact"))
+    check(mine[0] >= peers[0] - 0.02 and mine[1] >= peers[1] - 0.02, "t-SNE: within 0.02 of scikit-learn's")
+    other = told(rows, "umap-learn's UMAP", umap_map(rows))
+    check(mine[0] >= other[0] and mine[1] >= other[1], "t-SNE: no worse than UMAP")
+    told(rows, "principal axes", PCA(n_components=2).fit_transform(rows))
     return ours
 
 
 def sampled(rows):
     ours = Ours(programs, rows)
     ours.map("--method", "tsne")
-    for name, places in ("ours, 2000 landmarks", ours.places()), ("scikit-learn", peer_map(rows, "barnes_hut")):
-        trust, share = worth(rows, places)
-        print(f"  t-SNE of {len(rows)}, {name}: trustworthiness {trust:.4f}, neighbours kept {share:.4f}")
+    told(rows, "ours, t-SNE of 2000 landmarks", ours.places())
+    told(rows, "scikit-learn's t-SNE", peer_map(rows, "barnes_hut"))
+    told(rows, "umap-learn's UMAP", umap_map(rows))
     return ours
 
 
@@ -102,19 +114,21 @@ def timed(work, *arguments):
     return time.monotonic() - started
 
 
-def bench(name, mine, theirs):
-    sides = in_turn([("scikit-learn", theirs), ("vectors-map", mine)])
-    ratio = sides["scikit-learn"].least / sides["vectors-map"].least
+def bench(name, mine, **peers):
+    sides = in_turn([*peers.items(), ("vectors-map", mine)])
     print(f"time: {name}, {CORES} cores, the least of three rounds in turn, seconds (ours with starting, reading and writing)")
-    print(f"  scikit-learn {sides['scikit-learn']}\n  vectors-map  {sides['vectors-map']}  {ratio:5.1f} times faster")
+    for who, side in sides.items():
+        ratio = side.least / sides["vectors-map"].least
+        print(f"  {who:12} {side}" + (f"  {ratio:5.1f} times ours" if who in peers else ""))
 
 
 mode, programs, path = sys.argv[1:]
 vectors = np.ascontiguousarray(np.load(path).astype(np.float32))
-few, some = vectors[: len(vectors) // 2000 * 2000 : max(1, len(vectors) // 2000)][:2000], vectors[:10_000]
+few, some = vectors[:: max(1, len(vectors) // 2000)][:2000], vectors[:10_000]
 mine = axes(vectors), neighbours(few), sampled(some)
 end()
 if mode == "bench":
-    bench("principal axes", mine[0].map, lambda: timed(PCA(n_components=2).fit_transform, vectors))
-    bench("t-SNE of 2000", lambda: mine[1].map("--method", "tsne"), lambda: timed(peer_map, few, "exact"))
-    bench("t-SNE of 10,000", lambda: mine[2].map("--method", "tsne"), lambda: timed(peer_map, some, "barnes_hut"))
+    bench("principal axes", mine[0].map, sklearn=lambda: timed(PCA(n_components=2).fit_transform, vectors))
+    for name, one, rows, method in (("t-SNE of 2000", mine[1], few, "exact"), ("t-SNE of 10,000", mine[2], some, "barnes_hut")):
+        peers = {"sklearn": lambda: timed(peer_map, rows, method), "umap-learn": lambda: timed(umap_map, rows)}
+        bench(name, lambda: one.map("--method", "tsne"), **peers)
