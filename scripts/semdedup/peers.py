@@ -2,7 +2,8 @@
 
 agree: with k = 1, 10, 100 and 1000 clusters of kmeans-fit, and each order of rows, is every cosine that of all pairs in 64-bit floats, within
 1e-12, and the row that is named one that has it? And are the rows that SemDeDup removes at eps 0.05 and 0.01 (torch, 32-bit floats: products of
-unit vectors, the upper triangle, the largest of each column) those above the threshold here, but for cosines within 1e-6 of it?
+unit vectors, the upper triangle, the largest of each column) those above the threshold here, but for cosines within 1e-6 of it? And does the
+peak of memory stay within --memory, and 16 MiB, with 10 times the rows, in one cluster that grows and in 100?
 bench: the same, once, then the time of ours, whole, beside that of torch's products and maxima alone, for each k.
 """
 
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 
 torch.set_num_threads(CORES)
+MEMORY = 64  # MiB
 BLOCK = 2048  # columns of products at a time, so that a cluster of all rows fits
 
 
@@ -119,6 +121,35 @@ def agree(ours, vectors, k, orders):
     return clusters, distances, single
 
 
+def peak(command):
+    """The most memory that a command has resident, in MiB (its own, where getrusage would count the process that started it)."""
+    with open(os.devnull, "wb") as output:
+        process, most = subprocess.Popen(command, stdout=output), 0
+        while process.poll() is None:
+            with open(f"/proc/{process.pid}/status") as status:
+                most = max([most, *(int(line.split()[1]) for line in status if line.startswith("VmHWM"))])
+            time.sleep(0.002)
+        assert process.returncode == 0, command
+    return most / 1024
+
+
+def memory(ours, vectors):
+    """With one cluster, a tenth of the rows and all; with 100, all of them and ten times as many, those of one block a little apart."""
+    program = [os.path.join(ours.programs, "semdedup-score"), "--keep", "first", "--memory", f"{MEMORY}M", "--clusters", ours.path("rows.tsv")]
+    for k, repeats in (1, (0.1, 1)), (100, (1, 10)):
+        used = []
+        for times in repeats:
+            rows = int(len(vectors) * times)
+            array = np.lib.format.open_memmap(ours.path("rows.npy"), "w+", np.float32, (rows, vectors.shape[1]))
+            for start in range(0, rows, len(vectors)):
+                array[start : start + len(vectors)] = np.roll(vectors, start // len(vectors), axis=1)[: rows - start]
+            array.flush()
+            np.savetxt(ours.path("rows.tsv"), np.arange(rows) % k, "%d\t0")
+            used.append(peak([*program, ours.path("rows.npy")]))
+        what = f"{used[0]:.0f} and {used[1]:.0f} MiB of {MEMORY}"
+        check(max(used) <= MEMORY + 16, f"memory, {k} clusters, {repeats[0]} and {repeats[1]} times {len(vectors)} rows: {what}")
+
+
 def bench(ours, vectors, k):
     clusters, distances, single = agree(ours, vectors, k, ["farthest"])
     if failures:
@@ -152,4 +183,6 @@ for count in (1, 10, 100, 1000):
             agree(mine, embeddings, count, ["farthest", "nearest", "first"] if count > 1 else ["farthest"])
         else:
             bench(mine, embeddings, count)
+if mode == "agree":
+    memory(mine, embeddings)
 end()
