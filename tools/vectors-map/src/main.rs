@@ -128,8 +128,9 @@ const TOOL: Tool<Args> = Tool {
          `PCA(n_components=2)` gives. Far apart there is far apart; near there need not be near.",
         "The map of `tsne` is that of t-SNE (van der Maaten and Hinton, 2008) for a sample of the vectors, the \
          landmarks, with the constants of scikit-learn's `TSNE`, all pairs computed, from the principal axes on. Every \
-         vector lies at the mean of its 10 nearest landmarks, weighed by one over the square of the distance. Near \
-         there is mostly near; how large or how far apart groups are says little.",
+         other vector lies beside its nearest landmark, within half the way to the next one on the map, towards the \
+         mean of its 10 nearest (weighed by one over the square of the distance). Near there is mostly near; how large \
+         or how far apart groups are says little.",
         "A vector of NaN alone is a missing row, and stays one: `nan<TAB>nan`. A vector with other values that are not \
          finite is a bad record.",
     ],

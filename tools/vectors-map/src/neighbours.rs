@@ -30,6 +30,8 @@ type Place = [f64; 2];
 pub struct Map {
     landmarks: Cpu,
     places: Vec<Place>,
+    /// How far around each the rows lie that are nearest to it.
+    reaches: Vec<f64>,
     dim: usize,
 }
 
@@ -47,12 +49,14 @@ impl Map {
     /// Where threads cannot be started.
     pub fn new(values: Vec<f32>, dim: usize, start: &[Place], perplexity: f64, threads: usize) -> Result<Map, Failure> {
         let places = embed(&values, dim, start, perplexity, threads)?;
+        let reaches = reaches(&places, threads)?;
         let landmarks = Centroids::new(Metric::Euclidean, dim, values).expect("landmarks are finite");
-        Ok(Map { landmarks: Cpu::new(landmarks), places, dim })
+        Ok(Map { landmarks: Cpu::new(landmarks), places, reaches, dim })
     }
 
-    /// Where rows lie: the mean of the places of the nearest landmarks, weighed by one over the squares of their
-    /// distances. A row that is a landmark lies where this does; one with a value that is not finite lies nowhere.
+    /// Where rows lie: beside the nearest landmark, towards the mean of the nearest ten. (That mean itself is a bad
+    /// place: in many dimensions the ten are almost equally far, and lie all over the map.) A row that is a landmark
+    /// lies where this does; one with a value that is not finite lies nowhere.
     pub fn place(&self, rows: &[f32], work: &mut Work, mut place: impl FnMut(Option<Place>)) {
         let count = AMONG.min(self.places.len());
         work.found.clear();
@@ -62,7 +66,23 @@ impl Map {
         found.for_each(|found| place((found[0].cluster != Nearest::NONE).then(|| self.among(found))));
     }
 
+    /// From the nearest landmark on towards the mean of all, within the landmark's cell: `r` is how far that reaches, and
+    /// a mean that is `d` away draws the row by `d r / (d + r)`.
     fn among(&self, found: &[Nearest]) -> Place {
+        let nearest = found[0].cluster as usize;
+        let (from, reach) = (self.places[nearest], self.reaches[nearest]);
+        let mean = self.mean(found);
+        let by = [mean[0] - from[0], mean[1] - from[1]];
+        let far = (by[0] * by[0] + by[1] * by[1]).sqrt();
+        if found[0].distance == 0.0 || far == 0.0 {
+            return mean;
+        }
+        let share = reach / (far + reach);
+        [from[0] + by[0] * share, from[1] + by[1] * share]
+    }
+
+    /// Weighed by one over the squares of the distances.
+    fn mean(&self, found: &[Nearest]) -> Place {
         let own = found[0].distance == 0.0;
         let (mut sum, mut all) = ([0.0; 2], 0.0);
         for near in found {
@@ -78,6 +98,17 @@ impl Map {
         }
         sum.map(|sum| sum / all)
     }
+}
+
+/// Half of how far the nearest other landmark is on the map, for each.
+fn reaches(places: &[Place], threads: usize) -> Result<Vec<f64>, Failure> {
+    let square = |a: Place, b: Place| (a[0] - b[0]).powi(2) + (a[1] - b[1]).powi(2);
+    let one = |i: usize| {
+        let others = places[..i].iter().chain(&places[i + 1..]);
+        let nearest = others.map(|&other| square(places[i], other)).fold(f64::INFINITY, f64::min);
+        if nearest.is_finite() { nearest.sqrt() / 2.0 } else { 0.0 }
+    };
+    rows(places.len(), threads, one)
 }
 
 /// The places of rows.
@@ -350,6 +381,14 @@ mod tests {
         one.place(&near, &mut work, |place| {
             let place = place.expect("it is finite");
             assert!((0..2).all(|axis| (place[axis] - one.places[0][axis]).abs() < 1.0), "{place:?}");
+        });
+        // As far from all groups as can be, and yet beside one landmark.
+        let mean: Vec<f32> = (0..dim).map(|i| values.iter().skip(i).step_by(dim).sum::<f32>() / count as f32).collect();
+        one.place(&mean, &mut work, |place| {
+            let place = place.expect("it is finite");
+            let away = |of: Place| ((of[0] - place[0]).powi(2) + (of[1] - place[1]).powi(2)).sqrt();
+            let beside = one.places.iter().zip(&one.reaches).filter(|&(&of, reach)| away(of) <= *reach);
+            assert_eq!(beside.count(), 1, "{place:?}");
         });
     }
 }
