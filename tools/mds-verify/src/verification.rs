@@ -136,13 +136,15 @@ impl Report {
 
 /// Integers of any of the four types.
 fn integers(kind: &[u8], values: &[u8]) -> Option<Vec<i64>> {
-    let width = match kind {
-        b"u2" => 2,
-        b"u4" | b"i4" => 4,
-        b"i8" => 8,
+    Some(match kind {
+        b"u2" => widened(values, |bytes| u16::from_le_bytes(bytes).into()),
+        b"u4" => widened(values, |bytes| u32::from_le_bytes(bytes).into()),
+        b"i4" => widened(values, |bytes| i32::from_le_bytes(bytes).into()),
+        b"i8" => widened(values, i64::from_le_bytes),
         _ => return None,
-    };
-    let wide = |bytes: &[u8]| bytes.iter().rev().fold(0, |value: i64, &byte| value << 8 | i64::from(byte));
-    let number = |bytes: &[u8]| if kind == b"i4" { i64::from(wide(bytes) as i32) } else { wide(bytes) };
-    Some(values.chunks_exact(width).map(number).collect())
+    })
+}
+
+fn widened<const WIDTH: usize>(values: &[u8], number: impl Fn([u8; WIDTH]) -> i64) -> Vec<i64> {
+    values.as_chunks().0.iter().map(|&bytes| number(bytes)).collect()
 }
