@@ -33,17 +33,24 @@ to-if-other = > $@.new $(if-other)
 .SUFFIXES:
 .PHONY: always flags help plan stages
 
+# $(call below,N): the numbers from 0, N of them.
+digits := 0 1 2 3 4 5 6 7 8 9
+longer = $(digits) $(foreach ten,$(filter-out 0,$1),$(digits:%=$(ten)%))
+enough = $(if $(word $2,$1),$1,$(call enough,$(call longer,$1),$2))
+below = $(if $(filter-out 0,$1),$(wordlist 1,$1,$(call enough,$(digits),$1)))
+
 # Parts have numbers from 0: in recipes $(part) is what a program is told to read of this one, $(file.N) the file of
 # part N and $(shard.N) which shard of it.
-below = $(if $(filter $1,$(words $2)),,$(words $2) $(call below,$1,$2 x))
-add-part = $(eval number := $(words $(numbers)))$(eval file.$(number) := $1)$(eval shard.$(number) := $2)\
-$(eval part.$(number) := $(strip $2 $1))$(eval numbers += $(number))
-numbers :=
-ifeq ($(SHARDS),1)
-$(foreach file,$(PARTS),$(call add-part,$(file)))
-else
-$(foreach file,$(PARTS),$(foreach shard,$(call below,$(SHARDS)),$(call add-part,$(file),--shard $(shard)/$(SHARDS))))
-endif
+shards := $(if $(filter-out 1,$(SHARDS)),$(patsubst %,%/$(SHARDS),$(call below,$(SHARDS))),whole)
+pieces := $(foreach file,$(PARTS),$(addsuffix :$(file),$(shards)))
+numbers := $(call below,$(words $(pieces)))
+number-of = $(firstword $(subst :, ,$1))
+shard-of = $(word 2,$(subst :, ,$1))
+file-of = $(patsubst $(number-of):$(shard-of):%,%,$1)
+add-part = $(eval file.$(number-of) := $(file-of))\
+$(eval shard.$(number-of) := $(addprefix --shard ,$(filter-out whole,$(shard-of))))\
+$(eval part.$(number-of) := $(strip $(shard.$(number-of)) $(file-of)))
+$(foreach piece,$(join $(addsuffix :,$(numbers)),$(pieces)),$(call add-part,$(piece)))
 parts := $(words $(numbers))
 part = $(part.$*)
 # $(call each,NAME): that file of each part, as targets and prerequisites; $(call all,NAME): the same in a recipe,

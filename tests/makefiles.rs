@@ -388,6 +388,18 @@ fn a_killed_make_leaves_no_half_of_a_file() {
     assert_eq!(folder.text("chosen.jsonl"), sh(&folder, pipe));
 }
 
+/// A plan of many shards asks for no more of make than one of few.
+#[test]
+fn many_shards_are_planned_on_a_small_stack() {
+    let folder = parts();
+    if !there(&folder, &["make"]) {
+        return;
+    }
+    let plan = format!("ulimit -s 512; make -n -f {SCRIPTS}/dsir.mk PARTS=docs.jsonl SHARDS=2000 chosen.jsonl");
+    let jobs = sh(&folder, &plan).lines().filter(|line| line.starts_with("topk-resample --cut")).count();
+    assert_eq!(jobs, 2000);
+}
+
 /// `make help` names each variable that a user may set, with its default, and each step is one of `make stages`.
 #[test]
 fn makefiles_say_what_they_take() {
