@@ -190,8 +190,10 @@ def walls(steps, document, sums, counts):
              *(span(tree(parts, n, rate["step"])) for n in NODES)],
         ]
         for key, name in (("cut", "topk-resample"), ("clip", "clip-sample")):
-            held = amount(steps[key].memory(rows))
-            said = f"{span(rows * rate[key])}, {held} of memory" if rows < ROWS_MAX else "refused: above 2^32 rows"
+            # Below what Python has, growth is not seen: nothing is said of memory then.
+            held = steps[key].memory(rows)
+            held = f", {amount(held)} of memory" if held > 2 * steps[key].runs[-1][2] else ""
+            said = f"{span(rows * rate[key])}{held}" if rows < ROWS_MAX else "refused: above 2^32 rows"
             lines.append([f"cut of `{name}`, {rows:.2g} rows", said, "", "", ""])
     yield table(["", "one job", *(f"tree, {nodes}" for nodes in NODES)], lines)
 
