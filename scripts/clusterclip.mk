@@ -38,4 +38,4 @@ stages = vectors $(fitting) draws cut drawn ends
 ends = sample.jsonl
 
 sample.jsonl: $(call every,drawn.jsonl) $(call flags,SEED ID_FIELD)
-	cat $(call all,drawn.jsonl) | jsonl-shuffle $(identity) --seed $(SEED) $(to)
+	$(call all-to,drawn.jsonl) cat | jsonl-shuffle $(identity) --seed $(SEED) $(to)

@@ -41,8 +41,9 @@ $(call each,drawn.jsonl): $(DIR)/%.drawn.jsonl: $(documents) $(DIR)/%.clusters.t
 report.html: $(DIR)/clusters.jsonl $(EXCLUDE)
 	cluster-report $(EXCLUDE:%=--exclude %) $< $(to)
 
-$(DIR)/clusters.jsonl: $(call every,stats.jsonl)
-	cluster-stats --add $(call all,stats.jsonl) $(to)
+$(DIR)/clusters.jsonl: $(call tops,$(DIR)/,.stats.jsonl)
+	cluster-stats --add $(call all-tops,$(DIR)/,.stats.jsonl) $(to)
+$(call tree,$(DIR)/,.stats.jsonl,cluster-stats --add,stats)
 
 $(call each,stats.jsonl): $(DIR)/%.stats.jsonl: $(documents) $(DIR)/%.clusters.tsv
 	cluster-stats $(shard.$*) --documents $(file.$*) $(DIR)/$*.clusters.tsv $(to)

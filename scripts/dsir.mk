@@ -51,11 +51,11 @@ raw = $(DIR)/raw.counts
 weights = $(call each,weights.tsv)
 cut = $(DIR)/cut $(DIR)/first-rows
 choices = $(call each,chosen.jsonl)
-stages = counts raw weights cut choices ends
+stages = counts $(levels:%=counts.%) raw weights cut choices ends
 ends = chosen.jsonl
 
 chosen.jsonl: $(call every,chosen.jsonl)
-	cat $(call all,chosen.jsonl) $(to)
+	$(call all-to,chosen.jsonl) cat $(to)
 
 kl.tsv: chosen.jsonl $(raw) $(target-counts) $(call flags,NGRAMS BUCKETS FIELD HASH)
 	ngram-hash $(counted) chosen.jsonl > $(DIR)/chosen.counts && \
@@ -65,7 +65,7 @@ $(choices): $(DIR)/%.chosen.jsonl: $(documents) $(DIR)/%.weights.tsv $(cut)
 	topk-resample --cut $(DIR)/cut $(identity) $(first-row) --weights $(DIR)/$*.weights.tsv $(part) $(to)
 
 $(DIR)/cut: $(call every,weights.tsv) $(target-counts) $(call flags,COUNT MIN_LENGTH SEED CHOICE)
-	cat $(call all,weights.tsv) > $@.weights.tsv
+	$(call all-to,weights.tsv) cat > $@.weights.tsv
 	topk-resample $(COUNT:%=-n %) --min-length $(MIN_LENGTH) --seed $(SEED) $(CHOICE) \
 	  $(if $(word 2,$(TARGET)),$(if $(findstring --proportions,$(CHOICE)),,$(as-targets))) \
 	  --weights $@.weights.tsv --write-cut $@.new $(if-other)
@@ -77,8 +77,9 @@ $(DIR)/first-rows: $(call every,weights.tsv)
 $(weights): $(DIR)/%.weights.tsv: $(documents) $(raw) $(target-counts) $(call flags,FIELD ID_FIELD WEIGHT)
 	dsir-weight --field $(FIELD) $(identity) $(WEIGHT) --raw $(raw) $(as-targets) $(part) $(to)
 
-$(raw): $(call every,counts)
-	ngram-hash --add $(call all,counts) $(to-if-other)
+$(raw): $(call tops,$(DIR)/,.counts)
+	ngram-hash --add $(call all-tops,$(DIR)/,.counts) $(to-if-other)
+$(call tree,$(DIR)/,.counts,ngram-hash --add,counts)
 
 $(target-counts): $(DIR)/target.%.counts: $$(target.$$*) $(call flags,TARGET NGRAMS BUCKETS FIELD HASH)
 	ngram-hash $(counted) $(target.$*) $(to)

@@ -19,14 +19,15 @@ fit-models := $(filter-out $(fit)/0.model,$(steps:%=$(fit)/%.model) $(fitted))
 $(foreach step,$(steps),$(eval model.$(step) := $(fit)/$(step).model)\
 $(eval sums.$(step) := $(numbers:%=$(fit)/$(step)/%.sums)))
 sums := $(foreach step,$(steps),$(sums.$(step)))
-fit-stages := $(foreach step,$(steps),model.$(step) sums.$(step))
+$(foreach step,$(steps),$(call tree,$(fit)/$(step)/,.sums,$(family)-sum --add,sums.$(step)))
+fit-stages := $(foreach step,$(steps),model.$(step) sums.$(step) $(levels:%=sums.$(step).%))
 
 $(fit)/0.model: $(vectors) $(call flags,parts $(filter K FIT RULE,$(remembered)))
 	mkdir -p $(fit) && $(family)-fit $(K:%=-k %) $(FIT) $(RULE) --iters 0 $(all-vectors) $(to)
 
-$(fit-models): $(fit)/%.model: $$(sums.$$(before.$$*)) $(call flags,ITERS)
+$(fit-models): $(fit)/%.model: $$(call tops,$(fit)/$$(before.$$*)/,.sums) $(call flags,ITERS)
 	$(family)-step $(as-model) $(fit)/$(before.$*).model $(RULE) --iters $(ITERS) \
-	  $(fit)/$(before.$*)/{0..$(lastword $(numbers))}.sums $(to)
+	  $(call all-tops,$(fit)/$(before.$*)/,.sums) $(to)
 
 fit-before = $(fit)/$(before.$(*D))
 as-before = if cmp -s $(fit-before).model $<; then cat $(fit-before)/$(*F).sums; else

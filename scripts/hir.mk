@@ -56,16 +56,17 @@ weights = $(call each,weights.tsv)
 cut = $(DIR)/cut $(DIR)/first-rows
 choices = $(call each,chosen.jsonl)
 ends = chosen.jsonl
-stages = counts models $(fit-stages) mixture halves $(if $(spreads),spreads) weights cut choices ends
+stages = counts $(levels:%=counts.%) models $(fit-stages) mixture halves $(if $(spreads),spreads) weights cut choices \
+  ends
 
 chosen.jsonl: $(call every,chosen.jsonl)
-	cat $(call all,chosen.jsonl) $(to)
+	$(call all-to,chosen.jsonl) cat $(to)
 
 $(choices): $(DIR)/%.chosen.jsonl: $(documents) $(DIR)/%.weights.tsv $(cut)
 	topk-resample --cut $(DIR)/cut $(first-row) --weights $(DIR)/$*.weights.tsv $(part) $(to)
 
 $(DIR)/cut: $(call every,weights.tsv) $(call flags,COUNT MIN_LENGTH SEED CHOICE)
-	cat $(call all,weights.tsv) | topk-resample $(COUNT:%=-n %) --min-length $(MIN_LENGTH) --seed $(SEED) $(CHOICE) \
+	$(call all-to,weights.tsv) cat | topk-resample $(COUNT:%=-n %) --min-length $(MIN_LENGTH) --seed $(SEED) $(CHOICE) \
 	  --weights - --write-cut $@.new $(if-other)
 
 $(DIR)/first-rows: $(call every,weights.tsv)
@@ -77,13 +78,14 @@ $(weights): $(DIR)/%.weights.tsv: $(DIR)/%.ngram.tsv $(DIR)/%.gmm.tsv $(spreads)
 
 # The spread of each of the two columns, over all parts.
 $(DIR)/spreads: $(call every,ngram.tsv) $(call each,gmm.tsv)
-	cat $(call all,ngram.tsv) > $@.ngram.tsv && cat $(call all,gmm.tsv) > $@.gmm.tsv && \
+	$(call all-to,ngram.tsv) cat > $@.ngram.tsv && $(call all-to,gmm.tsv) cat > $@.gmm.tsv && \
 	  weight-mix --alpha 0.5 --standardise --stats $@.stats $@.ngram.tsv $@.gmm.tsv > /dev/null && \
 	  sed 's/.*"spreads":\[\([^]]*\)\].*/\1/' $@.stats $(to-if-other)
 	rm -f $@.ngram.tsv $@.gmm.tsv
 
-$(DIR)/raw.counts: $(call every,counts)
-	ngram-hash --add $(call all,counts) $(to-if-other)
+$(DIR)/raw.counts: $(call tops,$(DIR)/,.counts)
+	ngram-hash --add $(call all-tops,$(DIR)/,.counts) $(to-if-other)
+$(call tree,$(DIR)/,.counts,ngram-hash --add,counts)
 
 $(DIR)/target.counts: $(TARGET) $(call flags,TARGET HASH)
 	ngram-hash $(HASH) $(TARGET) $(to)

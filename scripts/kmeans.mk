@@ -23,9 +23,10 @@ model.safetensors:
 remembered := FIT RULE ITERS
 include $(dir $(lastword $(MAKEFILE_LIST)))parts.mk
 vectors := $(PARTS)
-all-vectors = $(PARTS)
+all-vectors = $(all-files)
 $(foreach number,$(numbers),$(eval vectors.$(number) := $(file.$(number)))$(eval rows.$(number) := $(part.$(number))))
 include $(here)fit.mk
+$(fit)/0.model: $(listed)
 
 stages = $(fit-stages) ends
 ends = model.safetensors

@@ -42,10 +42,10 @@ plan-of-draws = $(DIR)/plan.tsv
 cut = $(DIR)/cut $(DIR)/first-rows
 drawn = $(call each,drawn.jsonl)
 ends = chosen.jsonl
-stages = vectors $(fitting) draws stats table sample scores losses plan-of-draws cut drawn ends
+stages = vectors $(fitting) draws stats $(levels:%=stats.%) table sample scores losses plan-of-draws cut drawn ends
 
 chosen.jsonl: $(call every,drawn.jsonl)
-	cat $(call all,drawn.jsonl) $(to)
+	$(call all-to,drawn.jsonl) cat $(to)
 
 $(DIR)/plan.tsv: $(table) $(losses) $(call flags,COUNT SHARE)
 	cluster-share --measure loss -n $(COUNT) $(SHARE) $(table) $(losses) $(to-if-other)
@@ -62,6 +62,6 @@ $(losses): $(scores) $(clusters) $(keys)
 $(scores): $(sample) $(call flags,SCORER SCORE)
 	lm-score --model $(SCORER) $(SCORE) $< $(to)
 
-$(sample): $(table) $(clusters) $(keys) $(call flags,EACH SEED)
+$(sample): $(table) $(clusters) $(keys) $(call flags,EACH SEED) $(listed)
 	{ $(columns); } | clip-sample --seed $(SEED) --by equal -n $$(( $(EACH) * $$(wc -l < $<) )) $(identity) \
-	  --clusters - --key-field 3 $(PARTS) $(to)
+	  --clusters - --key-field 3 $(all-files) $(to)

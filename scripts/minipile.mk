@@ -44,7 +44,7 @@ stages = vectors $(fitting) draws cut drawn ends
 minipile: $(ends)
 
 $(ends): $(OUT)/%.jsonl: $(call every,drawn)
-	mkdir -p $(OUT) && cat $(DIR)/{0..$(lastword $(numbers))}.drawn.sets/$*.jsonl $(to)
+	mkdir -p $(OUT) && $(call all-to,drawn.sets/$*.jsonl) cat $(to)
 
 # The sets of a part are in a folder; the file beside it says that they are whole.
 $(drawn): $(DIR)/%.drawn: $(documents) $(DIR)/%.clusters.tsv $(cut)

@@ -48,7 +48,7 @@ random.jsonl: $(examples) $(column) $(call flags,SHARE SEED)
 	  --group $(column) --per-group-fraction $(SHARE) --weights - $< $(to)
 
 $(column): $(call every,clusters.tsv)
-	cat $(call all,clusters.tsv) $(to)
+	$(call all-to,clusters.tsv) cat $(to)
 
 $(DIR)/lp.tsv: $(PERPLEXITIES) $(call flags,PERPLEXITIES)
 	lp-rank $(PERPLEXITIES) $(to)

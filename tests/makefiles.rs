@@ -75,9 +75,12 @@ fn k_means_in_parts_is_k_means() {
     for iters in [0, 2, 12] {
         let whole = Run::shell(&format!("kmeans-fit {fit} {rule} --iters {iters} all.npy"), &folder).outcome();
         whole.expect(0);
-        for parts in
-            ["PARTS='a.npy b.npy c.npy'", "PARTS=all.npy SHARDS=1", "PARTS=all.npy SHARDS=3", "PARTS=all.npy SHARDS=8"]
-        {
+        for parts in [
+            "PARTS='a.npy b.npy c.npy'",
+            "PARTS=all.npy SHARDS=1",
+            "PARTS=all.npy SHARDS=3",
+            "PARTS=all.npy SHARDS=8 FANIN=2",
+        ] {
             let make = format!("make -s -j 4 -f {SCRIPTS}/kmeans.mk ITERS={iters} {parts} FIT='{fit}' RULE='{rule}'");
             let made = Run::shell(&format!("rm -rf model.safetensors kmeans.parts; {make} model.safetensors"), &folder);
             made.outcome().expect(0);
@@ -129,6 +132,12 @@ fn hybrid_resampling_in_parts_is_that_of_the_whole() {
     let steps = make("0.25", "-n 30", "MIN_LENGTH=2 ITERS=100");
     assert!(steps.iter().filter(|program| *program == "gmm-step").count() == 101);
     assert_eq!(folder.text("chosen.jsonl"), expected("0.25", "-n 30 --min-length 2"));
+    // So it is where its sums are added up in a tree.
+    let tree =
+        "hir.mk PARTS='a.jsonl b.jsonl' SHARDS=4 FANIN=2 ITERS=2 MODEL=hash:16 RAW_FIT='-k 5' DIR=tree tree/raw.gmm";
+    let added = made(&folder, tree).iter().filter(|program| *program == "gmm-sum").count();
+    assert_eq!(added, 3 * (8 + 4 + 2));
+    sh(&folder, "gmm-fit -k 5 --iters 2 raw.npy | cmp - tree/raw.gmm");
 }
 
 /// `scripts/small2large.mk` chooses from an array and from lines alike, and another share only chooses anew.
@@ -294,6 +303,61 @@ fn importance_resampling_in_parts_is_that_of_the_whole() {
     assert_eq!(chosen(), expected("b.jsonl c.jsonl", ""));
 }
 
+/// A thousand parts, the list of which is longer than an argument may be: their counts are those of the whole, added up
+/// in a tree; what is missing is made anew, and nothing else.
+#[test]
+fn a_thousand_parts_are_added_up_in_a_tree() {
+    let folder = Folder::new();
+    if !there(&folder, &["make"]) {
+        return;
+    }
+    let long = "long".repeat(40);
+    fs::create_dir(folder.path().join(&long)).expect("a new folder");
+    let documents = corpus::documents(1000);
+    for (part, line) in documents.lines().enumerate() {
+        folder.write(&format!("{long}/{part:03}.jsonl"), line);
+    }
+    folder.write("docs.jsonl", &documents);
+    folder.write("target.jsonl", corpus::target(9));
+    let make = |goal: &str| made(&folder, &format!("dsir.mk PARTS='$(sort $(wildcard {long}/*))' {goal}"));
+    assert_eq!(make("dsir.parts/raw.counts").len(), 1000 + 10 + 1);
+    sh(&folder, "ngram-hash docs.jsonl | cmp - dsir.parts/raw.counts");
+    assert_eq!(make("dsir.parts/raw.counts"), [""; 0]);
+    sh(&folder, "rm dsir.parts/123.counts dsir.parts/7.counts.1");
+    assert_eq!(make("dsir.parts/raw.counts").len(), 4);
+    // Parts that are fewer, and a lower tree.
+    sh(&folder, &format!("rm {long}/[1-9]??.jsonl; head -n 100 docs.jsonl > few.jsonl"));
+    assert_eq!(make("dsir.parts/raw.counts"), ["ngram-hash"]);
+    sh(&folder, "ngram-hash few.jsonl | cmp - dsir.parts/raw.counts");
+    let plan = sh(
+        &folder,
+        &format!("make -s -f {SCRIPTS}/dsir.mk FANIN=9 COUNT=1 MIN_LENGTH=0 PARTS='$(wildcard {long}/*)' plan"),
+    );
+    let jobs =
+        |name: &str| plan.lines().find(|line| line.starts_with(name)).and_then(|line| line.split_whitespace().nth(1));
+    assert_eq!((jobs("raw.counts.1 "), jobs("raw.counts.2 "), jobs("raw.counts ")), (Some("12"), Some("2"), Some("1")));
+}
+
+/// Parts in a tree three levels high are the whole, to the last step.
+#[test]
+fn importance_resampling_in_a_tree_is_that_of_the_whole() {
+    let folder = parts();
+    if !there(&folder, &["make"]) {
+        return;
+    }
+    let make = |more: &str| made(&folder, &format!("dsir.mk {PARTS} COUNT=250 MIN_LENGTH=3 {more} chosen.jsonl"));
+    make("");
+    let chosen = folder.text("chosen.jsonl");
+    make("SHARDS=3 FANIN=2 DIR=tree");
+    assert_eq!(folder.text("chosen.jsonl"), chosen);
+    // Another tree adds up anew, and nothing comes of it.
+    assert_eq!(make("SHARDS=3 FANIN=4 DIR=tree"), ["ngram-hash"; 4]);
+    for fanin in ["0", "1"] {
+        let refused = Run::shell(&format!("make -f {SCRIPTS}/dsir.mk {PARTS} FANIN={fanin} chosen.jsonl"), &folder);
+        refused.outcome().expect_refusal(2, &[&format!("FANIN={fanin}: expected 2 or more")]);
+    }
+}
+
 /// Two targets in the proportions of their sizes, and how far the choice is from the target.
 #[test]
 fn importance_resampling_by_make_takes_several_targets() {
@@ -357,6 +421,8 @@ fn minipile_in_parts_is_that_of_the_whole() {
     };
     make("report.html");
     assert!(folder.text("report.html").contains("</html>"));
+    make("FANIN=2 DIR=tree report.html");
+    sh(&folder, "cmp tree/clusters.jsonl minipile.parts/clusters.jsonl; ls tree/1.stats.jsonl.1");
     let split = "train=90,validation=20,test=30";
     assert!(make(&format!("SPLIT={split} EXCLUDE=exclude minipile")).iter().all(|program| program != "jsonl-embed"));
     expected("--batch 16384 ", &format!("--split {split} --exclude exclude"));
@@ -386,6 +452,34 @@ fn a_killed_make_leaves_no_half_of_a_file() {
     let pipe = "ngram-hash docs.jsonl > r; ngram-hash target.jsonl > t; dsir-weight --raw r --target t docs.jsonl > w
          topk-resample -n 20 --weights w docs.jsonl";
     assert_eq!(folder.text("chosen.jsonl"), sh(&folder, pipe));
+}
+
+/// A plan of many shards asks for no more of make than one of few.
+#[test]
+fn many_shards_are_planned_on_a_small_stack() {
+    let folder = parts();
+    if !there(&folder, &["make"]) {
+        return;
+    }
+    let plan = format!("ulimit -s 512; make -n -f {SCRIPTS}/dsir.mk PARTS=docs.jsonl SHARDS=2000 chosen.jsonl");
+    let jobs = sh(&folder, &plan).lines().filter(|line| line.starts_with("topk-resample --cut")).count();
+    assert_eq!(jobs, 2000);
+}
+
+/// What remembers flags, a file a part, is no step of a cluster; what works on a part is one.
+#[test]
+fn programs_alone_are_steps_of_a_cluster() {
+    let folder = parts();
+    if !there(&folder, &["make"]) {
+        return;
+    }
+    let srun =
+        "#!/bin/sh\nwhile case $1 in -*) ;; *) false ;; esac; do shift; done\necho \"$@\" >> steps\nexec \"$@\"\n";
+    folder.write("srun", srun);
+    let make = format!("make -s -f {SCRIPTS}/dsir.mk {PARTS} SHELL=srun COUNT=20 MIN_LENGTH=0 chosen.jsonl");
+    sh(&folder, &format!("chmod +x srun; export PATH=$PWD:$PATH; {make}"));
+    let steps = folder.text("steps");
+    assert!(steps.contains("dsir-weight") && !steps.contains("flags/"), "{steps}");
 }
 
 /// `make help` names each variable that a user may set, with its default, and each step is one of `make stages`.

@@ -58,6 +58,14 @@ fn memory_does_not_grow_with_the_input() {
         within(&Run::new(program(name), &vectors).args(args).args(&arrays).outcome(), KIB_MAX);
     }
     within(&Run::new(program("npy-cat"), &vectors).args(&arrays).outcome(), KIB_MAX);
+    // Sums of some MB each, of many parts.
+    vectors.write("row.npy", vectors::array(&vectors::rows(1)));
+    for (name, k) in [("kmeans-sum", 40_000), ("gmm-sum", 20_000)] {
+        vectors.write("many.npy", vectors::array(&vectors::rows(k)));
+        vectors.write("sums", Run::new(program(name), &vectors).args(["--centroids", "many.npy", "row.npy"]).output());
+        assert!(vectors.read("sums").len() > 3_000_000, "{name}: sums that would not be seen");
+        within(&Run::new(program(name), &vectors).args(["--add"]).args(["sums"; 60]).outcome(), KIB_MAX);
+    }
     // Of two files, the program is done before anybody can look.
     within(&Run::new(program("ngram-kl"), &folder).args(["counts"; 60]).outcome(), KIB_MAX);
     let cluster = |row: u64| format!("{}\n", row * row % 1000);

@@ -19,8 +19,10 @@ use crate::corpus::{Corpus, Document, Seen, Step};
 use crate::packing::{Packer, Sequence, Shape, Waste};
 use pipe::failure::Failure;
 use pipe::key::{document_key, noise_bits, uniform};
-use pipe::tokens::{Dtype, TokenReader};
+use pipe::tokens::TokenReader;
+use std::borrow::Cow;
 use std::collections::BinaryHeap;
+use std::slice;
 
 /// How much a split gets.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -215,12 +217,11 @@ impl Packing<'_> {
             let wanted =
                 |domain: usize| targets.iter().map(|t| weight(t[domain])).fold(slack[domain], u64::saturating_add);
             let mut samples: Vec<_> = (0..domains).map(|domain| BottomK::new(wanted(domain))).collect();
-            let mut bytes = Vec::new();
             self.corpus.each(false, None, |step| {
                 let Step::Document(document) = step else { return Ok(()) };
                 let tokens = document.tokens;
                 let weight = if by_window { Packer::windows(self.shape, tokens.len()) } else { tokens.len() as u64 };
-                let noise = noise_bits(self.wanted.seed, "pack-split", key(tokens, &mut bytes));
+                let noise = noise_bits(self.wanted.seed, "pack-split", key(tokens));
                 let sample = &mut samples[self.fold(document.domain)];
                 sample.push(Place { noise, document: document.number, window: 0, weight: weight as u32 });
                 Ok(())
@@ -339,9 +340,8 @@ impl Packing<'_> {
         };
         let row = |targets: &Vec<u64>| targets.iter().map(|&wanted| BottomK::new(wanted)).collect::<Vec<_>>();
         let mut samples: Vec<_> = targets.iter().map(row).collect();
-        let mut bytes = Vec::new();
         self.pack(choice, false, None, |split, domain, sequence| {
-            samples[split][self.fold(domain)].push(place(sequence, self.wanted.seed, &mut bytes));
+            samples[split][self.fold(domain)].push(place(sequence, self.wanted.seed));
             Ok(())
         })?;
         let mut shortfalls = Vec::new();
@@ -377,27 +377,28 @@ impl Packing<'_> {
         let mut packers: Vec<Vec<_>> =
             (0..splits).map(|_| (0..domains).map(|_| Packer::new(self.shape, self.trace)).collect()).collect();
         let mut given = vec![vec![0; domains]; splits];
-        let (mut bytes, mut unsplit) = (Vec::new(), 0);
+        let mut unsplit = 0;
         let seed = self.wanted.seed;
-        let mut pass = |split: usize, domain: usize, sequence: &Sequence, bytes: &mut Vec<u8>| {
-            let taken = choice.takes(split, self.fold(domain), sequence, seed, bytes, &mut given);
+        let mut pass = |split: usize, domain: usize, sequence: &Sequence| {
+            let taken = choice.takes(split, self.fold(domain), sequence, seed, &mut given);
             if taken { emit(split, domain, sequence) } else { Ok(()) }
         };
         let seen = self.corpus.each(shard, first, |step| match step {
             Step::Document(document) => {
                 let domain = document.domain;
-                let Some((split, windows)) = choice.split_of(&document, self.fold(domain), seed, &mut bytes) else {
+                let Some((split, windows)) = choice.split_of(&document, self.fold(domain), seed) else {
                     unsplit += 1;
                     return Ok(());
                 };
-                let key = if self.trace { key(document.tokens, &mut bytes) } else { 0 };
+                let key = if self.trace { key(document.tokens) } else { 0 };
                 packers[split][domain].add(document.tokens, (document.number, key), |sequence| {
-                    if sequence.place < windows { pass(split, domain, sequence, &mut bytes) } else { Ok(()) }
+                    if sequence.place < windows { pass(split, domain, sequence) } else { Ok(()) }
                 })
             }
-            Step::End(domain) => packers.iter_mut().enumerate().try_for_each(|(split, packers)| {
-                packers[domain].finish(|sequence| pass(split, domain, sequence, &mut bytes))
-            }),
+            Step::End(domain) => packers
+                .iter_mut()
+                .enumerate()
+                .try_for_each(|(split, packers)| packers[domain].finish(|sequence| pass(split, domain, sequence))),
         })?;
         let mut waste = Waste::default();
         packers.iter().flatten().for_each(|packer| waste.add(&packer.waste));
@@ -410,11 +411,11 @@ const NOTHING: Place = Place { noise: 0, document: 0, window: 0, weight: 0 };
 
 impl Choice {
     /// The split of a document, and how many of its windows are in it.
-    fn split_of(&self, document: &Document, domain: usize, seed: u64, bytes: &mut Vec<u8>) -> Option<(usize, u64)> {
+    fn split_of(&self, document: &Document, domain: usize, seed: u64) -> Option<(usize, u64)> {
         if self.bounds.is_none() && self.ends.is_none() {
             return Some((0, u64::MAX));
         }
-        let noise = noise_bits(seed, "pack-split", key(document.tokens, bytes));
+        let noise = noise_bits(seed, "pack-split", key(document.tokens));
         if let Some(bounds) = &self.bounds {
             let split = bounds.iter().position(|&bound| uniform(noise) < bound);
             return split.map(|split| (split, u64::MAX));
@@ -434,17 +435,9 @@ impl Choice {
     }
 
     /// Whether a sequence is taken.
-    fn takes(
-        &self,
-        split: usize,
-        domain: usize,
-        sequence: &Sequence,
-        seed: u64,
-        bytes: &mut Vec<u8>,
-        given: &mut [Vec<u64>],
-    ) -> bool {
+    fn takes(&self, split: usize, domain: usize, sequence: &Sequence, seed: u64, given: &mut [Vec<u64>]) -> bool {
         if let Some(cuts) = &self.cuts {
-            return cuts[split][domain].is_none_or(|cut| place(sequence, seed, bytes) <= cut);
+            return cuts[split][domain].is_none_or(|cut| place(sequence, seed) <= cut);
         }
         if let Some(ends) = &self.ends {
             given[split][domain] += 1;
@@ -455,16 +448,23 @@ impl Choice {
 }
 
 /// Where a sequence stands in the order of the noise.
-fn place(sequence: &Sequence, seed: u64, bytes: &mut Vec<u8>) -> Place {
-    let noise = noise_bits(seed, "pack", key(sequence.tokens, bytes));
+fn place(sequence: &Sequence, seed: u64) -> Place {
+    let noise = noise_bits(seed, "pack", key(sequence.tokens));
     Place { noise, document: sequence.document, window: sequence.place as u32, weight: 1 }
 }
 
 /// The key of some tokens.
-pub fn key(tokens: &[u32], bytes: &mut Vec<u8>) -> u64 {
-    bytes.clear();
-    Dtype::U32.write(tokens, bytes);
-    document_key(bytes)
+pub fn key(tokens: &[u32]) -> u64 {
+    document_key(&little_endian(tokens))
+}
+
+/// Their bytes, which on most machines are there already: packing is so fast that another copy would be felt.
+fn little_endian(tokens: &[u32]) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "little") {
+        // SAFETY: so many bytes are there, any byte is a u8, and the slice is borrowed for as long as the tokens are.
+        return Cow::Borrowed(unsafe { slice::from_raw_parts(tokens.as_ptr().cast(), size_of_val(tokens)) });
+    }
+    Cow::Owned(tokens.iter().flat_map(|token| token.to_le_bytes()).collect())
 }
 
 /// The ends of the splits of one domain, for targets in sequences and in weight; how much each weighs; and which lacks

@@ -66,11 +66,13 @@ impl Digest {
     /// The next bytes.
     pub(crate) fn pass(&self, bytes: &[u8]) {
         let mut passing = self.passing();
-        passing.bytes += bytes.len() as u64;
-        passing.hash.update(bytes);
+        if passing.whole {
+            passing.bytes += bytes.len() as u64;
+            passing.hash.update(bytes);
+        }
     }
 
-    /// Some byte was changed that had passed by.
+    /// Some byte that passes by is changed afterwards: there is no sum.
     pub(crate) fn spoil(&self) {
         self.passing().whole = false;
     }

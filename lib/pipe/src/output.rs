@@ -101,13 +101,15 @@ impl Output {
     }
 
     /// Where in a regular file the next byte goes; `None` for a pipe, and where the shell appends (`>>`): what is
-    /// written there cannot be mended later.
+    /// written there cannot be mended later. What is mended has no sum, and is not summed from here on.
     pub fn position(&mut self) -> Option<u64> {
         let appends = |flags: &str| i64::from_str_radix(flags.trim(), 8).is_ok_and(|flags| flags & O_APPEND != 0);
         let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", self.file.as_raw_fd())).ok()?;
         let flags = about.lines().find_map(|line| line.strip_prefix("flags:"))?;
         let is_file = self.file.metadata().is_ok_and(|found| found.is_file());
-        (is_file && !appends(flags)).then(|| self.file.stream_position().ok())?
+        let position = (is_file && !appends(flags)).then(|| self.file.stream_position().ok())??;
+        self.digest.iter().for_each(|digest| digest.spoil());
+        Some(position)
     }
 
     /// Writes at `position` of a regular file, over what was written there.

@@ -2,7 +2,7 @@
 //!
 //! One part of an iteration of gmm-fit: what parts come to adds up, to the byte, to what the whole comes to. Memory:
 //! the mixture, sums of eight times its size for each thread, and a few blocks of about 1 MB a thread; it does not grow
-//! with the input.
+//! with the input. With `--add` sums of parts in, those of all of them out: a few times one file's size.
 
 mod sum;
 
@@ -14,6 +14,7 @@ use mixture::sums::{Partial, TOO_MANY};
 use pipe::crew;
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Rule, Tool};
+use pipe::lines::Tally;
 use pipe::output::Output;
 use pipe::progress::Meter;
 use pipe::settings::Common;
@@ -31,6 +32,7 @@ struct Args {
     common: Common,
     mixture: Option<PathBuf>,
     centroids: Option<PathBuf>,
+    add: bool,
 }
 
 impl Options for Args {
@@ -52,6 +54,14 @@ const FLAGS: &[Flag<Args>] = &[
             Ok(())
         })
     },
+    Flag {
+        help: "The FILEs are sums of parts, and the output is those of all of them. Sums of different mixtures are \
+               refused.",
+        ..shared::add(|args: &mut Args, _| {
+            args.add = true;
+            Ok(())
+        })
+    },
     shared::headerless(),
     shared::shard_of_rows(),
     shared::on_error(),
@@ -60,8 +70,17 @@ const FLAGS: &[Flag<Args>] = &[
     shared::progress(),
 ];
 
-const RULES: &[Rule] =
-    &[Rule::OneOf(&["mixture", "centroids"], "sums are of the vectors as they belong to its components")];
+const RULES: &[Rule] = &[
+    Rule::OneOf(
+        &["mixture", "centroids", "add"],
+        "sums are of the vectors as they belong to its components, and know of which when they are added up",
+    ),
+    Rule::Excludes(
+        "add",
+        &["headerless", "shard", "on-error"],
+        "sums are added whole, and no vectors are read; give it to the runs that make them",
+    ),
+];
 
 const TOOL: Tool<Args> = Tool {
     name: "gmm-sum",
@@ -72,7 +91,7 @@ const TOOL: Tool<Args> = Tool {
          comes from each component of a mixture, as gmm-score(1) does, and prints what the vectors of each component \
          add up to: a `.safetensors` file, from which gmm-step(1) makes the next mixture.",
         "This is how gmm-fit(1) goes over parts that are anywhere: an iteration is a gmm-sum over each part and one \
-         gmm-step over their sums.",
+         gmm-step over their sums. Where parts are many, --add makes one file of the sums of some, in any tree.",
         "A vector of NaN alone is missing: it is counted and left out. A vector with other values that are not finite, \
          and one that is, in some coordinate, more than 2^18 times as far from 0 as the mean and the standard \
          deviation of any component, is a bad record.",
@@ -85,12 +104,19 @@ const TOOL: Tool<Args> = Tool {
     )],
     flags: FLAGS,
     rules: RULES,
-    examples: &[Example {
-        about: "What vectors add up to, in two parts:",
-        command: "jsonl-embed docs.jsonl > vectors.npy\ngmm-fit -k 2 --iters 0 vectors.npy > 0.gmm\n\
+    examples: &[
+        Example {
+            about: "What vectors add up to, in two parts:",
+            command: "jsonl-embed docs.jsonl > vectors.npy\ngmm-fit -k 2 --iters 0 vectors.npy > 0.gmm\n\
                   for i in 0 1; do\n  gmm-sum --mixture 0.gmm --shard $i/2 vectors.npy > sums.$i\ndone",
-        output: "",
-    }],
+            output: "",
+        },
+        Example {
+            about: "Added up, they are the sums of the whole:",
+            command: "gmm-sum --mixture 0.gmm vectors.npy > sums\ngmm-sum --add sums.0 sums.1 | cmp - sums",
+            output: "",
+        },
+    ],
     see_also: &["gmm-step(1)", "gmm-fit(1)", "gmm-score(1)", "jsonl-embed(1)", "corpus-utils(7)"],
 };
 
@@ -100,6 +126,9 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<(), Failure> {
     Output::stdout().refuse_terminal("sums")?;
+    if args.add {
+        return add_parts(&args.common);
+    }
     let threads = args.common.threads;
     if let Some(path) = &args.mixture {
         let Model { mixture, .. } = Model::open(path)?;
@@ -112,6 +141,22 @@ fn run(args: Args) -> Result<(), Failure> {
     let (cpu, origin) = (Arc::new(Nearby::new(centroids.clone())), Arc::new(Origin::of_centroids(&centroids)));
     let summers = (0..threads).map(|_| Summer::new(Held::centroids(cpu.clone()), origin.clone())).collect();
     add_up(&args.common, path, Partial::of_centroids(&centroids), summers, centroids.dim)
+}
+
+/// Adds up what earlier runs wrote, one file after another.
+fn add_parts(common: &Common) -> Result<(), Failure> {
+    let dash = [PathBuf::from("-")];
+    let paths = if common.operands.is_empty() { &dash[..] } else { &common.operands };
+    let (mut all, mut bytes) = Partial::open(&paths[0])?;
+    for path in &paths[1..] {
+        let (part, size) = Partial::open(path)?;
+        all.merge(&part).map_err(|why| Failure::file(path, why))?;
+        bytes += size;
+    }
+    all.write(Output::stdout())?;
+    let rows = all.moments.rows + all.rows_missing;
+    let tally = Tally { rows, bad: all.rows_bad, bytes, ..Tally::default() };
+    Stats::new(common, &tally).with("rows_missing", all.rows_missing).with("parts", paths.len()).write(common)
 }
 
 /// Values of a block of rows: about 1 MB.

@@ -2,7 +2,7 @@
 //!
 //! One part of an iteration of k-means: what parts come to adds up, to the byte, to what the whole comes to. Memory:
 //! the centroids, sums of their size for each thread, and a few blocks of about 1 MB a thread; it does not grow with
-//! the input.
+//! the input. With `--add` sums of parts in, those of all of them out: a few times one file's size.
 
 mod sum;
 
@@ -16,6 +16,7 @@ use compute::kmeans::{Centroids, Metric};
 use pipe::crew;
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Rule, Tool};
+use pipe::lines::Tally;
 use pipe::output::Output;
 use pipe::progress::Meter;
 use pipe::settings::Common;
@@ -33,6 +34,7 @@ struct Args {
     centroids: PathBuf,
     metric: Option<Metric>,
     weights: Option<PathBuf>,
+    add: bool,
 }
 
 impl Options for Args {
@@ -53,6 +55,14 @@ const FLAGS: &[Flag<Args>] = &[
             Ok(())
         })
     },
+    Flag {
+        help: "The FILEs are sums of parts, and the output is those of all of them. Sums of different centroids are \
+               refused.",
+        ..shared::add(|args: &mut Args, _| {
+            args.add = true;
+            Ok(())
+        })
+    },
     shared::headerless(),
     shared::shard_of_rows(),
     shared::on_error(),
@@ -66,7 +76,17 @@ const FLAGS: &[Flag<Args>] = &[
     shared::progress(),
 ];
 
-const RULES: &[Rule] = &[Rule::Needed("centroids", "sums are of the vectors that are nearest to each of them")];
+const RULES: &[Rule] = &[
+    Rule::OneOf(
+        &["centroids", "add"],
+        "sums are of the vectors that are nearest to each of them, and know of which when they are added up",
+    ),
+    Rule::Excludes(
+        "add",
+        &["weights", "headerless", "shard", "on-error", "metric", "device"],
+        "sums are added whole, and no vectors are read; give it to the runs that make them",
+    ),
+];
 
 const TOOL: Tool<Args> = Tool {
     name: "kmeans-sum",
@@ -77,7 +97,8 @@ const TOOL: Tool<Args> = Tool {
          nearest centroid, as kmeans-assign(1) does, and prints what the vectors of each cluster add up to: a \
          `.safetensors` file, from which kmeans-step(1) makes the next centroids.",
         "This is how k-means goes over parts that are anywhere: an iteration is a kmeans-sum over each part and one \
-         kmeans-step over their sums. scripts/kmeans.mk does this with make(1).",
+         kmeans-step over their sums. Where parts are many, --add makes one file of the sums of some, in any tree. \
+         scripts/kmeans.mk does this with make(1).",
         "A vector of NaN alone is missing: it is counted and left out. A vector with other values that are not \
          finite, under the cosine one of zeros, and one more than 2^19 times as far out as any centroid, is a bad \
          record.",
@@ -108,12 +129,19 @@ const TOOL: Tool<Args> = Tool {
     ],
     flags: FLAGS,
     rules: RULES,
-    examples: &[Example {
-        about: "What vectors add up to around the first three, in two parts:",
-        command: "jsonl-embed docs.jsonl > vectors.npy\nhead -n 3 docs.jsonl | jsonl-embed > three.npy\n\
+    examples: &[
+        Example {
+            about: "What vectors add up to around the first three, in two parts:",
+            command: "jsonl-embed docs.jsonl > vectors.npy\nhead -n 3 docs.jsonl | jsonl-embed > three.npy\n\
                   for i in 0 1; do\n  kmeans-sum --centroids three.npy --shard $i/2 vectors.npy > sums.$i\ndone",
-        output: "",
-    }],
+            output: "",
+        },
+        Example {
+            about: "Added up, they are the sums of the whole:",
+            command: "kmeans-sum --centroids three.npy vectors.npy > sums\nkmeans-sum --add sums.0 sums.1 | cmp - sums",
+            output: "",
+        },
+    ],
     see_also: &["kmeans-step(1)", "kmeans-assign(1)", "kmeans-fit(1)", "jsonl-embed(1)", "corpus-utils(7)"],
 };
 
@@ -123,6 +151,9 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<(), Failure> {
     Output::stdout().refuse_terminal("sums")?;
+    if args.add {
+        return add_parts(&args.common);
+    }
     let devices = Devices::open(&args.common)?;
     let Model { centroids, .. } = Model::open(&args.centroids, args.metric)?;
     let weights = args.weights.as_deref().map(Weights::open).transpose()?;
@@ -130,6 +161,21 @@ fn run(args: Args) -> Result<(), Failure> {
     vectors.check_dim(centroids.dim, &args.centroids)?;
     let blocks = Blocks::new(vectors, weights, centroids.dim, devices.block_values());
     add_up(&args.common, &centroids, &devices, blocks)
+}
+
+/// Adds up what earlier runs wrote, one file after another.
+fn add_parts(common: &Common) -> Result<(), Failure> {
+    let dash = [PathBuf::from("-")];
+    let paths = if common.operands.is_empty() { &dash[..] } else { &common.operands };
+    let (mut all, mut bytes) = Partial::open(&paths[0])?;
+    for path in &paths[1..] {
+        let (part, size) = Partial::open(path)?;
+        all.merge(&part).map_err(|why| Failure::file(path, why))?;
+        bytes += size;
+    }
+    all.write(Output::stdout())?;
+    let tally = Tally { rows: all.rows() + all.rows_missing, bad: all.rows_bad, bytes, ..Tally::default() };
+    Stats::new(common, &tally).with("rows_missing", all.rows_missing).with("parts", paths.len()).write(common)
 }
 
 /// Sends all vectors through the threads, and writes what they come to.

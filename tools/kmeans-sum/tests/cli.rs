@@ -221,7 +221,7 @@ fn statistics_tell_inertia_and_mean_distance() {
 #[test]
 fn what_cannot_be_asked_is_refused() {
     let folder = tool().folder(9);
-    tool().bare(&folder).waiting().outcome().expect_refusal(2, &["--centroids is needed"]);
+    tool().bare(&folder).waiting().outcome().expect_refusal(2, &["--centroids or --add is needed"]);
     for (args, code, said) in [
         (&["--device", "cuda:4000000000"][..], 1, "--device cuda:4000000000: GPU"),
         (&["--weights", "-"], 2, "standard input"),
