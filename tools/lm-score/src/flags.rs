@@ -351,8 +351,9 @@ pub const TOOL: Tool<Args> = Tool {
             &["A text has at most as many tokens as config.json says (`max_position_embeddings`, `n_positions`), or \
                  --max-length. With --long cut the rest is not looked at. With --long windows each window scores as \
                  many tokens as the model can see at once, and the last one sees as much before its tokens as there \
-                 is room for: the rolling log-likelihood of lm-evaluation-harness. With --long stride:S each window \
-                 behind the first scores S tokens, with more before them, for the time of as many more windows."],
+                 is room for: with --bos yes the rolling log-likelihood of lm-evaluation-harness \
+                 (add_bos_token=False). With --long stride:S each window behind the first scores S tokens, with more \
+                 before them, for the time of as many more windows."],
         ),
     ],
     flags: FLAGS,
