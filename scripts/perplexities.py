@@ -13,7 +13,10 @@ JSON Lines with `instruction`, `input` (may be empty) and `output`. An example i
 prompt fills them all, no response is left to be measured, and its perplexity is `nan`, a missing row.
 
 Training is transformers' Trainer: AdamW, a cosine schedule, one process, on whatever device it finds. Needs the Python
-packages torch, transformers and accelerate. With --save FOLDER the trained model is kept.
+packages torch, transformers and accelerate. With --save FOLDER the trained model is kept. With --checkpoints FOLDER the
+model of each column is, in FOLDER/0, FOLDER/1 and so on, and FOLDER/prompts.jsonl has the prompt and the response of each
+example. `lm-score --model FOLDER/1 --prompt-field prompt --field output --eos --max-length 512 --columns perplexity` gives
+P1 anew, and small2large.mk with CHECKPOINTS all columns.
 """
 
 import argparse
@@ -50,6 +53,7 @@ def arguments():
     parser.add_argument("--rate", type=float, default=2e-5, metavar="X", help="learning rate (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the order of examples (%(default)s)")
     parser.add_argument("--bf16", action="store_true", help="train in mixed precision")
+    parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="keep the model of each column in a new one there")
     parser.add_argument("--save", metavar="FOLDER", help="keep the trained model there")
     return parser.parse_args()
 
@@ -59,9 +63,13 @@ def read(path):
     return json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines()]
 
 
+def prompt_of(example):
+    return (PROMPT_WITH_INPUT if example.get("input") else PROMPT).format_map(example)
+
+
 def encode(example, tokenizer, length):
     """Tokens of prompt and response together; as many as the prompt has by itself are no labels."""
-    prompt = (PROMPT_WITH_INPUT if example.get("input") else PROMPT).format_map(example)
+    prompt = prompt_of(example)
     whole = tokenizer(prompt + example["output"] + tokenizer.eos_token, truncation=True, max_length=length)
     begin = len(tokenizer(prompt, truncation=True, max_length=length)["input_ids"])
     ids = whole["input_ids"]
@@ -98,22 +106,43 @@ def perplexities(model, examples, batch):
     return found
 
 
-def write(columns, path):
-    rows = ("\t".join("nan" if math.isnan(number) else repr(number) for number in row) for row in zip(*columns))
+def write(rows, path):
+    """Lines, all of them or none."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    beside.write_text("".join(row + "\n" for row in rows))
+    beside.write_text("".join(row + "\n" for row in rows), encoding="utf-8")
     beside.replace(path)
+
+
+def table(columns):
+    return ("\t".join("nan" if math.isnan(number) else repr(number) for number in row) for row in zip(*columns))
+
+
+class Checkpoints:
+    """The model of each column, and what lm-score makes the column of."""
+
+    def __init__(self, folder, data, tokenizer):
+        self.folder, self.tokenizer = folder, tokenizer
+        folder.mkdir(parents=True)
+        pairs = (dict(prompt=prompt_of(example), output=example["output"]) for example in data)
+        write((json.dumps(pair, ensure_ascii=False) for pair in pairs), folder / "prompts.jsonl")
+
+    def keep(self, model, number):
+        folder = self.folder / str(number)
+        model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
 
 
 class Measurement(TrainerCallback):
     """Adds a column before training, and one behind each epoch."""
 
-    def __init__(self, examples, batch, path):
-        self.examples, self.batch, self.path, self.columns = examples, batch, path, []
+    def __init__(self, examples, batch, path, checkpoints):
+        self.examples, self.batch, self.path, self.checkpoints, self.columns = examples, batch, path, checkpoints, []
 
     def measure(self, model):
+        if self.checkpoints:
+            self.checkpoints.keep(model, len(self.columns))
         self.columns.append(perplexities(model, self.examples, self.batch))
-        write(self.columns, self.path)
+        write(table(self.columns), self.path)
         print(f"P{len(self.columns) - 1}: {len(self.examples)} examples", flush=True)
 
     def on_train_begin(self, args, state, control, model=None, **_):
@@ -131,7 +160,9 @@ def main():
     if tokenizer.eos_token is None:
         raise SystemExit(f"perplexities.py: {args.model}: the tokenizer has no end-of-sequence token")
     model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)
-    examples = [encode(example, tokenizer, args.length) for example in read(args.data)]
+    data = read(args.data)
+    examples = [encode(example, tokenizer, args.length) for example in data]
+    checkpoints = Checkpoints(args.checkpoints, data, tokenizer) if args.checkpoints else None
     settings = TrainingArguments(
         output_dir=args.save or str(args.out.parent / "perplexities.trainer"),
         num_train_epochs=args.epochs,
@@ -150,7 +181,7 @@ def main():
         args=settings,
         train_dataset=[example for example in examples if set(example["labels"]) != {IGNORED}],
         data_collator=padded,
-        callbacks=[Measurement(examples, args.batch, args.out)],
+        callbacks=[Measurement(examples, args.batch, args.out, checkpoints)],
     )
     trainer.train()
     if args.save:

@@ -181,6 +181,48 @@ fn examples_that_are_still_being_learned_are_chosen_by_make() {
     assert_eq!((folder.text("chosen.jsonl"), folder.text("random.jsonl")), (chosen, random));
 }
 
+/// `scripts/small2large.mk` makes of checkpoints the perplexities that the training said of them; the examples, three
+/// checkpoints of a tiny model and its perplexities are a run of `scripts/perplexities.py`.
+#[test]
+fn checkpoints_have_the_perplexities_of_their_training() {
+    let folder = Folder::new();
+    if !there(&folder, &["make"]) {
+        return;
+    }
+    let run = concat!(env!("CARGO_MANIFEST_DIR"), "/data/small2large");
+    sh(&folder, &format!("cp -r {run}/. ."));
+    let make = |epochs: usize, more: &str| {
+        let checkpoints: String = (0..epochs).map(|epoch| format!("checkpoints/{epoch} ")).collect();
+        let flags = "DATA=examples.json PROMPTS=checkpoints/prompts.jsonl MODEL=hash:16 K=4 SHARE=0.3";
+        let score = "SCORE='--prompt-field prompt --field output --eos --max-length 288'";
+        let line = format!("small2large.mk CHECKPOINTS='{checkpoints}' {flags} {score} {more}");
+        made(&folder, &format!("{line} EMBED='--field output' chosen.jsonl random.jsonl"))
+    };
+    let steps = make(3, "");
+    assert_eq!(steps.iter().filter(|program| *program == "lm-score").count(), 3);
+    let recorded = folder.text("perplexities.tsv");
+    let found = sh(&folder, "paste small2large.parts/perplexity.[012].tsv");
+    assert_eq!((found.lines().count(), recorded.lines().count()), (100, 100));
+    let numbers = |text: &str| text.split_whitespace().map(|field| field.parse().expect("a number")).collect();
+    let (found, recorded): (Vec<f64>, Vec<f64>) = (numbers(&found), numbers(&recorded));
+    let missing = recorded.iter().filter(|number| number.is_nan()).count();
+    assert!((1..30).contains(&missing) && (found.len(), recorded.len()) == (300, 300));
+    for (found, recorded) in found.iter().zip(&recorded) {
+        let same = (found / recorded - 1.0).abs() <= 1e-4 || found.is_nan() && recorded.is_nan();
+        assert!(same, "{found}, expected {recorded}");
+    }
+    // The rest is that of perplexities that are given.
+    let chosen = folder.text("chosen.jsonl");
+    assert!(chosen.lines().count() >= 20);
+    sh(&folder, "paste small2large.parts/perplexity.[012].tsv > ours.tsv; rm -r small2large.parts chosen.jsonl");
+    assert!(!make(0, "PERPLEXITIES=ours.tsv").contains(&"lm-score".to_string()));
+    assert_eq!(folder.text("chosen.jsonl"), chosen);
+    // A checkpoint more is one column more.
+    make(2, "");
+    assert_eq!(make(3, ""), ["lm-score", "lp-rank", "topk-resample"]);
+    assert_eq!(folder.text("chosen.jsonl"), chosen);
+}
+
 /// A causal model in the folder `model`.
 fn write_model(folder: &Folder) {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lib/model/tests/data/causal-gpt-neox");

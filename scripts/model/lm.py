@@ -50,7 +50,7 @@ class Ours:
 
     def run(self, precision):
         """Means, counts, the numbers of tokens, and the seconds, start and loading included."""
-        command = [self.programs / "lm-score", "--model", self.model, "--bos", "--max-length", str(LENGTH), "--precision", precision,
+        command = [self.programs / "lm-score", "--model", self.model, "--bos", "yes", "--max-length", str(LENGTH), "--precision", precision,
                    "--token-nll", self.folder / "tokens.npy", "--stats", self.folder / "stats", self.folder / "documents"]
         started = time.perf_counter()
         rows = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout.splitlines()

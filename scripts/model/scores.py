@@ -20,8 +20,9 @@ TEXTS = [
     "a",
     "Ünïcode — 日本語 and \U0001f642 in the end",
     "the " * 40,
+    "<s>the end of the cat",
 ]
-PROMPTS = ["Tell a story of a cat.", "Say nothing. ", "", "Which language is this?  ", "Go on: the the"]
+PROMPTS = ["Tell a story of a cat.", "Say nothing. ", "", "Which language is this?  ", "Go on: the the", "And then"]
 
 
 class Model:
@@ -33,6 +34,10 @@ class Model:
 
     def ids(self, text, special=False):
         return self.tokenizer(text, add_special_tokens=special)["input_ids"]
+
+    def begun(self, ids):
+        """With the token that begins texts before them, once."""
+        return ids if ids[:1] == [self.bos] else [self.bos, *ids]
 
     def nll(self, seen, scored):
         """Of each of the tokens `scored`, the last of which comes behind all that is `seen`."""
@@ -84,8 +89,12 @@ def main():
 
     case("llama", [], [row(llama.whole(llama.ids(t, special=True)), t) for t in TEXTS])
     case("llama", ["--no-special"], [row(llama.whole(llama.ids(t)), t) for t in TEXTS])
+    case("llama", ["--bos", "no"], [row(llama.whole(llama.ids(t)), t) for t in TEXTS])
+    case("llama", ["--bos", "yes"], [row(llama.whole(llama.begun(llama.ids(t))), t) for t in TEXTS])
+    case("llama", ["--eos"], [row(llama.whole([*llama.ids(t, special=True), llama.eos]), t) for t in TEXTS])
+    case("llama", ["--bos", "no", "--eos"], [row(llama.whole([*llama.ids(t), llama.eos]), t) for t in TEXTS])
     case("gpt2", [], [row(gpt2.whole(gpt2.ids(t)), t) for t in TEXTS])
-    case("gpt2", ["--bos", "--eos"], [row(gpt2.whole([gpt2.bos, *gpt2.ids(t), gpt2.eos]), t) for t in TEXTS])
+    case("gpt2", ["--bos", "yes", "--eos"], [row(gpt2.whole([*gpt2.begun(gpt2.ids(t)), gpt2.eos]), t) for t in TEXTS])
     case("gpt2", ["--eos", "--last", "3"], [row(gpt2.whole(ids, len(ids) - 3), t) for t in TEXTS for ids in [[*gpt2.ids(t), gpt2.eos]]])
     cut = [row(gpt2.whole(gpt2.ids(t)[:7]), t)[:3] for t in TEXTS]
     case("gpt2", ["--max-length", "7"], cut, "nll,sum,tokens")
@@ -96,9 +105,9 @@ def main():
     for prompt, text in zip(PROMPTS, TEXTS):
         first = 1 + len(llama.ids(prompt.rstrip(" ")))
         given = llama.whole([llama.bos, *llama.ids(prompt + text)], first)
-        alone = llama.whole([llama.bos, *llama.ids(text)])
+        alone = llama.whole(llama.begun(llama.ids(text)))
         both.append([mean(given), len(given), mean(alone), mean(given) / mean(alone) if alone and given else math.nan])
-    case("llama", ["--bos", "--prompt-field", "prompt"], both, "nll,tokens,nll-alone,ifd")
+    case("llama", ["--bos", "yes", "--prompt-field", "prompt"], both, "nll,tokens,nll-alone,ifd")
     samples = []
     for context, text in zip(PROMPTS, TEXTS):
         before, ids = llama.ids(context, special=True), llama.ids(text)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import cepe
 import numpy as np
 import rules
 
@@ -120,6 +121,8 @@ def compare_all(root):
     print(f"          best-fit leaves {100 * wasted:.2f} % of {len(found)} sequences empty")
     choice(root, documents, length, prev, tokens)
     passages(root, generator)
+    (root / "cepe").mkdir()
+    cepe.agree(root / "cepe", compare)
 
 
 def mds(root, mode, flags, tokens, expected):

@@ -9,6 +9,7 @@
 
 pub mod answers;
 mod architecture;
+pub mod bos;
 pub mod causal;
 pub mod classifier;
 mod definition;

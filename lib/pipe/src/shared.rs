@@ -260,6 +260,22 @@ pub const fn tokenizer<A>(set: Set<A>) -> Flag<A> {
     Flag::value("tokenizer", "FILE", summary, help, set).input()
 }
 
+/// `--bos auto|yes|no`.
+pub const fn bos<A>(set: Set<A>) -> Flag<A> {
+    let (values, summary) = ("auto|yes|no", "Put the token that begins texts before each document");
+    Flag::value("bos", values, summary, "", set).default(|_| "auto".to_string())
+}
+
+/// `--eos`.
+pub const fn eos<A>(set: Set<A>) -> Flag<A> {
+    Flag::switch("eos", "End each document with the token that ends texts", "", set)
+}
+
+/// `--no-special`.
+pub const fn no_special<A>(set: Set<A>) -> Flag<A> {
+    Flag::switch("no-special", "Put no special tokens around the text", "", set)
+}
+
 /// `--max-length N`.
 pub const fn max_length<A>(set: Set<A>) -> Flag<A> {
     Flag::value("max-length", "N", "Cut texts at N tokens, special ones included", "", set)

@@ -6,6 +6,7 @@
 
 mod rows;
 
+use model::bos::Bos;
 use model::tokens::Tokens;
 use pipe::failure::Failure;
 use pipe::flags::{Example, Flag, Options, Rule, Tool};
@@ -27,18 +28,13 @@ use std::sync::Arc;
 struct Args {
     common: Common,
     tokenizer: PathBuf,
-    bos: Edge,
-    eos: Edge,
+    bos: Bos,
+    bos_token: Option<String>,
+    has_eos: bool,
+    eos_token: Option<String>,
     no_special: bool,
     length_max: Option<usize>,
     dtype: Option<Dtype>,
-}
-
-/// Whether a token is put at one end of each document.
-#[derive(Default)]
-struct Edge {
-    wanted: bool,
-    token: Option<String>,
 }
 
 impl Options for Args {
@@ -52,36 +48,36 @@ const FLAGS: &[Flag<Args>] = &[
         args.tokenizer = value.path()?;
         Ok(())
     }),
-    Flag::switch(
-        "bos",
-        "Begin each document with the token that begins texts",
-        "With --bos or --eos, nothing else is put around the text.",
-        |args: &mut Args, _| {
-            args.bos.wanted = true;
+    Flag {
+        help: "`auto`: what the post-processor of a tokenizer.json says, [CLS] or <s>. `yes`: where the text does not \
+         begin with it by itself. `no`: nothing.",
+        ..shared::bos(|args: &mut Args, value| {
+            args.bos = value.choice(&Bos::NAMES)?;
             Ok(())
-        },
-    ),
-    Flag::switch("eos", "End each document with the token that ends texts", "", |args: &mut Args, _| {
-        args.eos.wanted = true;
-        Ok(())
-    }),
-    Flag::value("bos-token", "TOKEN", "The token for --bos, which this implies", "", |args: &mut Args, value| {
-        args.bos = Edge { wanted: true, token: Some(value.text()?.to_string()) };
+        })
+    },
+    Flag {
+        help: "In place of what the post-processor says.",
+        ..shared::eos(|args: &mut Args, _| {
+            args.has_eos = true;
+            Ok(())
+        })
+    },
+    Flag::value("bos-token", "TOKEN", "The token for --bos yes, which this implies", "", |args: &mut Args, value| {
+        args.bos_token = Some(value.text()?.to_string());
         Ok(())
     }),
     Flag::value("eos-token", "TOKEN", "The token for --eos, which this implies", "", |args: &mut Args, value| {
-        args.eos = Edge { wanted: true, token: Some(value.text()?.to_string()) };
+        args.eos_token = Some(value.text()?.to_string());
         Ok(())
     }),
-    Flag::switch(
-        "no-special",
-        "Put no special tokens around the text",
-        "Without it, those that the post-processor of a tokenizer.json says: [CLS] and [SEP], <s>.",
-        |args: &mut Args, _| {
+    Flag {
+        help: "None of those that a post-processor says; --bos yes and --eos put theirs.",
+        ..shared::no_special(|args: &mut Args, _| {
             args.no_special = true;
             Ok(())
-        },
-    ),
+        })
+    },
     Flag {
         help: "Those around the text stay. Without it documents are whole: the limit and padding in a tokenizer.json \
          are not heeded.",
@@ -154,12 +150,14 @@ const TOOL: Tool<Args> = Tool {
         ),
         (
             "Begin and end",
-            &["For a SentencePiece model, --bos and --eos take the pieces that it was trained with. A tokenizer.json \
+            &[
+                "For a SentencePiece model, --bos yes and --eos take the pieces that it was trained with. A tokenizer.json \
                  does not say which tokens begin and end texts: they are `bos_token` and `eos_token` of \
                  tokenizer_config.json or special_tokens_map.json in the same folder, else the one token of the \
                  vocabulary that is called as usual: <s>, <bos>, <|begin_of_text|>, [BOS], <|endoftext|> or [CLS] for \
                  the first; </s>, <eos>, <|end_of_text|>, [EOS], <|endoftext|> or [SEP] for the second. If that is \
-                 none or several, the run ends with exit 1; --bos-token and --eos-token name any token."],
+                 none or several, the run ends with exit 1; --bos-token and --eos-token name any token.",
+            ],
         ),
         (
             "Long texts",
@@ -177,18 +175,21 @@ const TOOL: Tool<Args> = Tool {
         ),
     ],
     flags: FLAGS,
-    rules: &[Rule::Needed("tokenizer", "what a token is, only a tokenizer says")],
+    rules: &[
+        Rule::Needed("tokenizer", "what a token is, only a tokenizer says"),
+        Rule::Excludes("bos=no", &["bos-token"], "one says that there is none, the other which"),
+    ],
     examples: &[
         Example {
             about: "An array that numpy.load reads, each document between the tokens that begin and end texts:",
-            command: "jsonl-tokenize --tokenizer tokenizer.json --bos --eos docs.jsonl > tokens.npy",
+            command: "jsonl-tokenize --tokenizer tokenizer.json --bos yes --eos docs.jsonl > tokens.npy",
             output: "",
         },
         Example {
             about: "The same tokens in two shards; pack-tokens(1) reads them one after the other, and npy-cat(1) puts \
              them together:",
-            command: "jsonl-tokenize --tokenizer tokenizer.json --bos --eos --shard 0/2 docs.jsonl > part0.npy\n\
-                      jsonl-tokenize --tokenizer tokenizer.json --bos --eos --shard 1/2 docs.jsonl > part1.npy",
+            command: "jsonl-tokenize --tokenizer tokenizer.json --bos yes --eos --shard 0/2 docs.jsonl > part0.npy\n\
+                      jsonl-tokenize --tokenizer tokenizer.json --bos yes --eos --shard 1/2 docs.jsonl > part1.npy",
             output: "",
         },
         Example {
@@ -237,15 +238,12 @@ fn run(args: Args) -> Result<(), Failure> {
 
 /// What goes around each document.
 fn frame(args: &Args, tokens: &Tokens) -> Result<Frame, Failure> {
-    let (mut before, mut behind) = tokens.around();
-    if args.no_special || args.bos.wanted || args.eos.wanted {
-        (before, behind) = (Vec::new(), Vec::new());
-    }
-    if args.bos.wanted {
-        before.push(tokens.bos(args.bos.token.as_deref()).map_err(Failure::work)?);
-    }
-    if args.eos.wanted {
-        behind.push(tokens.eos(args.eos.token.as_deref()).map_err(Failure::work)?);
+    let Args { bos_token, eos_token, has_eos, .. } = args;
+    let (before, mut behind) = if args.no_special { Default::default() } else { tokens.around() };
+    let bos = if bos_token.is_some() { Bos::Yes } else { args.bos };
+    let before = bos.before(&before, || tokens.bos(bos_token.as_deref())).map_err(Failure::work)?;
+    if *has_eos || eos_token.is_some() {
+        behind = vec![tokens.eos(eos_token.as_deref()).map_err(Failure::work)?];
     }
     let (special, length_max) = (before.len() + behind.len(), args.length_max.unwrap_or(usize::MAX));
     if length_max < special {
@@ -253,7 +251,7 @@ fn frame(args: &Args, tokens: &Tokens) -> Result<Frame, Failure> {
             "--max-length {length_max}: no room for the {special} tokens around a text"
         )));
     }
-    Ok(Frame { before, behind, length_max, dtype: args.dtype })
+    Ok(Frame { bos, before, behind, length_max, dtype: args.dtype })
 }
 
 fn dtype(args: &Args, tokens: &Tokens) -> Result<Dtype, Failure> {

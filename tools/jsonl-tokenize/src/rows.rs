@@ -1,5 +1,6 @@
 //! What a thread does with documents: the tokens of each.
 
+use model::bos::Bos;
 use model::tokens::{Encoder, Tokens};
 use pipe::lines::Worker;
 use pipe::record::Reader;
@@ -10,6 +11,8 @@ use std::sync::Arc;
 /// What stands around every document, and how long it may be.
 #[derive(Debug, Clone)]
 pub struct Frame {
+    /// Whether a document that begins with the tokens before has them once more.
+    pub bos: Bos,
     /// Tokens before.
     pub before: Vec<u32>,
     /// Tokens behind.
@@ -57,6 +60,10 @@ impl Worker for TokenRows {
         let start = rows.ids.len();
         rows.ids.extend_from_slice(&frame.before);
         let done = encoder.encode(&text, &mut rows.ids).and_then(|()| {
+            let own = start + frame.before.len();
+            if !frame.bos.goes_before(&frame.before, &rows.ids[own..]) {
+                rows.ids.drain(start..own);
+            }
             let room = frame.length_max - frame.behind.len();
             let is_cut = rows.ids.len() - start > room;
             rows.ids.truncate(start.saturating_add(room));

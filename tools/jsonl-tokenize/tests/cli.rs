@@ -20,7 +20,13 @@ fn tool() -> Tool {
         source: env!("CARGO_MANIFEST_DIR"),
         args: &["--tokenizer", "tokenizer.json"],
         side_files: &["--tokenizer"],
-        wrong_values: &[("--tokenizer", ""), ("--max-length", "0"), ("--dtype", "u8"), ("--dtype", "U16")],
+        wrong_values: &[
+            ("--tokenizer", ""),
+            ("--bos", "maybe"),
+            ("--max-length", "0"),
+            ("--dtype", "u8"),
+            ("--dtype", "U16"),
+        ],
         prepare: |folder, _| folder.write("tokenizer.json", LLAMA),
         input: |rows| corpus::documents(rows).into_bytes(),
     }
@@ -187,17 +193,31 @@ fn special_tokens_go_where_they_are_asked_for() {
     assert!(bare[0].len() > 1 && bare[1].is_empty());
     let texts = ["the cat", ""];
     assert_eq!(tokens(&[], &texts), around(&[1], &[]));
-    assert_eq!(tokens(&["--bos", "--eos"], &texts), around(&[1], &[2]));
+    assert_eq!(tokens(&["--bos", "yes", "--eos"], &texts), around(&[1], &[2]));
+    assert_eq!(tokens(&["--eos"], &texts), around(&[1], &[2]));
+    assert_eq!(tokens(&["--bos", "no"], &texts), around(&[], &[]));
+    assert_eq!(tokens(&["--bos", "no", "--eos"], &texts), around(&[], &[2]));
     assert_eq!(tokens(&["--eos", "--no-special"], &texts), around(&[], &[2]));
+    assert_eq!(tokens(&["--bos", "yes", "--no-special"], &texts), around(&[1], &[]));
     assert_eq!(tokens(&["--bos-token", "</s>"], &texts), around(&[2], &[]));
-    assert_eq!(tokens(&["--eos-token", "<unk>"], &texts), around(&[], &[0]));
-    assert_eq!(tokens(&["--bos", "--eos", "--max-length", "3"], &texts), [vec![1, bare[0][0], 2], vec![1, 2]]);
-    let outcome = tool().run_on_input(&tool().folder(3)).args(["--bos", "--eos", "--max-length", "1"]).outcome();
+    assert_eq!(tokens(&["--eos-token", "<unk>"], &texts), around(&[1], &[0]));
+    let short = ["--bos", "yes", "--eos", "--max-length", "3"];
+    assert_eq!(tokens(&short, &texts), [vec![1, bare[0][0], 2], vec![1, 2]]);
+    let outcome = tool().run_on_input(&tool().folder(3)).args(["--bos", "yes", "--eos", "--max-length", "1"]).outcome();
     outcome.expect_refusal(2, &["--max-length 1: no room for the 2 tokens around a text"]);
+    let outcome = tool().run_on_input(&tool().folder(3)).args(["--bos", "no", "--bos-token", "<s>"]).outcome();
+    outcome.expect_refusal(2, &["--bos-token"]);
+    // One that the text has by itself is there once where it is asked for, and twice where the tokenizer puts its own.
+    let begun = &["<s>the cat", "<s>"];
+    let own = tokens(&["--bos", "no"], begun);
+    assert_eq!((own[0][0], own[1].as_slice()), (1, &[1][..]));
+    assert_eq!(tokens(&["--bos", "yes"], begun), own);
+    assert_eq!(tokens(&["--bos", "yes", "--eos", "--max-length", "3"], begun), [vec![1, own[0][1], 2], vec![1, 2]]);
+    assert_eq!(tokens(&[], begun), own.iter().map(|ids| [&[1], &ids[..]].concat()).collect::<Vec<_>>());
     // The files beside it say which; a name that is no token is refused.
     let folder = tool().folder_of(0, b"{\"text\": \"\"}\n");
     folder.write("tokenizer_config.json", r#"{"bos_token": {"content": "</s>"}, "eos_token": "<none>"}"#);
-    assert_eq!(documents(&tool().run_on_input(&folder).args(["--bos"]).output()), [[2]]);
+    assert_eq!(documents(&tool().run_on_input(&folder).args(["--bos", "yes"]).output()), [[2]]);
     let outcome = tool().run_on_input(&folder).args(["--eos"]).outcome();
     outcome.expect_refusal(1, &["tokenizer_config.json: eos_token: \"<none>\" is no token"]);
 }
@@ -305,7 +325,7 @@ fn a_sentencepiece_model_is_a_tokenizer() {
     };
     let bare = run(&[]);
     assert!(!bare[0].is_empty() && bare[1].is_empty());
-    assert_eq!(run(&["--bos", "--eos"]), [[&[1], &bare[0][..], &[2]].concat(), vec![1, 2]]);
+    assert_eq!(run(&["--bos", "yes", "--eos"]), [[&[1], &bare[0][..], &[2]].concat(), vec![1, 2]]);
 }
 
 #[test]

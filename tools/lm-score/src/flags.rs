@@ -7,6 +7,7 @@ use crate::sequences;
 use compute::encoder::Precision;
 use dataset::mds::Storage;
 use dataset::mds::storage::{self, Stores};
+use model::bos::Bos;
 use pipe::flags::{Example, Flag, Options, Rule, Tool, Value};
 use pipe::settings::Common;
 use pipe::shared;
@@ -19,7 +20,7 @@ pub struct Args {
     pub input: Kind,
     pub columns: Vec<Column>,
     pub prompt_field: Option<String>,
-    pub has_bos: bool,
+    pub bos: Bos,
     pub has_eos: bool,
     pub no_special: bool,
     pub length_max: Option<usize>,
@@ -54,7 +55,7 @@ impl Default for Args {
             input: Kind::Texts,
             columns: vec![Column::Nll, Column::Tokens],
             prompt_field: None,
-            has_bos: false,
+            bos: Bos::Auto,
             has_eos: false,
             no_special: false,
             length_max: None,
@@ -130,34 +131,28 @@ const FLAGS: &[Flag<Args>] = &[
             Ok(())
         },
     ),
-    Flag::switch(
-        "bos",
-        "Begin each document with the token that begins texts",
-        "Or, where the model has none, with the one that ends them. With --bos or --eos, nothing else is put around \
-         the text.",
-        |args: &mut Args, _| {
-            args.has_bos = true;
+    Flag {
+        help: "`auto`: what tokenizer.json says, for Llama such a token, for GPT-2 none. `yes`: where the text does not \
+         begin with it by itself; a model that has none takes the one that ends texts. `no`: nothing.",
+        ..shared::bos(|args: &mut Args, value| {
+            args.bos = value.choice(&Bos::NAMES)?;
             Ok(())
-        },
-    ),
-    Flag::switch(
-        "eos",
-        "End each document with the token that ends texts",
-        "It is scored like any other. A document that is cut has none.",
-        |args: &mut Args, _| {
+        })
+    },
+    Flag {
+        help: "In place of what tokenizer.json says. It is scored like any other. A document that is cut has none.",
+        ..shared::eos(|args: &mut Args, _| {
             args.has_eos = true;
             Ok(())
-        },
-    ),
-    Flag::switch(
-        "no-special",
-        "Put no special tokens around the text",
-        "Without it, those that tokenizer.json says: for Llama a token that begins the text, for GPT-2 none.",
-        |args: &mut Args, _| {
+        })
+    },
+    Flag {
+        help: "None of those that tokenizer.json says; --bos yes and --eos put theirs.",
+        ..shared::no_special(|args: &mut Args, _| {
             args.no_special = true;
             Ok(())
-        },
-    ),
+        })
+    },
     Flag {
         help: "Without it, at the length that the model was made for.",
         ..shared::max_length(|args: &mut Args, value| {
@@ -283,8 +278,8 @@ pub const TOOL: Tool<Args> = Tool {
          several) and tokenizer.json. Known architectures: GPT-2, GPT-NeoX (Pythia), OPT, Llama (also SmolLM 1 and \
          2), SmolLM 3, Mistral, Qwen 2 and 3, Gemma 2, with the rotary rules default, linear, llama3 and yarn; any \
          other is refused by name.",
-        "The first token of a text is scored only where a token that begins texts stands before it: --bos puts it \
-         there. A document's numbers do not depend on its neighbours, on threads or shards; a token's not on what \
+        "The first token of a text is scored only where a token that begins texts stands before it: --bos yes puts \
+         it there. A document's numbers do not depend on its neighbours, on threads or shards; a token's not on what \
          follows it. Another processor may have other instructions, and then the last digits differ: --stats says \
          which were used.",
     ],
@@ -356,14 +351,14 @@ pub const TOOL: Tool<Args> = Tool {
             &["A text has at most as many tokens as config.json says (`max_position_embeddings`, `n_positions`), or \
                  --max-length. With --long cut the rest is not looked at. With --long windows each window scores as \
                  many tokens as the model can see at once, and the last one sees as much before its tokens as there \
-                 is room for: the rolling log-likelihood of lm-evaluation-harness. With --long stride:S each window \
-                 behind the first scores S tokens, with more before them, for the time of as many more windows."],
+                 is room for: with --bos yes the rolling log-likelihood of lm-evaluation-harness \
+                 (add_bos_token=False). With --long stride:S each window behind the first scores S tokens, with more \
+                 before them, for the time of as many more windows."],
         ),
     ],
     flags: FLAGS,
     rules: &[
         Rule::Needed("model", "how likely a text is, only a model says"),
-        Rule::Excludes("no-special", &["bos", "eos"], "they are special tokens; leave out one or the other"),
         Rule::OnlyWith(
             &["bos", "eos", "no-special", "template"],
             &["input=text"],
@@ -384,7 +379,7 @@ pub const TOOL: Tool<Args> = Tool {
     examples: &[
         Example {
             about: "Perplexity under a model, of texts up to its length:",
-            command: "lm-score --model pythia-70m --bos --columns perplexity,tokens docs.jsonl > perplexity.tsv",
+            command: "lm-score --model pythia-70m --bos yes --columns perplexity,tokens docs.jsonl > perplexity.tsv",
             output: "",
         },
         Example {

@@ -229,6 +229,7 @@ fn open(args: &Args) -> Result<Opened, Failure> {
         decoder,
         vocabulary: known,
         tokenizer,
+        bos: args.bos,
         before,
         behind,
         length_max,
@@ -263,14 +264,8 @@ fn around(args: &Args, model: &CausalModel) -> Result<(Vec<u32>, Vec<u32>), Fail
         let why = "neither tokenizer_config.json nor config.json names such a token";
         Failure::work(format!("{}: {flag}: {why}", args.model.display()))
     };
-    if args.no_special {
-        return Ok((Vec::new(), Vec::new()));
-    }
-    if !args.has_bos && !args.has_eos {
-        let (before, behind) = model.tokenizer.around();
-        return Ok((before.to_vec(), behind.to_vec()));
-    }
-    let bos = args.has_bos.then(|| model.bos.or(model.eos).ok_or_else(|| missing("--bos"))).transpose()?;
+    let (before, behind) = if args.no_special { (&[][..], &[][..]) } else { model.tokenizer.around() };
+    let before = args.bos.before(before, || model.bos.or(model.eos).ok_or_else(|| missing("--bos yes")))?;
     let eos = args.has_eos.then(|| model.eos.ok_or_else(|| missing("--eos"))).transpose()?;
-    Ok((bos.into_iter().collect(), eos.into_iter().collect()))
+    Ok((before, eos.map_or(behind.to_vec(), |eos| vec![eos])))
 }

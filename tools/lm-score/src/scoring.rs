@@ -3,6 +3,7 @@
 use crate::passage::{Long, windows};
 use compute::decoder::{Decoder, Predictions};
 use compute::encoder::Scratch;
+use model::bos::Bos;
 use model::tokenizer::Tokenizer;
 
 /// A model and how texts are shown to it; threads share it.
@@ -13,7 +14,9 @@ pub struct Scoring {
     pub vocabulary: usize,
     /// Text to tokens.
     pub tokenizer: Tokenizer,
-    /// Tokens before every text.
+    /// Whether a text that begins with the tokens before texts has them once more.
+    pub bos: Bos,
+    /// Tokens before texts.
     pub before: Vec<u32>,
     /// Tokens behind every text.
     pub behind: Vec<u32>,
@@ -208,7 +211,7 @@ impl Scores {
 
     /// Fills `self.text`, special tokens included; gives the place of the first token behind the prompt.
     fn tokenize(&mut self, scoring: &Scoring, prompt: Option<&str>, text: &str) -> Result<(usize, Score), String> {
-        let Scoring { tokenizer, before, behind, length_max, long, .. } = scoring;
+        let Scoring { tokenizer, bos, before, behind, length_max, long, .. } = scoring;
         // One more than is kept, so that the cut is seen.
         let room = if *long == Long::Cut { *length_max } else { usize::MAX };
         let mut score = Score::default();
@@ -223,11 +226,14 @@ impl Scores {
         }
         score.is_cut = tokenizer.encode_bare(&whole, room, &mut self.text).map_err(|why| why.to_string())?;
         score.is_split = !self.text.starts_with(&self.prompt);
-        self.text.splice(..0, before.iter().copied());
+        if bos.goes_before(before, &self.text) {
+            self.text.splice(..0, before.iter().copied());
+            first += before.len();
+        }
         if !score.is_cut {
             self.text.extend_from_slice(behind);
         }
-        Ok((before.len() + first, score))
+        Ok((first, score))
     }
 
     /// Adds what a model says of what waits, `top` likeliest tokens among it, to the texts, in order.
