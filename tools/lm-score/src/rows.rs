@@ -130,7 +130,6 @@ pub struct ScoreRows {
     alone: Scores,
     /// The tokens of a document, and those before them.
     ids: [Vec<u32>; 2],
-    bytes: Vec<u8>,
 }
 
 /// What becomes rows when its scores are there.
@@ -167,7 +166,6 @@ impl ScoreRows {
             scores: Scores::default(),
             alone: Scores::default(),
             ids: Default::default(),
-            bytes: Vec::new(),
         }
     }
 
@@ -188,7 +186,7 @@ impl ScoreRows {
             self.missing();
             return Ok(());
         }
-        let key = key(ids, &mut self.bytes);
+        let key = key(ids);
         self.add_ids(key, ids, context).map_err(|why| Failure::work(format!("{place}: {why}")))
     }
 }
