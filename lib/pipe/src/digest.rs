@@ -1,8 +1,9 @@
 //! Sums of the files that a run reads and writes, for `--stats`: XXH3-64 of their bytes as they pass by, so that
 //! nothing is read twice. Without `--stats` nothing is summed.
 //!
-//! A file that does not pass by from its first byte to its last, one after the other, has no sum: a shard, what is read
-//! at several places at once or not to its end, and an output whose beginning is filled in afterwards.
+//! An input that does not pass by from its first byte to its last, one after the other, has no sum: a shard, what is
+//! read at several places at once or not to its end. An output whose beginning is filled in afterwards is read once
+//! more.
 
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
@@ -72,9 +73,35 @@ impl Digest {
         }
     }
 
-    /// Some byte that passes by is changed afterwards: there is no sum.
+    /// Some byte that passes by is changed afterwards: there is no sum of what passes.
     pub(crate) fn spoil(&self) {
         self.passing().whole = false;
+    }
+
+    /// Whether it [was](Digest::spoil).
+    pub(crate) fn is_spoiled(&self) -> bool {
+        !self.passing().whole
+    }
+
+    /// Sums what was [spoiled](Digest::spoil) from its beginning.
+    ///
+    /// # Errors
+    /// Those of reading; then there is no sum.
+    pub(crate) fn again(&self, mut all: impl Read) -> io::Result<()> {
+        let mut passing = self.passing();
+        (passing.bytes, passing.hash) = (0, Xxh3::new());
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match all.read(&mut buffer)? {
+                0 => break,
+                read => {
+                    passing.bytes += read as u64;
+                    passing.hash.update(&buffer[..read]);
+                }
+            }
+        }
+        passing.whole = true;
+        Ok(())
     }
 
     /// Makes it known.

@@ -33,6 +33,8 @@ pub struct Output {
     place: Option<Place>,
     /// Where what was written over or moved ends, which the next byte may have to come behind.
     end: u64,
+    /// Where what is written over later begins.
+    begin: u64,
     /// The sum of what is written.
     digest: Option<Digest>,
 }
@@ -48,7 +50,7 @@ impl Output {
     pub fn stdout() -> Output {
         let lost = descriptor::was_closed(1);
         let (name, digest) = ("<stdout>".to_string(), Digest::begin(Side::Output, "<stdout>"));
-        Output { file: descriptor::stdout(), closes: false, lost, name, place: None, end: 0, digest }
+        Output { file: descriptor::stdout(), closes: false, lost, name, place: None, end: 0, begin: 0, digest }
     }
 
     /// A file that appears under `path` when it is finished. A device, a pipe or a descriptor of this process at `path`
@@ -62,7 +64,7 @@ impl Output {
         let digest = Digest::begin(Side::Output, &name);
         if let Some(file) = existing(path) {
             let file = ManuallyDrop::new(file.map_err(failed)?);
-            return Ok(Output { file, closes: true, lost: false, name, place: None, end: 0, digest });
+            return Ok(Output { file, closes: true, lost: false, name, place: None, end: 0, begin: 0, digest });
         }
         // A link keeps pointing where it points: the file behind it is replaced.
         let final_name = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
@@ -71,7 +73,7 @@ impl Output {
         }
         let (file, temporary) = Temporary::file(&final_name).map_err(failed)?;
         let place = Some(Place { temporary, final_name });
-        Ok(Output { file: ManuallyDrop::new(file), closes: true, lost: false, name, place, end: 0, digest })
+        Ok(Output { file: ManuallyDrop::new(file), closes: true, lost: false, name, place, end: 0, begin: 0, digest })
     }
 
     /// Refuses a terminal, on which `what` would be noise.
@@ -101,7 +103,7 @@ impl Output {
     }
 
     /// Where in a regular file the next byte goes; `None` for a pipe, and where the shell appends (`>>`): what is
-    /// written there cannot be mended later. What is mended has no sum, and is not summed from here on.
+    /// written there cannot be mended later. From here on nothing is summed before all is written.
     pub fn position(&mut self) -> Option<u64> {
         let appends = |flags: &str| i64::from_str_radix(flags.trim(), 8).is_ok_and(|flags| flags & O_APPEND != 0);
         let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", self.file.as_raw_fd())).ok()?;
@@ -109,6 +111,7 @@ impl Output {
         let is_file = self.file.metadata().is_ok_and(|found| found.is_file());
         let position = (is_file && !appends(flags)).then(|| self.file.stream_position().ok())??;
         self.digest.iter().for_each(|digest| digest.spoil());
+        self.begin = position;
         Some(position)
     }
 
@@ -180,9 +183,18 @@ impl Output {
         if self.end > 0 && self.file.stream_position().is_ok_and(|position| position < self.end) {
             self.file.seek(SeekFrom::Start(self.end)).map_err(|why| self.failed(why))?;
         }
+        self.sum_again()?;
         self.close().map_err(|why| self.failed(why))?;
         let Some(place) = self.place.take() else { return Ok(()) };
         place.temporary.appear(&place.final_name).map_err(|why| self.failed(why))
+    }
+
+    /// The sum of what was written over, which did not pass by as it lies there.
+    fn sum_again(&mut self) -> Result<(), Failure> {
+        let Some(digest) = self.digest.as_ref().filter(|digest| digest.is_spoiled()) else { return Ok(()) };
+        let mut all = self.reader()?;
+        all.seek(SeekFrom::Start(self.begin)).map_err(|why| self.failed(why))?;
+        digest.again(all).map_err(|why| self.failed(why))
     }
 
     fn close(&mut self) -> io::Result<()> {

@@ -66,8 +66,8 @@ impl Map {
         found.for_each(|found| place((found[0].cluster != Nearest::NONE).then(|| self.among(found))));
     }
 
-    /// From the nearest landmark on towards the mean of all, within the landmark's cell: `r` is how far that reaches, and
-    /// a mean that is `d` away draws the row by `d r / (d + r)`.
+    /// From the nearest landmark on towards the mean of all, within the landmark's cell: `r` is how far that reaches,
+    /// and a mean that is `d` away draws the row by `d r / (d + r)`.
     fn among(&self, found: &[Nearest]) -> Place {
         let nearest = found[0].cluster as usize;
         let (from, reach) = (self.places[nearest], self.reaches[nearest]);
