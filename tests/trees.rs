@@ -56,31 +56,28 @@ fn counts_add_up_in_any_tree() {
 
 #[test]
 fn sums_of_k_means_add_up_in_any_tree() {
-    let folder = parts(
-        "kmeans-fit -k 5 --iters 0 0.npy > model; sum() { kmeans-sum --centroids model \"$@\"; }
-         for i in 0 1 2 3 4 5 6; do sum $i.npy > made.$i; done
-         sum $(for i in $numbers; do echo $i.npy; done) > whole",
-    );
-    adds_up(&folder, "kmeans-sum --add");
-    sh(
-        &folder,
-        "ulimit -n 24; next() { kmeans-step --centroids model \"$@\"; }
-         next whole > next; next part.??? | cmp - next; next node.[0-9] | cmp - next",
-    );
+    sums_add_up("kmeans", "-k 5", "--centroids model");
 }
 
 #[test]
 fn sums_of_mixtures_add_up_in_any_tree() {
-    let folder = parts(
-        "gmm-fit -k 3 --iters 0 0.npy > model; sum() { gmm-sum --mixture model \"$@\"; }
+    sums_add_up("gmm", "-k 3", "--mixture model");
+}
+
+/// The sums of vectors, and what a step makes of them.
+fn sums_add_up(what: &str, size: &str, model: &str) {
+    let folder = parts(&format!(
+        "{what}-fit {size} --iters 0 0.npy > model; sum() {{ {what}-sum {model} \"$@\"; }}
          for i in 0 1 2 3 4 5 6; do sum $i.npy > made.$i; done
-         sum $(for i in $numbers; do echo $i.npy; done) > whole",
-    );
-    adds_up(&folder, "gmm-sum --add");
+         sum $(for i in $numbers; do echo $i.npy; done) > whole"
+    ));
+    adds_up(&folder, &format!("{what}-sum --add"));
     sh(
         &folder,
-        "ulimit -n 24; next() { gmm-step --mixture model \"$@\"; }
-         next whole > next; next part.??? | cmp - next; next node.[0-9] | cmp - next",
+        &format!(
+            "ulimit -n 24; next() {{ {what}-step {model} \"$@\"; }}
+             next whole > next; next part.??? | cmp - next; next node.[0-9] | cmp - next"
+        ),
     );
 }
 
