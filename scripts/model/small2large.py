@@ -48,7 +48,8 @@ def train(folder):
         flags = ["--epochs", EPOCHS, "--length", LENGTH, "--batch", 8, "--rate", 0.02, "--out", folder / "perplexities.tsv"]
         command = [sys.executable, "-B", "-X", "utf8", SCRIPTS / "perplexities.py", "--model", holder, "--data", folder / "examples.json",
                    "--checkpoints", folder / "checkpoints", *flags]
-        subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        quiet = {**os.environ, "TQDM_DISABLE": "1"}
+        subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL, env=quiet)
     shutil.rmtree(folder / "perplexities.trainer", ignore_errors=True)
     for unused in folder.glob("checkpoints/*/generation_config.json"):
         unused.unlink()
