@@ -7,9 +7,11 @@
 //!
 //! A crate of its own, so that tools that read models and sums alone are not built with GPUs.
 
+mod condense;
 mod devices;
 mod distances;
 mod pass;
+mod race;
 pub mod seeding;
 #[cfg(test)]
 mod tests;

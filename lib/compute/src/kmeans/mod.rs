@@ -14,6 +14,7 @@ mod candidates;
 mod cpu;
 mod earlier;
 pub mod exact;
+mod pairs;
 mod sums;
 mod table;
 #[doc(hidden)]
@@ -22,6 +23,7 @@ pub mod trials;
 pub use block::{Assigned, Block, BlockView, block_rows};
 pub use cpu::{Cpu, GROUP, Scratch};
 pub use earlier::{Alike, Earlier};
+pub use pairs::Pairs;
 pub use sums::{Moves, Outlier, Sums, Totals, WEIGHT_ONE, power_of_two, summable, unit_exponent, unit_of};
 
 /// How far two vectors are from each other.
