@@ -4,7 +4,7 @@ use crate::devices::{Devices, piece_rows};
 use crate::worker::{Adding, Engine, Worker};
 use cluster::passes::Passes;
 use cluster::sums::{Farthest, Partial, TOO_MANY};
-use compute::kmeans::{Assigned, BlockView, Centroids, Cpu, Moves, Nearest, Sums};
+use compute::kmeans::{Assigned, BlockView, Bounds, Centroids, Cpu, Moves, Nearest, Sums, Within};
 use gpu::device::Failure as GpuFailure;
 use gpu::kmeans::{Cuda, DeviceSums};
 use gpu::pool::Pool;
@@ -12,19 +12,26 @@ use pipe::failure::Failure;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// What the last pass over the same rows came to: the next one adds only rows that move from one cluster to another.
+/// What the last pass over the same rows came to: the next one adds only rows that move from one cluster to another,
+/// and holds rows only against centroids that may be nearer than the last one.
 #[derive(Default)]
 pub struct Previous {
     sums: Option<Sums>,
     /// The cluster of each row, in the order of a pass; none where there is no memory for them.
     labels: Option<Arc<[AtomicU32]>>,
+    bounds: Option<Bounds>,
 }
 
 impl Previous {
-    /// Nothing yet, of so many rows at the most; `None`: nothing is remembered.
-    pub fn of(rows: Option<usize>) -> Previous {
+    /// Nothing yet, of so many rows at the most, with so many bounds of 4 bytes a row; `None`: nothing is remembered.
+    pub fn of(rows: Option<usize>, bounds: usize) -> Previous {
         let labels = rows.map(|rows| (0..rows).map(|_| AtomicU32::new(Nearest::NONE)).collect());
-        Previous { sums: None, labels }
+        Previous { sums: None, labels, bounds: rows.map(|rows| Bounds::of(rows, bounds)) }
+    }
+
+    /// Forgets how far rows are from centroids: others come.
+    pub fn forget_bounds(&mut self) {
+        self.bounds.iter_mut().for_each(Bounds::forget);
     }
 
     /// Keeps what the rows came to, if it keeps their labels.
@@ -58,6 +65,7 @@ pub struct Pass<'a> {
     /// What rows are added to, where they are.
     start: Option<Partial>,
     labels: Option<Arc<[AtomicU32]>>,
+    within: Option<Within>,
 }
 
 enum Loaded {
@@ -94,8 +102,15 @@ impl Devices {
         let Some(previous) = previous.filter(|_| !self.are_gpus()) else {
             return self.begin(centroids, 1, Some(empty), None);
         };
-        let sums = previous.take(empty.sums);
-        self.begin(centroids, 1, Some(Partial { sums, ..empty }), previous.labels.clone())
+        let start = Some(Partial { sums: previous.take(empty.sums), ..empty });
+        let labels = previous.labels.clone();
+        match previous.bounds.as_mut().and_then(|bounds| bounds.next(centroids)) {
+            Some((cpu, within)) => {
+                let (loaded, within) = (Loaded::Cpu(Arc::new(cpu)), Some(within));
+                Ok(Pass { devices: self, dim: centroids.dim, count: 1, loaded, start, labels, within })
+            }
+            None => self.begin(centroids, 1, start, labels),
+        }
     }
 
     fn begin(
@@ -110,7 +125,7 @@ impl Devices {
             None => Loaded::Cpu(Arc::new(Cpu::new(centroids.clone()))),
             Some(pool) => Loaded::Gpus(bring(pool, centroids, unit).map_err(Failure::work)?),
         };
-        Ok(Pass { devices: self, dim: centroids.dim, count, loaded, start, labels })
+        Ok(Pass { devices: self, dim: centroids.dim, count, loaded, start, labels, within: None })
     }
 }
 
@@ -163,6 +178,7 @@ impl Pass<'_> {
             farthest: Farthest::new(start.sums.totals.len(), start.sums.dim),
             moves: matches!(self.loaded, Loaded::Cpu(_)).then(|| Moves::new(&start.sums)),
             labels: self.labels.clone(),
+            within: self.within.clone(),
         })
     }
 

@@ -82,8 +82,10 @@ fn a_pass_that_goes_on_from_another_is_one_anew() {
     for metric in METRICS {
         let (first, block) = setting(metric, 2000);
         let devices = processor();
-        for labels in [None, Some(block.rows()), Some(block.rows() + 5)] {
-            let mut previous = Previous::of(labels);
+        for (labels, bounds) in
+            [(None, 0), (Some(block.rows()), 0), (Some(block.rows() + 5), 0), (Some(block.rows()), 8)]
+        {
+            let mut previous = Previous::of(labels, bounds);
             let mut centroids = first.clone();
             for iteration in 0..6 {
                 let pass = devices.summing_pass(&centroids, Partial::new(&centroids), Some(&mut previous)).unwrap();

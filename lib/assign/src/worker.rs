@@ -1,7 +1,7 @@
 //! One thread of a pass.
 
 use cluster::sums::Farthest;
-use compute::kmeans::{Assigned, Assigner, BlockView, Cpu, Moves, Nearest, Scratch};
+use compute::kmeans::{Assigned, Assigner, BlockView, Cpu, Moves, Nearest, Scratch, Within};
 use gpu::flow::{Buffers, Flow};
 use gpu::kmeans::{Cuda, DeviceSums};
 use gpu::pool::Pool;
@@ -60,6 +60,8 @@ pub(crate) struct Adding {
     pub(crate) farthest: Farthest,
     /// Where each row was in the last pass, and then where it is.
     pub(crate) labels: Option<Arc<[AtomicU32]>>,
+    /// How far it is from groups of centroids at least.
+    pub(crate) within: Option<Within>,
 }
 
 /// Bytes of the ranks that a GPU gives at a time where several nearest are asked for.
@@ -133,7 +135,11 @@ impl Worker {
                 .extend(labels.iter().map(|label| Nearest { cluster: label.load(Relaxed), ..Nearest::MISSING })),
             None => self.found.resize(n * count, Nearest::MISSING),
         }
+        let within = adding.as_ref().and_then(|adding| adding.within.as_ref());
         let reranked = match count {
+            1 if let Some(within) = within => {
+                cpu.nearest_within(block.values, &mut self.found, (within, block.first), scratch)
+            }
             1 => cpu.nearest(block.values, &mut self.found, scratch),
             _ => cpu.nearest_several(block.values, count, &mut self.found, scratch),
         };

@@ -31,10 +31,17 @@ pub struct Rows {
     pub bytes: u64,
     /// How many rows there are at the most, where there is memory for a label of 4 bytes beside each.
     pub labels: Option<usize>,
+    /// How many numbers of 4 bytes there is memory for besides, beside each of these rows.
+    spare: usize,
 }
 
 /// Bytes of the label that a fit keeps beside each row.
 const LABEL: u64 = 4;
+
+/// How many numbers of 4 bytes so much memory has for each row.
+fn spare(memory: u64, rows: usize) -> usize {
+    usize::try_from(memory / (4 * rows.max(1) as u64)).unwrap_or(usize::MAX)
+}
 
 impl Rows {
     /// Takes the rows in: up to `memory` bytes are kept. What is more is read again where that is possible (`bytes`:
@@ -61,7 +68,8 @@ impl Rows {
             }
         }
         let (dim, bytes, counts) = (reader.dim(), reader.bytes(), reader.counts);
-        Ok(Rows { bytes, counts, labels: Some(rows), ..Rows::new(Storage::Memory(kept), dim) })
+        let (labels, spare) = (Some(rows), spare(memory - kept_bytes, rows));
+        Ok(Rows { bytes, counts, labels, spare, ..Rows::new(Storage::Memory(kept), dim) })
     }
 
     /// Rows that are gone over once, [in order](Rows::in_order), and kept nowhere.
@@ -72,8 +80,8 @@ impl Rows {
 
     fn in_files(reader: Reader, memory: u64) -> Rows {
         let labels = reader.rows_total().filter(|&rows| LABEL * rows <= memory).map(|rows| rows as usize);
-        let dim = reader.dim();
-        Rows { labels, ..Rows::new(Storage::Files(Box::new(reader)), dim) }
+        let (dim, spare) = (reader.dim(), labels.map_or(0, |rows| spare(memory - LABEL * rows as u64, rows)));
+        Rows { labels, spare, ..Rows::new(Storage::Files(Box::new(reader)), dim) }
     }
 
     fn in_spool(mut reader: Reader, kept: Vec<Kept>, memory: u64) -> Result<Rows, Failure> {
@@ -87,12 +95,19 @@ impl Rows {
         }
         let (bytes, counts) = (reader.bytes(), reader.counts);
         let labels = (LABEL * counts.used <= memory).then_some(counts.used as usize);
-        Ok(Rows { bytes, counts, labels, ..Rows::new(Storage::Spool(spool), dim) })
+        let spare = labels.map_or(0, |rows| spare(memory - LABEL * rows as u64, rows));
+        Ok(Rows { bytes, counts, labels, spare, ..Rows::new(Storage::Spool(spool), dim) })
+    }
+
+    /// How many bounds of 4 bytes a fit keeps beside each row: in all an eighth of what its values take, or what there
+    /// is memory for.
+    pub fn bounds(&self) -> usize {
+        self.spare.min(self.dim / 8)
     }
 
     /// Nothing known of them yet.
     fn new(storage: Storage, dim: usize) -> Rows {
-        Rows { storage, dim, counts: Counts::default(), passes_read: 0, bytes: 0, labels: None }
+        Rows { storage, dim, counts: Counts::default(), passes_read: 0, bytes: 0, labels: None, spare: 0 }
     }
 
     /// The first rows, so many or all there are. The next pass begins with them again.

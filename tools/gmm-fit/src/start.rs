@@ -87,7 +87,7 @@ fn kmeans(rows: &mut Rows, args: &Args, k: usize, run: u64) -> Result<Centroids,
     let seeding = Seeding { devices, threads, metric, k, method: Method::Parallel, draws };
     let mut state = State::new(seeding.of(rows)?, BTreeMap::new());
     let stopping = Iterations::default().stopping(Iterations::ITERS);
-    let mut previous = Previous::of(rows.labels);
+    let mut previous = Previous::of(rows.labels, rows.bounds());
     loop {
         let pass = devices.summing_pass(&state.centroids, Partial::new(&state.centroids), Some(&mut previous))?;
         let (sums, _) = pass.add_up(rows, threads)?;

@@ -32,7 +32,7 @@ pub fn from_rows(args: &Args, first: Option<Centroids>, devices: &Devices) -> Re
     let metric = first.as_ref().map_or(args.metric(), |first| first.metric);
     let rows = open_rows(args, vectors, metric, (k, dim), devices)?;
     // A GPU adds all rows up as they pass.
-    let previous = Previous::of(rows.labels.filter(|_| !devices.are_gpus()));
+    let previous = Previous::of(rows.labels.filter(|_| !devices.are_gpus()), rows.bounds());
     let mut fit = Fit { args, k, metric, first, devices, rows, rows_total, previous, report: Report::default() };
     let state = match args.batch {
         Some(batch) => fit.in_batches(batch)?,
@@ -141,6 +141,7 @@ impl<'a> Fit<'a> {
     /// One run to its end.
     fn run(&mut self, at: &mut Checkpoint, job: &str) -> Result<(), Failure> {
         let mut gauge = self.gauge(at.run, at.state.iterations);
+        self.previous.forget_bounds();
         self.report.begin();
         loop {
             if let Some(path) = &self.args.checkpoint {

@@ -243,6 +243,23 @@ fn half_precision_is_the_same_wherever_it_is_kept() {
     }
 }
 
+/// With memory to spare a pass leaves out what cannot be nearer; without, every row is held against all centroids.
+#[test]
+fn what_is_left_out_changes_nothing() {
+    let all = groups(1500, 64, 90);
+    let folder = tool().folder_of(0, &array(&all));
+    for metric in ["cosine", "euclidean"] {
+        let args = ["-k", "300", "--iters", "12", "--tol", "0", "--metric", metric];
+        let run = |more: &[&str]| written(tool().bare(&folder).args(args).args(more).args([INPUT]));
+        let expected = run(&["--memory", "1"]);
+        for more in [&["--threads", "1"][..], &["--threads", "3", "--runs", "1"], &["--memory", "1G", "--threads", "2"]]
+        {
+            assert!(run(more) == expected, "{metric} {more:?}");
+        }
+        assert!(run(&["--runs", "2"]) == run(&["--runs", "2", "--memory", "1"]), "{metric}");
+    }
+}
+
 #[test]
 fn models_are_frozen() {
     let all = groups(500, 6, 8);

@@ -7,22 +7,20 @@
 //! given (values near the ends of 32-bit floats), or too many centroids are alike, that is all of them: slow, and
 //! right.
 
-use super::candidates::Candidates;
-use super::exact;
-use super::table::{Proposer, Row, Table};
-use super::{Assigner, Centroids, Metric, Nearest};
-use crate::buffer::{Buffer, round_up, stride};
+pub use super::product::GROUP;
+use super::product::{self, Group};
+use super::sparse::{self, Query, Several};
+use super::table::{Proposer, Table};
+use super::{Assigner, Centroids, Nearest, exact};
+use crate::buffer::round_up;
 #[cfg(target_arch = "x86_64")]
 use crate::cpu;
-use crate::lanes::Lanes;
-use crate::matmul::{self, Element, Kernel, PANEL, View};
+use crate::matmul::{self, Kernel, PANEL};
+use std::ops::Range;
 use std::sync::LazyLock;
 
-/// Rows of scores that are looked at together.
-const AT_ONCE: usize = 4;
-
-/// Points that pass over the centroids together: calls with a multiple of it waste nothing.
-pub const GROUP: usize = 8 * PANEL;
+/// Centroids of a group at the least.
+const GROUPED: usize = 32;
 
 /// Finds nearest centroids with the best instructions of this processor, bit for bit as
 /// [`Reference`](super::Reference).
@@ -32,6 +30,8 @@ pub struct Cpu {
     centroids: Centroids,
     norms: Vec<f64>,
     tables: Tables,
+    /// Blocks of the table that are a group of centroids, where it has groups.
+    group_blocks: usize,
 }
 
 /// The arithmetic that proposes.
@@ -67,38 +67,16 @@ enum Tables {
 /// The scratch memory of one thread.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    line: Buffer,
-    rounded: Buffer,
-    panels: Buffer,
-    scores: Buffer,
-    points: Vec<Point>,
-    guesses: Vec<u32>,
-    /// Of each point, the number below which centroids count; empty: all count.
-    limits: Vec<u32>,
-    alpha: Vec<f32>,
-    residual: Vec<f32>,
-    norm: Vec<f32>,
-    own: Vec<f32>,
-    candidates: Candidates,
-    chosen: Vec<u32>,
+    product: product::Scratch,
+    pub(super) several: Several,
 }
 
-/// The rows of a group, and of the next one, which are fetched meanwhile.
-#[derive(Clone, Copy)]
-struct Group<'a> {
-    these: &'a [f32],
-    next: &'a [f32],
-}
-
-/// What becomes of a point.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Point {
-    /// It is near to nothing.
-    Missing,
-    /// No bound: all centroids are candidates.
-    Beyond,
-    /// It is in the product.
-    In,
+/// What is done by the instructions of a machine.
+pub(super) enum Task<'a> {
+    /// The candidates of rows, all centroids looked at.
+    Group(Group<'a>),
+    /// Those of rows of which something is known.
+    Some(Query<'a>),
 }
 
 /// The machines that run here, best first.
@@ -125,6 +103,21 @@ static LIMIT: LazyLock<usize> = LazyLock::new(|| {
 });
 
 impl Machine {
+    /// Rows of a block of the table.
+    fn rows_of_block(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Machine::Amx => matmul::amx::AmxKernel::<true>::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Machine::Avx512Vnni => matmul::avx512vnni::Avx512VnniKernel::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Machine::Avx512 => matmul::avx512::Avx512Kernel::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Machine::Avx2 => matmul::avx2::Avx2Kernel::ROWS,
+            Machine::Plain => matmul::plain::PlainKernel::ROWS,
+        }
+    }
+
     fn place(self) -> usize {
         let name = format!("{self:?}").to_lowercase();
         NAMES.iter().position(|known| *known == name).expect("all machines have names")
@@ -156,29 +149,57 @@ impl Cpu {
     }
 
     fn on(centroids: Centroids, machine: Machine) -> Cpu {
-        let norms = exact::norms(&centroids);
-        let rows_of_block = match machine {
-            #[cfg(target_arch = "x86_64")]
-            Machine::Amx => matmul::amx::AmxKernel::<true>::ROWS,
-            #[cfg(target_arch = "x86_64")]
-            Machine::Avx512Vnni => matmul::avx512vnni::Avx512VnniKernel::ROWS,
-            #[cfg(target_arch = "x86_64")]
-            Machine::Avx512 => matmul::avx512::Avx512Kernel::ROWS,
-            #[cfg(target_arch = "x86_64")]
-            Machine::Avx2 => matmul::avx2::Avx2Kernel::ROWS,
-            Machine::Plain => matmul::plain::PlainKernel::ROWS,
-        };
+        Cpu::in_order(centroids, machine, None)
+    }
+
+    /// With the centroids in an order in which those that lie together stand together, in at most so many groups of
+    /// [`GROUPED`] or more.
+    pub(super) fn grouped(centroids: Centroids, order: &[u32], groups_max: usize) -> Cpu {
+        let best = machines().find(|machine| machine.place() >= *LIMIT).expect("the plain machine is everywhere");
+        Cpu::in_groups(centroids, best, order, groups_max)
+    }
+
+    /// The same for tests: a machine of [`Cpu::machines`].
+    #[cfg(test)]
+    pub(super) fn in_groups_with(centroids: Centroids, machine: &str, order: &[u32], groups_max: usize) -> Cpu {
+        let machine = machines().find(|one| format!("{one:?}") == machine);
+        Cpu::in_groups(centroids, machine.expect("a machine that runs here"), order, groups_max)
+    }
+
+    fn in_groups(centroids: Centroids, machine: Machine, order: &[u32], groups_max: usize) -> Cpu {
+        let (block, blocks) = (machine.rows_of_block(), centroids.k().div_ceil(machine.rows_of_block()));
+        let group_blocks = GROUPED.div_ceil(block).max(blocks.div_ceil(groups_max));
+        Cpu { group_blocks, ..Cpu::in_order(centroids, machine, Some(order)) }
+    }
+
+    fn in_order(centroids: Centroids, machine: Machine, order: Option<&[u32]>) -> Cpu {
+        let (norms, block) = (exact::norms(&centroids), machine.rows_of_block());
         let tables = match machine {
             #[cfg(target_arch = "x86_64")]
-            Machine::Amx => Table::new(&centroids, &norms, rows_of_block).map(|table| Tables::Bf16(Box::new(table))),
+            Machine::Amx => Table::new(&centroids, &norms, block, order).map(|table| Tables::Bf16(Box::new(table))),
             #[cfg(target_arch = "x86_64")]
             Machine::Avx512Vnni => {
-                Table::new(&centroids, &norms, rows_of_block).map(|table| Tables::I16(Box::new(table)))
+                Table::new(&centroids, &norms, block, order).map(|table| Tables::I16(Box::new(table)))
             }
-            _ => Table::new(&centroids, &norms, rows_of_block).map(|table| Tables::F32(Box::new(table))),
+            _ => Table::new(&centroids, &norms, block, order).map(|table| Tables::F32(Box::new(table))),
         };
         let tables = tables.unwrap_or(Tables::None);
-        Cpu { machine, centroids, norms, tables }
+        Cpu { machine, centroids, norms, tables, group_blocks: 0 }
+    }
+
+    /// Groups of centroids.
+    pub(super) fn groups(&self) -> usize {
+        self.centroids.k().div_ceil(self.machine.rows_of_block() * self.group_blocks)
+    }
+
+    /// The centroids of each group, as [`Cpu::order`] has them.
+    pub(super) fn group_rows(&self) -> usize {
+        self.machine.rows_of_block() * self.group_blocks
+    }
+
+    /// Blocks of a group.
+    pub(super) fn group_blocks(&self) -> usize {
+        self.group_blocks
     }
 
     /// The centroids.
@@ -193,39 +214,50 @@ impl Cpu {
 
     /// Fills `scratch.candidates` for the rows of one group.
     fn propose(&self, group: Group, count: usize, scratch: &mut Scratch) {
-        scratch.points.clear();
-        scratch.candidates.reset(round_up(group.these.len() / self.centroids.dim, PANEL), count);
+        scratch.product.points.clear();
+        scratch.product.candidates.reset(round_up(group.these.len() / self.centroids.dim, PANEL), count);
+        if let Tables::None = self.tables {
+            return self.all_beyond(group.these, scratch);
+        }
+        self.run(Task::Group(group), scratch);
+    }
+
+    /// Does something by the instructions of the machine. There is a table.
+    pub(super) fn run(&self, task: Task, scratch: &mut Scratch) {
         // SAFETY: a machine is chosen where the processor has its instructions.
         unsafe {
             match (self.machine, &self.tables) {
-                (_, Tables::None) => self.all_beyond(group.these, scratch),
                 (Machine::Plain, Tables::F32(table)) => {
-                    propose::<matmul::plain::PlainKernel>(self, table, group, scratch)
+                    propose::<matmul::plain::PlainKernel>(self, table, task, scratch)
                 }
                 #[cfg(target_arch = "x86_64")]
-                (Machine::Avx2, Tables::F32(table)) => on_avx2(self, table, group, scratch),
+                (Machine::Avx2, Tables::F32(table)) => on_avx2(self, table, task, scratch),
                 #[cfg(target_arch = "x86_64")]
-                (Machine::Avx512, Tables::F32(table)) => on_avx512(self, table, group, scratch),
+                (Machine::Avx512, Tables::F32(table)) => on_avx512(self, table, task, scratch),
                 #[cfg(target_arch = "x86_64")]
-                (Machine::Avx512Vnni, Tables::I16(table)) => on_avx512vnni(self, table, group, scratch),
+                (Machine::Avx512Vnni, Tables::I16(table)) => on_avx512vnni(self, table, task, scratch),
                 #[cfg(target_arch = "x86_64")]
                 (Machine::Amx, Tables::Bf16(table)) => {
                     let _tiles = matmul::amx::Tiles::configure();
-                    on_amx(self, table, group, scratch);
+                    on_amx(self, table, task, scratch);
                 }
-                #[cfg(target_arch = "x86_64")]
                 _ => unreachable!("the table is made for the machine"),
             }
         }
     }
 
+    /// Whether products can help.
+    pub(super) fn has_table(&self) -> bool {
+        !matches!(self.tables, Tables::None)
+    }
+
     fn all_beyond(&self, rows: &[f32], scratch: &mut Scratch) {
         let rows = rows.chunks_exact(self.centroids.dim);
-        scratch.points.extend(rows.map(|row| without_bound(row, self.centroids.metric)));
+        scratch.product.points.extend(rows.map(|row| product::without_bound(row, self.centroids.metric)));
     }
 
     /// Order of the table's rows.
-    fn order(&self) -> &[u32] {
+    pub(super) fn order(&self) -> &[u32] {
         match &self.tables {
             Tables::None => &[],
             Tables::F32(table) => &table.order,
@@ -251,13 +283,13 @@ impl Cpu {
         let mut groups = rows.chunks(GROUP * dim).peekable();
         for found in found.chunks_mut(GROUP * count) {
             let these = groups.next().expect("as many groups of rows as of places");
-            scratch.limits.clear();
-            scratch.guesses.clear();
+            scratch.product.limits.clear();
+            scratch.product.guesses.clear();
             // With several places a guess would count twice.
-            scratch.guesses.extend(found.iter().filter(|_| count == 1).map(|found| found.cluster));
+            scratch.product.guesses.extend(found.iter().filter(|_| count == 1).map(|found| found.cluster));
             self.propose(Group { these, next: groups.peek().unwrap_or(&&[][..]) }, count, scratch);
             for (i, (row, found)) in these.chunks_exact(dim).zip(found.chunks_exact_mut(count)).enumerate() {
-                let left = scratch.choose(i, order);
+                let left = scratch.product.choose(i, order);
                 reranked += usize::from(left.is_none_or(|left| left.len() > count));
                 one(row, left, found);
             }
@@ -283,13 +315,13 @@ impl Cpu {
         let mut groups = rows.chunks(GROUP * dim).peekable();
         for (group, limits) in limits.chunks(GROUP).enumerate() {
             let these = groups.next().expect("as many groups of rows as of limits");
-            scratch.guesses.clear();
-            scratch.limits.clear();
-            scratch.limits.extend_from_slice(limits);
-            scratch.limits.resize(round_up(limits.len(), PANEL), 0);
+            scratch.product.guesses.clear();
+            scratch.product.limits.clear();
+            scratch.product.limits.extend_from_slice(limits);
+            scratch.product.limits.resize(round_up(limits.len(), PANEL), 0);
             self.propose(Group { these, next: groups.peek().unwrap_or(&&[][..]) }, 1, scratch);
             for (i, row) in these.chunks_exact(dim).enumerate() {
-                let left = scratch.choose(i, order);
+                let left = scratch.product.choose(i, order);
                 reranked += usize::from(left.is_none_or(|left| left.len() > 1));
                 one(group * GROUP + i, row, left);
             }
@@ -298,7 +330,7 @@ impl Cpu {
     }
 
     /// All centroids.
-    fn numbers(&self) -> std::ops::Range<u32> {
+    pub(super) fn numbers(&self) -> Range<u32> {
         0..self.centroids.k() as u32
     }
 }
@@ -336,9 +368,9 @@ macro_rules! compiled_for {
         /// # Safety
         /// The processor has the instructions.
         #[target_feature(enable = $features)]
-        unsafe fn $name(cpu: &Cpu, table: &Table<<$kernel as Kernel>::Element>, group: Group, scratch: &mut Scratch) {
+        unsafe fn $name(cpu: &Cpu, table: &Table<<$kernel as Kernel>::Element>, task: Task, scratch: &mut Scratch) {
             // SAFETY: the caller's promise.
-            unsafe { propose::<$kernel>(cpu, table, group, scratch) }
+            unsafe { propose::<$kernel>(cpu, table, task, scratch) }
         }
     };
 }
@@ -356,204 +388,22 @@ compiled_for!(
 #[cfg(target_arch = "x86_64")]
 compiled_for!(on_amx, matmul::amx::AmxKernel<true>, "avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16");
 
-/// Candidates for one group of rows.
+/// Candidates for one group of rows, or for rows of which something is known.
 ///
 /// # Safety
 /// The kernel's instructions are there (the tiles configured), and the table was made for it.
 #[inline(always)]
-unsafe fn propose<K: Proposer>(cpu: &Cpu, table: &Table<K::Element>, group: Group, scratch: &mut Scratch) {
+unsafe fn propose<K: Proposer>(cpu: &Cpu, table: &Table<K::Element>, task: Task, scratch: &mut Scratch) {
     // SAFETY: the caller's promise.
     unsafe {
-        pack::<K>(cpu, table, group.these, scratch);
-        product::<K>(table, group.these.len() / cpu.centroids.dim, group.next, scratch);
-    }
-}
-
-/// Rounds and packs the rows as panels of `B`.
-///
-/// # Safety
-/// As for [`propose`].
-#[inline(always)]
-unsafe fn pack<K: Proposer>(cpu: &Cpu, table: &Table<K::Element>, rows: &[f32], scratch: &mut Scratch) {
-    let (dim, depth) = (cpu.centroids.dim, table.depth);
-    let points = rows.len() / dim;
-    let padded = round_up(points, PANEL);
-    for part in [&mut scratch.alpha, &mut scratch.residual, &mut scratch.norm, &mut scratch.own] {
-        part.clear();
-        part.resize(padded, 0.0);
-    }
-    let rounded = View {
-        start: scratch.rounded.take::<K::Element>(PANEL * stride::<K::Element>(depth)),
-        stride: stride::<K::Element>(depth),
-    };
-    let panels = scratch.panels.take::<K::Element>(padded * depth);
-    let line = scratch.line.take::<f32>(depth);
-    // SAFETY: `line` and each row of `rounded` have room for `depth` values, `panels` for `padded` times as many.
-    unsafe {
-        line.write_bytes(0, depth);
-        for (p, rows) in rows.chunks(PANEL * dim).enumerate() {
-            for (i, row) in rows.chunks_exact(dim).enumerate() {
-                let place = p * PANEL + i;
-                let to = rounded.at(i, 0);
-                let padded = if dim == depth {
-                    row.as_ptr()
-                } else {
-                    line.copy_from_nonoverlapping(row.as_ptr(), dim);
-                    line.cast_const()
-                };
-                let point = match table.round::<K>(padded, line, to) {
-                    Some(rounding) => {
-                        scratch.put(place, rounding);
-                        let guess = scratch.guesses.get(place).and_then(|&guess| table.slots.get(guess as usize));
-                        if let Some(&slot) = guess {
-                            scratch.candidates.raise(place, table.lower_bound::<K>(to, &rounding, slot as usize));
-                        }
-                        Point::In
-                    }
-                    None => {
-                        std::slice::from_raw_parts_mut(to, depth).fill(K::Element::from_f32(0.0));
-                        scratch.candidates.close(place);
-                        without_bound(row, cpu.centroids.metric)
-                    }
-                };
-                scratch.points.push(point);
+        match task {
+            Task::Group(group) => {
+                let Centroids { dim, metric, .. } = cpu.centroids;
+                product::pack::<K>((dim, metric), table, group.these, &mut scratch.product);
+                let all = (0..table.limits.len(), 1);
+                product::product::<K, false>(table, group.these.len() / dim, group.next, all, &mut scratch.product);
             }
-            K::pack_transposed(rounded, rows.len() / dim, depth, panels.add(p * PANEL * depth));
-        }
-    }
-    (points..padded).for_each(|i| scratch.candidates.close(i));
-}
-
-/// A point that is not in the product.
-#[cold]
-fn without_bound(row: &[f32], metric: Metric) -> Point {
-    if exact::row_norm(row, metric).is_some() { Point::Beyond } else { Point::Missing }
-}
-
-impl Scratch {
-    /// The candidates of a point, ascending; `None`: all centroids.
-    fn choose(&mut self, point: usize, order: &[u32]) -> Option<&[u32]> {
-        self.chosen.clear();
-        match self.points[point] {
-            Point::Missing => {}
-            Point::Beyond => return None,
-            Point::In => {
-                self.chosen.extend(self.candidates.left(point)?.map(|slot| order[slot as usize]));
-                self.chosen.sort_unstable();
-            }
-        }
-        Some(&self.chosen)
-    }
-
-    /// Whether a centroid counts for a point.
-    #[inline(always)]
-    fn counts(&self, point: usize, centroid: u32) -> bool {
-        self.limits.is_empty() || centroid < self.limits[point]
-    }
-
-    /// Keeps what is known of a row.
-    #[inline(always)]
-    fn put(&mut self, point: usize, row: Row) {
-        (self.alpha[point], self.residual[point]) = (row.alpha, row.residual);
-        (self.norm[point], self.own[point]) = (row.norm, row.own);
-    }
-}
-
-/// Scores of all centroids and the packed points, and the candidates that follow from them.
-///
-/// # Safety
-/// As for [`propose`], after [`pack`].
-#[inline(always)]
-unsafe fn product<K: Kernel>(table: &Table<K::Element>, points: usize, next: &[f32], scratch: &mut Scratch) {
-    let (panels, depth) = (points.div_ceil(PANEL), table.depth);
-    let packed = scratch.panels.take::<K::Element>(panels * PANEL * depth).cast_const();
-    // Of several chunks each panel needs sums of its own.
-    let apart = if depth <= K::CHUNK { 0 } else { PANEL * K::ROWS };
-    let scores = scratch.scores.take::<f32>(panels * PANEL * K::ROWS);
-    let mut next = next.as_ptr_range();
-    for block in 0..table.limits.len() {
-        let a = table.block(block);
-        for k in (0..depth).step_by(K::CHUNK) {
-            let chunk = K::CHUNK.min(depth - k);
-            let fetched = chunk / matmul::GRAIN * matmul::AHEAD;
-            let mut next_block = a.start.wrapping_add(K::ROWS * a.stride).cast_const();
-            for panel in 0..panels {
-                // First the rows of the next group, then the next block.
-                let ahead = if next.start < next.end { next.start.cast() } else { next_block };
-                // SAFETY: `ROWS` rows of the table, a panel of `depth` rows, and scores for `ROWS` rows of each panel.
-                unsafe {
-                    let c = View { start: scores.add(panel * apart), stride: PANEL };
-                    K::block(a.from(0, k), packed.add((panel * depth + k) * PANEL), ahead, chunk, c, k > 0);
-                    if k + chunk == depth {
-                        scan::<K>(table, block, c, panel * PANEL, scratch);
-                    }
-                }
-                next.start = next.start.wrapping_byte_add(fetched);
-                next_block = next_block.wrapping_byte_add(fetched);
-            }
-        }
-    }
-}
-
-/// Takes the candidates out of a block of scores, whose columns are the points from `first` on.
-///
-/// # Safety
-/// The kernel's instructions are there and `scores` is a whole block.
-#[inline(always)]
-unsafe fn scan<K: Kernel>(
-    table: &Table<K::Element>,
-    block: usize,
-    scores: View<f32>,
-    first: usize,
-    scratch: &mut Scratch,
-) {
-    let start = block * K::ROWS;
-    let rows = K::ROWS.min(table.order.len() - start);
-    let bias = &table.bias[start..][..rows];
-    let limits = table.limits[block];
-    let mut errors = [0.0; PANEL];
-    let parts = [&scratch.alpha, &scratch.residual, &scratch.norm, &scratch.own, &scratch.candidates.least];
-    assert!(parts.iter().all(|part| part.len() >= first + PANEL), "whole panels");
-    for lane in (0..PANEL).step_by(K::Lanes::COUNT) {
-        let point = first + lane;
-        // SAFETY: within a panel, of which every part has all points; rows below `rows`.
-        unsafe {
-            let lanes = |part: &Vec<f32>| part.as_ptr().add(point);
-            let alpha = K::Lanes::load(lanes(&scratch.alpha));
-            let zero = alpha.sub(alpha);
-            let size = alpha.max(zero.sub(alpha));
-            let error = size.mul_add(zero.splat(limits.alpha), K::Lanes::load(lanes(&scratch.own)));
-            let error = K::Lanes::load(lanes(&scratch.norm)).mul_add(zero.splat(limits.norm), error);
-            let error = K::Lanes::load(lanes(&scratch.residual)).mul_add(zero.splat(limits.residual), error);
-            error.store(errors.as_mut_ptr());
-            let mut least = K::Lanes::load(lanes(&scratch.candidates.least)).sub(error);
-            for row in (0..rows).step_by(AT_ONCE) {
-                // Few rows have a hit: four are asked together.
-                let biases = &bias[row..rows.min(row + AT_ONCE)];
-                let mut best = zero.splat(f32::NEG_INFINITY);
-                for (i, &bias) in biases.iter().enumerate() {
-                    let score = K::Lanes::load(scores.at(row + i, lane));
-                    best = best.max(alpha.mul_add(zero.splat(bias), score));
-                }
-                if best.at_least(least) == 0 {
-                    continue;
-                }
-                for (row, &bias) in (row..).zip(biases) {
-                    let score = alpha.mul_add(zero.splat(bias), K::Lanes::load(scores.at(row, lane)));
-                    let mut hits = score.at_least(least);
-                    while hits != 0 {
-                        let i = hits.trailing_zeros() as usize;
-                        hits &= hits - 1;
-                        if !scratch.counts(point + i, table.order[start + row]) {
-                            continue;
-                        }
-                        let score = *scores.at(row, lane + i) + scratch.alpha[point + i] * bias;
-                        let (lower, upper) = (score - errors[i], score + errors[i]);
-                        scratch.candidates.push(point + i, (start + row) as u32, lower, upper);
-                    }
-                }
-                least = K::Lanes::load(lanes(&scratch.candidates.least)).sub(error);
-            }
+            Task::Some(query) => sparse::look::<K>(table, &query, &mut scratch.product, &mut scratch.several),
         }
     }
 }

@@ -59,7 +59,7 @@ pub fn squared_distance(x: &[f32], c: &[f32]) -> f64 {
 }
 
 /// `dot(x, c)` and `dot(x, x)`, in the time of one.
-fn dots(x: &[f32], c: &[f32]) -> (f64, f64) {
+pub(super) fn dots(x: &[f32], c: &[f32]) -> (f64, f64) {
     by_machine!(products_and_squares(x, c) -> (f64, f64))
 }
 

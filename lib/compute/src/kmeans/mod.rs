@@ -10,17 +10,21 @@
 //!   same.
 
 mod block;
+mod bounds;
 mod candidates;
 mod cpu;
 mod earlier;
 pub mod exact;
 mod pairs;
+mod product;
+mod sparse;
 mod sums;
 mod table;
 #[doc(hidden)]
 pub mod trials;
 
 pub use block::{Assigned, Block, BlockView, block_rows};
+pub use bounds::{Bounds, Within};
 pub use cpu::{Cpu, GROUP, Scratch};
 pub use earlier::{Alike, Earlier};
 pub use pairs::Pairs;

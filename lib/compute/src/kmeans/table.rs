@@ -38,7 +38,7 @@
 //! [`Limits`] and [`Row`]. A centroid whose score plus its error is below another's score minus its error is not the
 //! nearest.
 
-use super::{Centroids, Metric};
+use super::{Centroids, Metric, exact};
 use crate::buffer::{Buffer, round_up, stride};
 use crate::lanes::Lanes;
 use crate::matmul::{self, Element, GRAIN, Kernel, View};
@@ -200,11 +200,14 @@ pub(super) struct Row {
     pub(super) residual: f32,
     pub(super) norm: f32,
     pub(super) own: f32,
+    /// What `t` was multiplied by; 0 where the row was multiplied by something before.
+    pub(super) scale: f32,
 }
 
 impl<E: Element> Table<E> {
-    /// Rounds the centroids, in blocks of so many rows; `None` where their scale is beyond what a product can do.
-    pub(super) fn new(centroids: &Centroids, norms: &[f64], block: usize) -> Option<Table<E>> {
+    /// Rounds the centroids, in blocks of so many rows, in a given order or that of `|v|`; `None` where their scale is
+    /// beyond what a product can do.
+    pub(super) fn new(centroids: &Centroids, norms: &[f64], block: usize, order: Option<&[u32]>) -> Option<Table<E>> {
         let (k, dim) = (centroids.k(), centroids.dim);
         let depth = round_up(dim, GRAIN);
         let mut shift = Shift::new(centroids, norms)?;
@@ -221,6 +224,10 @@ impl<E: Element> Table<E> {
         lengths.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         // Centroids that are all but the same have no scale worth a score.
         let scale = NORM / lengths.last().map_or(1.0, |longest| longest.0).max(1e-6);
+        if let Some(order) = order {
+            lengths.sort_unstable_by_key(|&(_, j)| j);
+            lengths = order.iter().map(|&j| lengths[j as usize]).collect();
+        }
         shift.scale *= scale;
         let rows = RowShift::new(&shift, centroids.metric, depth, scale);
 
@@ -397,11 +404,11 @@ impl<E: Element> Table<E> {
     ) -> Option<Row> {
         // SAFETY: the caller's promise.
         unsafe {
-            let mut row = row;
+            let (mut row, mut as_it_is) = (row, 1.0);
             let mut part = self.part::<K>(row);
             if !part.fits() && self.rows.metric == Metric::Cosine {
                 self.bring_near_one::<K>(row, line)?;
-                row = line;
+                (row, as_it_is) = (line, 0.0);
                 part = self.part::<K>(row);
             }
             if !part.fits() {
@@ -409,7 +416,10 @@ impl<E: Element> Table<E> {
             }
             let scale = NORM as f32 / part.square.sqrt();
             let (norm_sq, residual_sq) = self.store::<K>(row, part.a, scale, to);
-            (norm_sq <= (NORM_MAX * NORM_MAX) as f32).then(|| self.row(part.a, scale, norm_sq, residual_sq))
+            let there = norm_sq <= (NORM_MAX * NORM_MAX) as f32;
+            there
+                .then(|| self.row(part.a, scale, norm_sq, residual_sq))
+                .map(|row| Row { scale: scale * as_it_is, ..row })
         }
     }
 
@@ -520,7 +530,7 @@ impl<E: Element> Table<E> {
             Metric::Cosine => rows.exact_error * (norm + middle) * rows.scale,
             Metric::Euclidean => 2.0 * rows.exact_error * norm * norm / f64::from(scale) * rows.scale,
         };
-        Row { alpha, residual: above(residual + computed), norm: above(norm), own: above(exact) }
+        Row { alpha, residual: above(residual + computed), norm: above(norm), own: above(exact), scale }
     }
 }
 
@@ -561,6 +571,53 @@ impl<E: Element> Table<E> {
     }
 }
 
+/// What scores are distances by, of one row: `x . m` and `|x|` under the cosine, else `|x - m|^2` and 1.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Away {
+    own: f64,
+    norm: f64,
+}
+
+/// What squares of distances may be wrong by, between vectors of length 1 or as a share: far more than 64-bit floats
+/// of [`exact`](super::exact) are.
+pub(super) const SLACK: f64 = 1.0 / (1_u64 << 32) as f64;
+
+impl<E> Table<E> {
+    /// How far a row is from `m`.
+    pub(super) fn away(&self, row: &[f32]) -> Away {
+        let middle = &self.rows.middle[..row.len()];
+        match self.rows.metric {
+            Metric::Cosine => {
+                let (own, square) = exact::dots(row, middle);
+                Away { own, norm: square.sqrt() }
+            }
+            Metric::Euclidean => Away { own: exact::squared_distance(row, middle), norm: 1.0 },
+        }
+    }
+
+    /// How far all centroids are at least, to whom the row has scores of at most `top`, errors included: the length of
+    /// the difference of unit vectors under the cosine. 0 where nothing is known.
+    pub(super) fn at_least(&self, away: Away, row: &Row, top: f32) -> f32 {
+        let rows = &self.rows;
+        let top = f64::from(top) + f64::from(top.abs()) * f64::powi(2.0, -22);
+        let score = top / (f64::from(row.scale) * rows.scale);
+        let square = match rows.metric {
+            Metric::Cosine => 2.0 - 2.0 * (score + away.own) / away.norm - SLACK,
+            Metric::Euclidean => {
+                let score = 2.0 * score / (f64::from(rows.power) * f64::from(rows.power));
+                away.own - score - SLACK * (away.own + score.abs())
+            }
+        };
+        // Neither NaN nor what comes of a scale of 0 is a bound.
+        if square > 0.0 && square.is_finite() { below(square.sqrt()) } else { 0.0 }
+    }
+}
+
+/// A little below, as a float.
+pub(super) fn below(value: f64) -> f32 {
+    (value * (1.0 - 4e-7)).min(f64::from(f32::MAX)) as f32
+}
+
 /// The largest absolute value; infinite or NaN where any is.
 fn largest(row: &[f32]) -> f32 {
     f32::from_bits(row.iter().fold(0, |max, value| max.max(value.abs().to_bits())))
@@ -587,7 +644,7 @@ mod tests {
     /// The kernel's instructions are there (the tiles configured).
     unsafe fn check<K: Proposer>(centroids: &Centroids, rows: &[f32]) -> (f64, usize) {
         let norms = exact::norms(centroids);
-        let Some(table) = Table::<K::Element>::new(centroids, &norms, K::ROWS) else { return (0.0, 0) };
+        let Some(table) = Table::<K::Element>::new(centroids, &norms, K::ROWS, None) else { return (0.0, 0) };
         let mut shift = Shift::new(centroids, &norms).unwrap();
         shift.scale *= table.rows.scale;
         let (dim, depth) = (centroids.dim, table.depth);
