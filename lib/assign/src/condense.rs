@@ -12,14 +12,14 @@
 //! (`kmeans-R-c.L`, of run R, L halvings below all rows), and that of one by weight times squared distance to it
 //! (`kmeans-R-d.L`). Four times, as long as both have rows and are near to something, these become the means of the
 //! rows that are nearest to them; then those half of the rows (one more where they are odd) that are nearest to the
-//! first, in comparison to the second, come first. Means are sums of weight times value, under the cosine of the row
-//! as a unit vector, in 64-bit floats and order of the rows, over the sum of the weights, as 32-bit floats. Each group gets one cluster, and of the
-//! others a share (Webster's divisor method, see `pipe::apportion`) by the sum of weight times squared distance to its
-//! mean, no more than it has rows.
+//! first, in comparison to the second, come first. Means are sums of weight times value, under the cosine of the
+//! row as a unit vector, in 64-bit floats and order of the rows, over the sum of the weights, as 32-bit floats.
+//! Each group gets one cluster, and of the others a share (Webster's divisor method, see `pipe::apportion`) by the
+//! sum of weight times squared distance to its mean, no more than it has rows.
 //!
-//! Within a group, the draws of k-means++ are counted from 0 (`kmeans-R-D`), twice as many of them are tried as over all
-//! rows (eight times where K is at most 256), squared distances between rows are rounded to 32-bit floats, and masses are
-//! added up in order of the rows in 64-bit floats.
+//! Within a group, the draws of k-means++ are counted from 0 (`kmeans-R-D`), twice as many of them are tried as
+//! over all rows (eight times where K is at most 256), squared distances between rows are rounded to 32-bit floats,
+//! and masses are added up in order of the rows in 64-bit floats.
 
 use crate::race::{Draws, Race, Winner, trials};
 use cluster::passes::share;

@@ -23,8 +23,8 @@
 //!
 //! Draw D of run R has the purpose `kmeans-R-D` (see `pipe::key`), the key is the number of the row; `exponential` is
 //! `-ln(uniform)`. The draws of k-means++ are counted from 0; those of `k-means||` before it are `a` and `b`, that of
-//! random is `r`. The logarithm of K is that of `libm`. Sums of masses are whole numbers of 2^-52 of a power of two above
-//! the largest mass, rounded to the nearest, halves to even.
+//! random is `r`. The logarithm of K is that of `libm`. Sums of masses are whole numbers of 2^-52 of a power of two
+//! above the largest mass, rounded to the nearest, halves to even.
 
 use crate::condense::{Condensing, FEW};
 pub use crate::race::Draws;

@@ -129,8 +129,9 @@ fn halve(seeds: &Seeds, some: &mut [u32]) {
 }
 
 impl Cpu {
-    /// [`Assigner::nearest`](super::Assigner::nearest) for rows from number `first` of those that something is known of; what stands in `found`
-    /// is the nearest of the last pass, or none.
+    /// [`Assigner::nearest`](super::Assigner::nearest) for rows from number `first` of those that something is known
+    /// of; what stands in `found` is the nearest of the last pass, or none. Returns how many rows had several
+    /// candidates.
     ///
     /// # Panics
     /// Where the centroids have no groups, or rows are more than those.

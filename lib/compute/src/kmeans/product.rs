@@ -74,7 +74,8 @@ pub(super) unsafe fn pack<K: Proposer>(
     };
     let panels = scratch.panels.take::<K::Element>(padded_points * depth);
     let line = scratch.line.take::<f32>(depth);
-    // SAFETY: `line` and each row of `rounded` have room for `depth` values, `panels` for `padded_points` times as many.
+    // SAFETY: `line` and each row of `rounded` have room for `depth` values, `panels` for `padded_points` times as
+    // many.
     unsafe {
         line.write_bytes(0, depth);
         for (p, rows) in rows.chunks(PANEL * dim).enumerate() {
