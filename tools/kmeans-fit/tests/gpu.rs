@@ -44,14 +44,27 @@ const WAYS: [&str; 9] = [
     "--centroids first.npy --iters 3 --memory 1 vectors.npy",
 ];
 
-#[test]
-fn gpus_give_the_bytes_of_the_cpu() {
-    let Some(setup) = setup(1500) else { return };
+/// Rows and weights for [`WAYS`].
+fn setup_of_ways() -> Option<OnGpus> {
+    let setup = setup(900)?;
     setup.folder.write("first.npy", array(&vectors(3)));
     let weight = |i: u64| if i.is_multiple_of(13) { "nan\n".to_string() } else { format!("{}\n", i * 37 % 5) };
-    setup.folder.write("weights", (0..1500).map(weight).collect::<String>());
+    setup.folder.write("weights", (0..900).map(weight).collect::<String>());
+    Some(setup)
+}
+
+#[test]
+fn gpus_give_the_bytes_of_the_cpu() {
+    let Some(setup) = setup_of_ways() else { return };
     for (way, device) in WAYS.into_iter().zip(["cuda", "cuda:1,0", "cuda:2", "cuda:0,1,2"].into_iter().cycle()) {
         setup.agree(way, &[device]);
+    }
+}
+
+#[test]
+fn one_thread_gives_two_gpus_the_bytes_of_the_cpu() {
+    let Some(setup) = setup_of_ways() else { return };
+    for way in WAYS {
         setup.agree(&format!("{way} --threads 1"), &["cuda:0,2"]);
     }
 }
