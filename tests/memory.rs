@@ -32,36 +32,45 @@ fn within(outcome: &Outcome, kib_max: u64) {
     );
 }
 
+fn run(folder: &Folder, tool: &str, args: &[&str]) -> Outcome {
+    Run::new(program(tool), folder).args(args).args(["--threads", "2"]).outcome()
+}
+
 #[test]
 fn memory_does_not_grow_with_the_input() {
     let (folder, input) = folder();
-    let run = |tool: &str, args: &[&str]| Run::new(program(tool), &folder).args(args).args(["--threads", "2"]);
-    let counts = run("ngram-hash", &input).outcome();
+    let counts = run(&folder, "ngram-hash", &input);
     within(&counts, KIB_MAX);
     folder.write("counts", counts.stdout);
-    within(&run("ngram-hash", &[&["--per-document"], &input[..4]].concat()).outcome(), KIB_MAX);
-    within(&run("ngram-hash", &[&["--words-max", "9000000"], &input[..]].concat()).outcome(), KIB_MAX);
-    let weights = run("dsir-weight", &[&["--raw", "counts", "--target", "counts"], &input[..]].concat()).outcome();
+    within(&run(&folder, "ngram-hash", &[&["--per-document"], &input[..4]].concat()), KIB_MAX);
+    within(&run(&folder, "ngram-hash", &[&["--words-max", "9000000"], &input[..]].concat()), KIB_MAX);
+    // Of two files, the program is done before anybody can look.
+    within(&Run::new(program("ngram-kl"), &folder).args(["counts"; 60]).outcome(), KIB_MAX);
+    within(&run(&folder, "jsonl-key", &input), KIB_MAX);
+    folder.write("quality.bin", include_bytes!("../lib/model/tests/data/fasttext/hq.bin"));
+    within(&run(&folder, "jsonl-classify", &[&["--model", "quality.bin"], &input[..]].concat()), KIB_MAX);
+    // A part of the documents at a time.
+    within(&run(&folder, "jsonl-shuffle", &input), KIB_MAX + (100 << 10));
+}
+
+#[test]
+fn memory_does_not_grow_with_what_is_chosen_from_but_for_its_rows() {
+    let (folder, input) = folder();
+    folder.write("counts", run(&folder, "ngram-hash", &input[..1]).stdout);
+    let weights = run(&folder, "dsir-weight", &[&["--raw", "counts", "--target", "counts"], &input[..]].concat());
     within(&weights, KIB_MAX);
     let rows = weights.stdout.iter().filter(|&&byte| byte == b'\n').count() as u64;
     folder.write("weights", weights.stdout);
     for choice in [&["-n", "100000"][..], &["--keys", "documents", "-n", "100000"], &["--budget", "1000000"]] {
-        let chosen = run("topk-resample", &[choice, &["--weights", "weights"], &input[..]].concat()).outcome();
+        let chosen = run(&folder, "topk-resample", &[choice, &["--weights", "weights"], &input[..]].concat());
         within(&chosen, KIB_MAX + rows * 32 / 1024);
     }
-    // Of two files, the program is done before anybody can look.
-    within(&Run::new(program("ngram-kl"), &folder).args(["counts"; 60]).outcome(), KIB_MAX);
     let cluster = |row: u64| format!("{}\n", row * row % 1000);
     folder.write("clusters", (0..rows).map(cluster).collect::<String>());
     for sample in [&["-n", "100000"][..], &["-n", "400000", "--clip", "3"]] {
-        let drawn = run("clip-sample", &[sample, &["--clusters", "clusters"], &input[..]].concat()).outcome();
+        let drawn = run(&folder, "clip-sample", &[sample, &["--clusters", "clusters"], &input[..]].concat());
         within(&drawn, KIB_MAX + rows * 16 / 1024);
     }
-    within(&run("jsonl-key", &input).outcome(), KIB_MAX);
-    folder.write("quality.bin", include_bytes!("../lib/model/tests/data/fasttext/hq.bin"));
-    within(&run("jsonl-classify", &[&["--model", "quality.bin"], &input[..]].concat()).outcome(), KIB_MAX);
-    // A part of the documents at a time.
-    within(&run("jsonl-shuffle", &input).outcome(), KIB_MAX + (100 << 10));
 }
 
 /// 96 MB of vectors, and sums of some MB each, of many parts.
