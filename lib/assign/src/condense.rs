@@ -21,13 +21,14 @@
 //! over all rows (eight times where K is at most 256), squared distances between rows are rounded to 32-bit floats,
 //! and masses are added up in order of the rows in 64-bit floats.
 
-use crate::race::{Draws, Race, Winner, trials};
+use crate::race::{Draws, Race, Winner, centroids, centroids_of, trials};
 use cluster::passes::share;
 use compute::kmeans::exact::{Seeds, norm};
 use compute::kmeans::{Centroids, Metric, Pairs};
 use pipe::apportion;
 use pipe::failure::Failure;
 use pipe::key::noise_bits;
+use std::fmt::Display;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -103,33 +104,25 @@ impl Condensing {
 
     /// How much nearer each row is to the second of two than to the first; 0 where there are no two.
     fn sides(&self, rows: &[Winner], level: u32) -> Vec<f64> {
-        let draw = |purpose: String, square: &dyn Fn(&Winner) -> f64| {
-            let (purpose, mut race) = (self.draws.purpose(purpose), Race::new(1));
-            for (place, row) in rows.iter().enumerate() {
-                let bits = noise_bits(self.draws.seed, &purpose, row.number);
-                race.offer(bits, square(row) * row.weight as f64, (place as u64, row.weight, &[]));
-            }
-            race.ended().first().map(|winner| rows[winner.number as usize].values.clone())
+        let draw = |name: char, square: &dyn Fn(&Winner) -> f64| {
+            let won = self.draw(rows, format!("{name}.{level}"), 1, |place| square(&rows[place]));
+            won.first().map(|&place| rows[place].values.clone())
         };
         let near = |to: &Seeds, row: &Winner, j: u32| to.squared_distance(&row.values, j, to.row_norm(&row.values));
-        let seeds = |values: Vec<f32>| Centroids::new(self.metric, self.dim, values).map(Seeds::new);
-        let Some(one) = draw(format!("c.{level}"), &|_| 1.0) else { return vec![0.0; rows.len()] };
-        let first = seeds(one.clone()).expect("a row that takes part is a valid centroid");
-        let Some(other) = draw(format!("d.{level}"), &|row| near(&first, row, 0)) else {
-            return vec![0.0; rows.len()];
-        };
-        let mut both = seeds([one, other].concat()).expect("rows that take part are valid centroids");
+        let seeds = |values: Vec<f32>| Seeds::new(centroids(self.metric, self.dim, values));
+        let Some(one) = draw('c', &|_| 1.0) else { return vec![0.0; rows.len()] };
+        let first = seeds(one.clone());
+        let Some(other) = draw('d', &|row| near(&first, row, 0)) else { return vec![0.0; rows.len()] };
         let sides = |both: &Seeds| rows.iter().map(|row| near(both, row, 0) - near(both, row, 1)).collect::<Vec<_>>();
-        let mut found = sides(&both);
+        let mut found = sides(&seeds([one, other].concat()));
         for _ in 0..ROUNDS {
             let side = |is_first: bool| {
                 let there = rows.iter().zip(&found).filter(move |&(_, &side)| (side <= 0.0) == is_first);
                 self.mean(there.map(|(row, _)| row))
             };
             let (Some(one), Some(other)) = (side(true), side(false)) else { break };
-            let Ok(means) = seeds([one, other].concat()) else { break };
-            both = means;
-            found = sides(&both);
+            let Ok(means) = Centroids::new(self.metric, self.dim, [one, other].concat()) else { break };
+            found = sides(&Seeds::new(means));
         }
         found
     }
@@ -149,23 +142,27 @@ impl Condensing {
     /// The sum of weight times squared distance to the mean.
     fn spread(&self, rows: &[Winner]) -> f64 {
         let mean = self.mean(rows.iter()).and_then(|mean| Centroids::new(self.metric, self.dim, mean).ok());
-        let first = || Centroids::new(self.metric, self.dim, rows[0].values.clone());
-        let mean = Seeds::new(mean.unwrap_or_else(|| first().expect("a row that takes part is a valid centroid")));
+        let mean = Seeds::new(mean.unwrap_or_else(|| centroids_of(self.metric, self.dim, &rows[..1])));
         let mass = |row: &Winner| row.weight as f64 * mean.squared_distance(&row.values, 0, mean.row_norm(&row.values));
         rows.iter().map(mass).sum()
+    }
+
+    /// The winners of a race by weight times a square, best first, as places among the rows.
+    fn draw(&self, rows: &[Winner], name: impl Display, count: usize, square: impl Fn(usize) -> f64) -> Vec<usize> {
+        let (purpose, mut race) = (self.draws.purpose(name), Race::new(count));
+        for (place, row) in rows.iter().enumerate() {
+            // The place stands for the row, which is in no hurry to be copied.
+            let bits = noise_bits(self.draws.seed, &purpose, row.number);
+            race.offer(bits, square(place) * row.weight as f64, (place as u64, row.weight, &[]));
+        }
+        race.ended().into_iter().map(|winner| winner.number as usize).collect()
     }
 
     /// Greedy k-means++ over few rows. There is time for more trials.
     fn plus_plus(&self, rows: Vec<Winner>, k: usize, threads: usize) -> Result<Vec<Winner>, Failure> {
         let (count, matrix) = (rows.len(), self.matrix(&rows, threads)?);
-        let draw = |trials: usize, chosen: usize, squares: &[f32]| -> Vec<usize> {
-            let (purpose, mut race) = (self.draws.purpose(chosen), Race::new(trials));
-            for ((place, row), &square) in rows.iter().enumerate().zip(squares) {
-                // The place stands for the row, which is in no hurry to be copied.
-                let bits = noise_bits(self.draws.seed, &purpose, row.number);
-                race.offer(bits, f64::from(square) * row.weight as f64, (place as u64, row.weight, &[]));
-            }
-            race.ended().into_iter().map(|winner| winner.number as usize).collect()
+        let draw = |trials: usize, chosen: usize, squares: &[f32]| {
+            self.draw(&rows, chosen, trials, |place| f64::from(squares[place]))
         };
         let diligence = if self.k <= FEW { 8 } else { 2 };
         let weights: Vec<f64> = rows.iter().map(|row| row.weight as f64).collect();
@@ -193,10 +190,7 @@ impl Condensing {
 
     /// The squared distance of each row from each, rounded to 32 bits.
     fn matrix(&self, rows: &[Winner], threads: usize) -> Result<Vec<f32>, Failure> {
-        let count = rows.len();
-        let values = rows.iter().flat_map(|row| row.values.iter().copied()).collect();
-        let rows = Centroids::new(self.metric, self.dim, values).expect("rows that take part are valid centroids");
-        let pairs = Pairs::new(&rows);
+        let (count, pairs) = (rows.len(), Pairs::new(&centroids_of(self.metric, self.dim, rows)));
         let squares: Vec<AtomicU32> = (0..count * count).map(|_| AtomicU32::new(0)).collect();
         let tile = |number: usize| number * TILE..count.min((number + 1) * TILE);
         let step = |found: &mut Vec<f64>, number: usize| {

@@ -1,5 +1,6 @@
 //! Races: draws in proportion to a mass, without replacement, that are a function of the rows alone.
 
+use compute::kmeans::{Centroids, Metric};
 use pipe::key::{exponential, uniform};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -100,6 +101,16 @@ pub(crate) fn winners(races: Vec<Race>, count: usize) -> (Vec<Winner>, f64) {
     }
     let largest = all.largest;
     (all.ended(), largest)
+}
+
+/// Rows as centroids.
+pub(crate) fn centroids(metric: Metric, dim: usize, values: Vec<f32>) -> Centroids {
+    Centroids::new(metric, dim, values).expect("rows that take part are valid centroids")
+}
+
+/// Those of winners.
+pub(crate) fn centroids_of(metric: Metric, dim: usize, winners: &[Winner]) -> Centroids {
+    centroids(metric, dim, winners.iter().flat_map(|winner| winner.values.iter().copied()).collect())
 }
 
 /// How many draws are tried for the next centroid, as in scikit-learn.

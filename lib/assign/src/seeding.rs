@@ -28,7 +28,7 @@
 
 use crate::condense::{Condensing, FEW};
 pub use crate::race::Draws;
-use crate::race::{self, Race, Winner, trials};
+use crate::race::{self, Race, Winner, centroids, centroids_of, trials};
 use crate::{Devices, Distances};
 use cluster::fit::too_few_rows;
 use cluster::passes::Passes;
@@ -84,10 +84,6 @@ pub struct Seeding<'a> {
 /// Where there are fewer.
 pub fn enough(rows: &impl Passes, k: usize) -> Result<(), Failure> {
     if rows.used() >= k as u64 { Ok(()) } else { Err(too_few_rows(rows.used(), k)) }
-}
-
-fn centroids(metric: Metric, dim: usize, values: Vec<f32>) -> Centroids {
-    Centroids::new(metric, dim, values).expect("rows that take part are valid centroids")
 }
 
 impl Seeding<'_> {
@@ -224,10 +220,6 @@ impl Seeding<'_> {
         }
         Ok((winners, largest))
     }
-}
-
-fn centroids_of(metric: Metric, dim: usize, winners: &[Winner]) -> Centroids {
-    centroids(metric, dim, winners.iter().flat_map(|winner| winner.values.iter().copied()).collect())
 }
 
 /// The power of two above a positive number.

@@ -136,11 +136,9 @@ impl Worker {
             None => self.found.resize(n * count, Nearest::MISSING),
         }
         let within = adding.as_ref().and_then(|adding| adding.within.as_ref());
-        let reranked = match count {
-            1 if let Some(within) = within => {
-                cpu.nearest_within(block.values, &mut self.found, (within, block.first), scratch)
-            }
-            1 => cpu.nearest(block.values, &mut self.found, scratch),
+        let reranked = match (count, within) {
+            (1, Some(within)) => cpu.nearest_within(block.values, &mut self.found, (within, block.first), scratch),
+            (1, None) => cpu.nearest(block.values, &mut self.found, scratch),
             _ => cpu.nearest_several(block.values, count, &mut self.found, scratch),
         };
         self.reranked += reranked as u64;

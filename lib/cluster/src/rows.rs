@@ -38,9 +38,10 @@ pub struct Rows {
 /// Bytes of the label that a fit keeps beside each row.
 const LABEL: u64 = 4;
 
-/// How many numbers of 4 bytes so much memory has for each row.
-fn spare(memory: u64, rows: usize) -> usize {
-    usize::try_from(memory / (4 * rows.max(1) as u64)).unwrap_or(usize::MAX)
+/// [`Rows::labels`] of so many rows beside which there is so much memory, and what it is to spare then.
+fn beside(memory: u64, rows: u64) -> (Option<usize>, usize) {
+    let Some(left) = memory.checked_sub(LABEL * rows) else { return (None, 0) };
+    (Some(rows as usize), usize::try_from(left / (4 * rows.max(1))).unwrap_or(usize::MAX))
 }
 
 impl Rows {
@@ -57,9 +58,9 @@ impl Rows {
         while reader.fill(&mut block, block_rows(reader.dim()))? {
             let next = Kept::take(&mut block, rows);
             rows += next.rows();
-            kept_bytes += next.bytes() + LABEL * next.rows() as u64;
+            kept_bytes += next.bytes();
             kept.push(next);
-            if kept_bytes > memory {
+            if kept_bytes + LABEL * rows as u64 > memory {
                 if !reader.rereadable() {
                     return Rows::in_spool(reader, kept, memory);
                 }
@@ -68,7 +69,7 @@ impl Rows {
             }
         }
         let (dim, bytes, counts) = (reader.dim(), reader.bytes(), reader.counts);
-        let (labels, spare) = (Some(rows), spare(memory - kept_bytes, rows));
+        let (labels, spare) = beside(memory - kept_bytes, rows as u64);
         Ok(Rows { bytes, counts, labels, spare, ..Rows::new(Storage::Memory(kept), dim) })
     }
 
@@ -79,8 +80,8 @@ impl Rows {
     }
 
     fn in_files(reader: Reader, memory: u64) -> Rows {
-        let labels = reader.rows_total().filter(|&rows| LABEL * rows <= memory).map(|rows| rows as usize);
-        let (dim, spare) = (reader.dim(), labels.map_or(0, |rows| spare(memory - LABEL * rows as u64, rows)));
+        let (labels, spare) = reader.rows_total().map_or((None, 0), |rows| beside(memory, rows));
+        let dim = reader.dim();
         Rows { labels, spare, ..Rows::new(Storage::Files(Box::new(reader)), dim) }
     }
 
@@ -94,8 +95,7 @@ impl Rows {
             spool.write(&Kept::take(&mut block, 0))?;
         }
         let (bytes, counts) = (reader.bytes(), reader.counts);
-        let labels = (LABEL * counts.used <= memory).then_some(counts.used as usize);
-        let spare = labels.map_or(0, |rows| spare(memory - LABEL * rows as u64, rows));
+        let (labels, spare) = beside(memory, counts.used);
         Ok(Rows { bytes, counts, labels, spare, ..Rows::new(Storage::Spool(spool), dim) })
     }
 

@@ -58,7 +58,7 @@ impl Bounds {
 
     /// For the next pass; `None`: it is one as any other.
     pub fn next(&mut self, centroids: &Centroids) -> Option<(Cpu, Within)> {
-        if self.groups_max < GROUPS_MIN {
+        if self.groups_max < GROUPS_MIN || Cpu::groups_of(centroids.k(), self.groups_max) < GROUPS_MIN {
             return None;
         }
         let made = self.made.take().filter(|made| made.before.values.len() == centroids.values.len());
@@ -68,7 +68,7 @@ impl Bounds {
     }
 
     fn begin(&mut self, cpu: Cpu, order: Vec<u32>, made: Option<Made>) -> Option<(Cpu, Within)> {
-        if !cpu.has_table() || cpu.groups() < GROUPS_MIN {
+        if !cpu.has_table() {
             return None;
         }
         let centroids = cpu.centroids();

@@ -118,6 +118,21 @@ impl Machine {
         }
     }
 
+    /// Blocks of each group where so many centroids are in at most so many groups.
+    fn group_blocks(self, k: usize, groups_max: usize) -> usize {
+        let block = self.rows_of_block();
+        GROUPED.div_ceil(block).max(k.div_ceil(block).div_ceil(groups_max))
+    }
+
+    /// The best one, or the best up to the limit.
+    fn best() -> Machine {
+        machines().find(|machine| machine.place() >= *LIMIT).expect("the plain machine is everywhere")
+    }
+
+    fn named(name: &str) -> Machine {
+        machines().find(|machine| format!("{machine:?}") == name).expect("a machine that runs here")
+    }
+
     fn place(self) -> usize {
         let name = format!("{self:?}").to_lowercase();
         NAMES.iter().position(|known| *known == name).expect("all machines have names")
@@ -128,8 +143,7 @@ impl Cpu {
     /// Prepares the centroids for the best machine, or the best up to the one that `CORPUS_UTILS_CPU` names, for
     /// measurements: no answer depends on it.
     pub fn new(centroids: Centroids) -> Cpu {
-        let best = machines().find(|machine| machine.place() >= *LIMIT).expect("the plain machine is everywhere");
-        Cpu::on(centroids, best)
+        Cpu::in_order(centroids, Machine::best(), None)
     }
 
     /// The machines that run here, best first, by name: for [`Cpu::with`].
@@ -144,31 +158,23 @@ impl Cpu {
     /// Where the machine is not one of them.
     #[doc(hidden)]
     pub fn with(centroids: Centroids, machine: &str) -> Cpu {
-        let machine = machines().find(|one| format!("{one:?}") == machine);
-        Cpu::on(centroids, machine.expect("a machine that runs here"))
-    }
-
-    fn on(centroids: Centroids, machine: Machine) -> Cpu {
-        Cpu::in_order(centroids, machine, None)
+        Cpu::in_order(centroids, Machine::named(machine), None)
     }
 
     /// With the centroids in an order in which those that lie together stand together, in at most so many groups of
     /// [`GROUPED`] or more.
     pub(super) fn grouped(centroids: Centroids, order: &[u32], groups_max: usize) -> Cpu {
-        let best = machines().find(|machine| machine.place() >= *LIMIT).expect("the plain machine is everywhere");
-        Cpu::in_groups(centroids, best, order, groups_max)
+        Cpu::in_groups(centroids, Machine::best(), order, groups_max)
     }
 
     /// The same for tests: a machine of [`Cpu::machines`].
     #[cfg(test)]
     pub(super) fn in_groups_with(centroids: Centroids, machine: &str, order: &[u32], groups_max: usize) -> Cpu {
-        let machine = machines().find(|one| format!("{one:?}") == machine);
-        Cpu::in_groups(centroids, machine.expect("a machine that runs here"), order, groups_max)
+        Cpu::in_groups(centroids, Machine::named(machine), order, groups_max)
     }
 
     fn in_groups(centroids: Centroids, machine: Machine, order: &[u32], groups_max: usize) -> Cpu {
-        let (block, blocks) = (machine.rows_of_block(), centroids.k().div_ceil(machine.rows_of_block()));
-        let group_blocks = GROUPED.div_ceil(block).max(blocks.div_ceil(groups_max));
+        let group_blocks = machine.group_blocks(centroids.k(), groups_max);
         Cpu { group_blocks, ..Cpu::in_order(centroids, machine, Some(order)) }
     }
 
@@ -187,9 +193,15 @@ impl Cpu {
         Cpu { machine, centroids, norms, tables, group_blocks: 0 }
     }
 
+    /// In how many groups [`Cpu::grouped`] would have so many centroids.
+    pub(super) fn groups_of(k: usize, groups_max: usize) -> usize {
+        let best = Machine::best();
+        k.div_ceil(best.rows_of_block() * best.group_blocks(k, groups_max))
+    }
+
     /// Groups of centroids.
     pub(super) fn groups(&self) -> usize {
-        self.centroids.k().div_ceil(self.machine.rows_of_block() * self.group_blocks)
+        self.centroids.k().div_ceil(self.group_rows())
     }
 
     /// The centroids of each group, as [`Cpu::order`] has them.

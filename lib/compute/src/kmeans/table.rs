@@ -221,12 +221,12 @@ impl<E: Element> Table<E> {
                 (product_of(&vector, &vector).sqrt(), j)
             })
             .collect();
-        lengths.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         // Centroids that are all but the same have no scale worth a score.
-        let scale = NORM / lengths.last().map_or(1.0, |longest| longest.0).max(1e-6);
-        if let Some(order) = order {
-            lengths.sort_unstable_by_key(|&(_, j)| j);
-            lengths = order.iter().map(|&j| lengths[j as usize]).collect();
+        let longest = lengths.iter().map(|&(length, _)| length).max_by(f64::total_cmp).unwrap_or(1.0);
+        let scale = NORM / longest.max(1e-6);
+        match order {
+            Some(order) => lengths = order.iter().map(|&j| lengths[j as usize]).collect(),
+            None => lengths.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))),
         }
         shift.scale *= scale;
         let rows = RowShift::new(&shift, centroids.metric, depth, scale);
@@ -416,10 +416,8 @@ impl<E: Element> Table<E> {
             }
             let scale = NORM as f32 / part.square.sqrt();
             let (norm_sq, residual_sq) = self.store::<K>(row, part.a, scale, to);
-            let there = norm_sq <= (NORM_MAX * NORM_MAX) as f32;
-            there
-                .then(|| self.row(part.a, scale, norm_sq, residual_sq))
-                .map(|row| Row { scale: scale * as_it_is, ..row })
+            let rounded = || Row { scale: scale * as_it_is, ..self.row(part.a, scale, norm_sq, residual_sq) };
+            (norm_sq <= (NORM_MAX * NORM_MAX) as f32).then(rounded)
         }
     }
 
