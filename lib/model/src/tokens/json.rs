@@ -6,13 +6,15 @@
 
 use super::Failed;
 use super::letters::Letters;
-use super::memo::{KEY_MAX, Memo};
+use super::memo::{self, KEY_MAX};
 use super::merges::{self, Merges, NumberMap, NumberSet};
+use super::near::Ids;
 use super::normalize::{Remembered, STRETCH_MAX, Step};
 use super::seams::{ByteSeams, LetterSeams};
-use super::split::Pattern;
+use super::split::{Pattern, Take};
 use super::trie::Trie;
 use super::unigram::{self, Sums, Unigram};
+use super::window::{self, Starts};
 use crate::patterns::Patterns;
 use aho_corasick::{AhoCorasick, MatchKind};
 use serde_json::Value;
@@ -122,7 +124,7 @@ struct WordUnigram {
 
 /// Memory of one thread.
 pub struct Memory {
-    memo: Memo,
+    memo: memo::Words,
     text: String,
     spare: String,
     letters: Vec<Remembered>,
@@ -133,7 +135,7 @@ pub struct Memory {
 impl Memory {
     pub fn new() -> Memory {
         let (text, spare, letters, merges, unigram) = Default::default();
-        Memory { memo: Memo::new(), text, spare, letters, merges, unigram }
+        Memory { memo: memo::Words::new(), text, spare, letters, merges, unigram }
     }
 }
 
@@ -210,7 +212,7 @@ impl Json {
     fn encode_part(&self, part: &str, is_first: bool, memory: &mut Memory, ids: &mut Vec<u32>) -> Result<(), Failed> {
         match &self.plan {
             Plan::Whole => self.encode_by_reference(part, ids),
-            Plan::Bert(bert) => bert.split(part, |word| self.encode_bert(bert, word, memory, ids)),
+            Plan::Bert(bert) => bert.split(part, |rest, length| self.encode_bert(bert, rest, length, memory, ids)),
             Plan::Words(words) => {
                 let Words { steps, split, model } = &**words;
                 if part.is_empty() {
@@ -230,7 +232,7 @@ impl Json {
                         text.as_str()
                     }
                 };
-                split.split(normal, |word| model.encode(word, memory, ids))?;
+                split.split(normal, &mut Encoding { model, memory, ids, found: [Ids::NONE; window::BYTES] })?;
                 // A giant text's memory is not kept.
                 if text.capacity() <= 4 << 20 {
                     (memory.text, memory.spare) = (text, spare);
@@ -240,9 +242,18 @@ impl Json {
         }
     }
 
-    fn encode_bert(&self, bert: &Bert, word: &str, memory: &mut Memory, ids: &mut Vec<u32>) -> Result<(), Failed> {
-        let is_ascii = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte.is_ascii_punctuation());
-        let encode = |ids: &mut Vec<u32>| match is_ascii {
+    /// A word at the beginning of what is left of a text.
+    fn encode_bert(
+        &self,
+        bert: &Bert,
+        rest: &str,
+        length: usize,
+        memory: &mut Memory,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), Failed> {
+        let word = &rest[..length];
+        let is_ascii = || word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte.is_ascii_punctuation());
+        let encode = |ids: &mut Vec<u32>| match is_ascii() {
             true => {
                 bert.encode_ascii(word, ids);
                 Ok(())
@@ -252,10 +263,12 @@ impl Json {
         if word.len() > KEY_MAX {
             return encode(ids);
         }
-        let Err(hash) = memory.memo.append(word.as_bytes(), ids) else { return Ok(()) };
+        if memory.memo.append(rest.as_bytes(), length, ids) {
+            return Ok(());
+        }
         let start = ids.len();
         encode(ids)?;
-        memory.memo.insert(hash, word.as_bytes(), &ids[start..]);
+        memory.memo.insert(word.as_bytes(), &ids[start..]);
         Ok(())
     }
 }
@@ -384,19 +397,19 @@ impl Split {
         std::mem::swap(text, spare);
     }
 
-    #[inline]
-    fn split<'t>(&self, text: &'t str, mut word: impl FnMut(&'t str) -> Result<(), Failed>) -> Result<(), Failed> {
+    /// Gives away the words of a text.
+    fn split<'t>(&self, text: &'t str, take: &mut impl Take<'t>) -> Result<(), Failed> {
         match self {
-            Split::Pattern { pattern, letters, .. } => pattern.split(letters, text, word),
+            Split::Pattern { pattern, letters, .. } => pattern.split(letters, text, take),
             Split::Nowhere(_) if text.is_empty() => Ok(()),
-            Split::Nowhere(_) => word(text),
+            Split::Nowhere(_) => take.word(text, text.len()),
             Split::Metaspace(_) | Split::WhiteSpace => {
                 let mut start = 0;
                 for at in memchr::memmem::find_iter(text.as_bytes(), "\u{2581}").filter(|&at| at > 0) {
-                    word(&text[start..at])?;
+                    take.word(&text[start..], at - start)?;
                     start = at;
                 }
-                if start < text.len() { word(&text[start..]) } else { Ok(()) }
+                if start < text.len() { take.word(&text[start..], text.len() - start) } else { Ok(()) }
             }
         }
     }
@@ -433,8 +446,13 @@ impl Bert {
         })
     }
 
-    /// Calls `word` with parts that are tokenized each by itself. White space is left out.
-    fn split<'t>(&self, text: &'t str, mut word: impl FnMut(&'t str) -> Result<(), Failed>) -> Result<(), Failed> {
+    /// Calls `word` for each part that is tokenized by itself: with the text from there on, and its length. White space
+    /// is left out.
+    fn split<'t>(
+        &self,
+        text: &'t str,
+        mut word: impl FnMut(&'t str, usize) -> Result<(), Failed>,
+    ) -> Result<(), Failed> {
         let mut rest = text;
         while let Some(&byte) = rest.as_bytes().first() {
             let length = match byte {
@@ -443,7 +461,7 @@ impl Bert {
                 _ => self.word_length(rest),
             };
             if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-                word(&rest[..length])?;
+                word(rest, length)?;
             }
             rest = &rest[length..];
         }
@@ -487,22 +505,50 @@ fn is_chinese(letter: char) -> bool {
         | 0xf900..=0xfaff | 0x2_f800..=0x2_fa1f)
 }
 
-impl Model {
-    /// Appends the ids of a word.
+/// Words become ids.
+struct Encoding<'m> {
+    model: &'m Model,
+    memory: &'m mut Memory,
+    ids: &'m mut Vec<u32>,
+    found: [Ids; window::BYTES],
+}
+
+impl<'t> Take<'t> for Encoding<'_> {
     #[inline]
-    fn encode(&self, word: &str, memory: &mut Memory, ids: &mut Vec<u32>) -> Result<(), Failed> {
-        let key = word.as_bytes();
-        if key.len() > KEY_MAX {
-            return self.encode_long(word, memory, ids);
+    fn word(&mut self, rest: &'t str, length: usize) -> Result<(), Failed> {
+        let Encoding { model, memory, ids, .. } = self;
+        if length > KEY_MAX {
+            return model.encode_long(&rest[..length], memory, ids);
         }
-        let Err(hash) = memory.memo.append(key, ids) else { return Ok(()) };
+        if memory.memo.append(rest.as_bytes(), length, ids) {
+            return Ok(());
+        }
+        model.encode_new(&rest[..length], memory, ids)
+    }
+
+    #[inline]
+    fn words(&mut self, rest: &'t str, starts: Starts) -> Result<(), Failed> {
+        self.memory.memo.look(rest.as_bytes(), starts, &mut self.found);
+        for (place, (start, end)) in starts.enumerate() {
+            if !self.found[place].append(self.ids) {
+                self.word(&rest[start..], end - start)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Model {
+    /// Appends the ids of a word that is not remembered.
+    #[cold]
+    fn encode_new(&self, word: &str, memory: &mut Memory, ids: &mut Vec<u32>) -> Result<(), Failed> {
         let start = ids.len();
         match self {
-            Model::Bytes(bpe) => bpe.encode(key, &mut memory.merges, ids),
+            Model::Bytes(bpe) => bpe.encode(word.as_bytes(), &mut memory.merges, ids),
             Model::Letters(bpe) => bpe.encode_parts(word, &mut memory.merges, ids),
             Model::Unigram(unigram) => unigram.encode(word, &mut memory.unigram, ids)?,
         }
-        memory.memo.insert(hash, key, &ids[start..]);
+        memory.memo.insert(word.as_bytes(), &ids[start..]);
         Ok(())
     }
 
@@ -518,10 +564,12 @@ impl Model {
                     bpe.encode(part, &mut memory.merges, ids);
                     return Ok(());
                 }
-                let Err(hash) = memory.memo.append(part.as_bytes(), ids) else { return Ok(()) };
+                if memory.memo.append(part.as_bytes(), part.len(), ids) {
+                    return Ok(());
+                }
                 let start = ids.len();
                 bpe.encode(part, &mut memory.merges, ids);
-                memory.memo.insert(hash, part.as_bytes(), &ids[start..]);
+                memory.memo.insert(part.as_bytes(), &ids[start..]);
                 Ok(())
             }),
         }
@@ -554,14 +602,14 @@ fn bpe<'f>(reference: &Reference, model: &'f Value) -> Option<(Vocabulary<'f>, M
 }
 
 fn merges(vocabulary: &Vocabulary, list: &[(&str, &str)]) -> Option<Merges> {
-    let mut merges = Merges::with_capacity(list.len());
     let mut whole = String::new();
-    for (rank, &(left, right)) in (0..).zip(list) {
+    let merge = |&(left, right): &(&str, &str)| {
         whole.clear();
         whole.extend([left, right]);
-        merges.insert(*vocabulary.get(left)?, *vocabulary.get(right)?, rank, *vocabulary.get(whole.as_str())?);
-    }
-    Some(merges)
+        Some((*vocabulary.get(left)?, *vocabulary.get(right)?, *vocabulary.get(whole.as_str())?))
+    };
+    let merges = list.iter().map(merge).collect::<Option<Vec<_>>>()?;
+    Some(Merges::new(merges.into_iter()))
 }
 
 /// The character that stands for each byte in the vocabularies of byte-level tokenizers: visible ones for themselves,

@@ -41,19 +41,28 @@ pub type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
 /// A set of numbers.
 pub type NumberSet<K> = std::collections::HashSet<K, BuildHasherDefault<NumberHasher>>;
 
-/// What a pair of ids becomes.
+/// A pair of ids that becomes one.
 #[derive(Clone, Copy)]
 struct Merge {
+    left: u32,
+    right: u32,
     rank: u32,
-    id: u32,
 }
 
 /// The list of merges.
-#[cfg_attr(test, derive(Default))]
-pub struct Merges(NumberMap<u64, Merge>);
+pub struct Merges {
+    /// By pair: a merge is at the place that its hash says or behind it, before the next place that is free. At least
+    /// half of the places are.
+    places: Vec<Merge>,
+    /// What becomes of a pair, by rank.
+    ids: Vec<u32>,
+}
 
 /// No pair that can be merged.
 const NEVER: u32 = u32::MAX;
+
+/// A place without a merge.
+const FREE: Merge = Merge { left: NEVER, right: NEVER, rank: NEVER };
 
 /// Nothing comes before or behind.
 const END: u32 = u32::MAX;
@@ -79,23 +88,36 @@ pub struct Scratch {
     waiting: Waiting,
 }
 
-fn pair(left: u32, right: u32) -> u64 {
-    u64::from(left) << 32 | u64::from(right)
-}
-
 impl Merges {
-    /// None yet, but soon so many.
-    pub fn with_capacity(count: usize) -> Merges {
-        Merges(NumberMap::with_capacity_and_hasher(count, Default::default()))
+    /// From pairs and what becomes of them, in the order of their ranks. A pair that comes again has the later rank.
+    pub fn new(merges: impl ExactSizeIterator<Item = (u32, u32, u32)>) -> Merges {
+        let places = (2 * merges.len()).next_power_of_two().max(2);
+        let mut all = Merges { places: vec![FREE; places], ids: Vec::with_capacity(merges.len()) };
+        for (rank, (left, right, id)) in (0..).zip(merges) {
+            let place = all.place(left, right);
+            all.places[place] = Merge { left, right, rank };
+            all.ids.push(id);
+        }
+        all
     }
 
-    /// Adds a merge; a pair that is there gets the new rank.
-    pub fn insert(&mut self, left: u32, right: u32, rank: u32, id: u32) {
-        self.0.insert(pair(left, right), Merge { rank, id });
+    /// Where this pair is, or would be.
+    fn place(&self, left: u32, right: u32) -> usize {
+        let mask = self.places.len() - 1;
+        let pair = u64::from(left) << 32 | u64::from(right);
+        let hash = pair.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut place = (hash >> 32) as usize & mask;
+        loop {
+            let found = &self.places[place];
+            if (found.left == left && found.right == right) || found.rank == NEVER {
+                return place;
+            }
+            place = (place + 1) & mask;
+        }
     }
 
     fn rank(&self, left: u32, right: u32) -> u32 {
-        self.0.get(&pair(left, right)).map_or(NEVER, |merge| merge.rank)
+        self.places[self.place(left, right)].rank
     }
 
     /// Merges `scratch.ids`.
@@ -109,7 +131,7 @@ impl Merges {
         while let Some((at, _)) =
             ranks.iter().enumerate().min_by_key(|&(_, rank)| rank).filter(|&(_, &rank)| rank != NEVER)
         {
-            ids[at] = self.0[&pair(ids[at], ids[at + 1])].id;
+            ids[at] = self.ids[ranks[at] as usize];
             ids.remove(at + 1);
             ranks.remove(at);
             if at > 0 {
@@ -141,17 +163,18 @@ impl Merges {
                     continue;
                 }
                 let right = symbols[left.next as usize];
-                let Some(merge) = self.0.get(&pair(left.id, right.id)).filter(|merge| merge.rank == rank) else {
+                if self.rank(left.id, right.id) != rank {
                     continue;
-                };
+                }
+                let id = self.ids[rank as usize];
                 symbols[left.next as usize].id = NEVER;
-                symbols[at as usize] = Symbol { id: merge.id, next: right.next, ..left };
+                symbols[at as usize] = Symbol { id, next: right.next, ..left };
                 if right.next != END {
                     symbols[right.next as usize].previous = at;
-                    waiting.push(self.rank(merge.id, symbols[right.next as usize].id), at);
+                    waiting.push(self.rank(id, symbols[right.next as usize].id), at);
                 }
                 if left.previous != END {
-                    waiting.push(self.rank(symbols[left.previous as usize].id, merge.id), left.previous);
+                    waiting.push(self.rank(symbols[left.previous as usize].id, id), left.previous);
                 }
                 if waiting.0.first_key_value().is_some_and(|(&lower, _)| lower < rank) {
                     break;
@@ -192,14 +215,8 @@ mod tests {
             (state >> 33) % end
         };
         for _ in 0..2000 {
-            let mut merges = Merges::default();
-            let mut known = vec![0, 1, 2];
-            for rank in 0..below(12) as u32 {
-                let (left, right) =
-                    (known[below(known.len() as u64) as usize], known[below(known.len() as u64) as usize]);
-                merges.insert(left, right, rank, 3 + rank);
-                known.push(3 + rank);
-            }
+            let list: Vec<_> = (0..below(12)).map(|rank| [below(3 + rank), below(3 + rank), 3 + rank]).collect();
+            let merges = Merges::new(list.iter().map(|merge| merge.map(|id| id as u32).into()));
             let ids: Vec<u32> = (0..below(40)).map(|_| below(3) as u32).collect();
             let (mut short, mut long) =
                 (Scratch { ids: ids.clone(), ..Default::default() }, Scratch { ids, ..Default::default() });

@@ -8,6 +8,7 @@ mod json;
 mod letters;
 mod memo;
 mod merges;
+mod near;
 mod normalize;
 mod seams;
 mod sentencepiece;
@@ -16,6 +17,7 @@ mod split;
 mod surfaces;
 mod trie;
 mod unigram;
+mod window;
 
 use crate::tokenizer::special_tokens;
 use crate::{Error, definition};

@@ -327,14 +327,10 @@ impl Bpe {
         let Memory { memo, pieces: found, .. } = memory;
         let done: Result<(), ()> = self.seams.split(text, |part| {
             let key = part.as_bytes();
-            let hash = match memo.get(key) {
-                _ if key.len() > KEY_MAX => None,
-                Ok(ids) => {
-                    ids.iter().for_each(|&id| out.push("", id));
-                    return Ok(());
-                }
-                Err(hash) => Some(hash),
-            };
+            if let Some(ids) = (key.len() <= KEY_MAX).then(|| memo.get(key)).flatten() {
+                ids.iter().for_each(|&id| out.push("", id));
+                return Ok(());
+            }
             found.clear();
             let mut has_unknown = false;
             self.encode(part, |piece, id| {
@@ -343,8 +339,8 @@ impl Bpe {
                 out.push(piece, id);
             });
             // What is unknown depends on more than the ids.
-            if let Some(hash) = hash.filter(|_| !has_unknown) {
-                memo.insert(hash, key, found);
+            if key.len() <= KEY_MAX && !has_unknown {
+                memo.insert(key, found);
             }
             Ok(())
         });

@@ -14,11 +14,29 @@
 
 use super::Failed;
 use super::letters::{Case, Cases, Class, Letters};
+use super::window::{Starts, Window};
 use fancy_regex::{Regex, RegexBuilder};
 
 /// How far a pattern that is not known may go back in one search. One that goes through a text in proportion to its
 /// length never gets there; another would take for ever.
 const STEPS_BACK_MAX: usize = 1 << 30;
+
+/// Who takes the words of a text, in order.
+pub trait Take<'t> {
+    /// Takes the word of this length that the rest of the text begins with.
+    ///
+    /// # Errors
+    /// Why it cannot be taken.
+    fn word(&mut self, rest: &'t str, length: usize) -> Result<(), Failed>;
+
+    /// Takes the words of a window at the beginning of the rest of the text.
+    ///
+    /// # Errors
+    /// Why one cannot be taken.
+    fn words(&mut self, rest: &'t str, mut starts: Starts) -> Result<(), Failed> {
+        starts.try_for_each(|(start, end)| self.word(&rest[start..], end - start))
+    }
+}
 
 /// How words are found.
 pub enum Pattern {
@@ -63,33 +81,42 @@ impl Pattern {
         }
     }
 
-    /// Calls `word` with each word of the text, in order, until it fails. The words are the whole text.
+    /// Gives away the words of the text, which are the whole text, until one is not taken.
     ///
     /// # Errors
-    /// Those of `word`, and where a pattern that is not known meets a limit.
+    /// Those of `take`, and where a pattern that is not known meets a limit.
     #[inline]
-    pub fn split<'t>(
-        &self,
-        letters: &Letters,
-        text: &'t str,
-        mut word: impl FnMut(&'t str) -> Result<(), Failed>,
-    ) -> Result<(), Failed> {
+    pub fn split<'t>(&self, letters: &Letters, text: &'t str, take: &mut impl Take<'t>) -> Result<(), Failed> {
         if let Pattern::Other(regex) = self {
-            return split_by(regex, text, word);
+            return split_by(regex, text, take);
         }
         let mut left = text;
         while !left.is_empty() {
-            let rest = Rest { letters, text: left };
-            let length = match self {
-                Pattern::Gpt2 => rest.gpt2(),
-                Pattern::Gpt4 { digits } => rest.gpt4(*digits),
-                Pattern::Gpt4o { digits, contractions, cases } => rest.gpt4o(*digits, *contractions, cases),
-                Pattern::Other(_) => unreachable!("has returned above"),
+            let starts = match self {
+                Pattern::Gpt2 => Window::new(left.as_bytes()).gpt2(),
+                Pattern::Gpt4 { digits } => Window::new(left.as_bytes()).gpt4(*digits),
+                Pattern::Gpt4o { .. } | Pattern::Other(_) => Starts::NONE,
             };
-            word(&left[..length])?;
-            left = &left[length..];
+            let mut end = starts.end();
+            if end > 0 {
+                take.words(left, starts)?;
+            } else {
+                end = self.first(Rest { letters, text: left });
+                take.word(left, end)?;
+            }
+            left = &left[end..];
         }
         Ok(())
+    }
+
+    /// The length of the first word.
+    fn first(&self, rest: Rest) -> usize {
+        match self {
+            Pattern::Gpt2 => rest.gpt2(),
+            Pattern::Gpt4 { digits } => rest.gpt4(*digits),
+            Pattern::Gpt4o { digits, contractions, cases } => rest.gpt4o(*digits, *contractions, cases),
+            Pattern::Other(_) => unreachable!("it is not by hand"),
+        }
     }
 }
 
@@ -101,21 +128,17 @@ fn gpt4o_regex(digits: &str, contractions: &str) -> String {
 }
 
 /// Words are what a pattern finds, and what lies between.
-fn split_by<'t>(
-    regex: &Regex,
-    text: &'t str,
-    mut word: impl FnMut(&'t str) -> Result<(), Failed>,
-) -> Result<(), Failed> {
-    let mut word = |part: &'t str| if part.is_empty() { Ok(()) } else { word(part) };
+fn split_by<'t>(regex: &Regex, text: &'t str, take: &mut impl Take<'t>) -> Result<(), Failed> {
+    let mut word = |start, end| if start == end { Ok(()) } else { take.word(&text[start..], end - start) };
     let mut end = 0;
     for found in regex.find_iter(text) {
         let place = format_args!("the pattern that cuts words, behind byte {end} of the text");
         let found = found.map_err(|why| Failed(format!("{place}: {why}")))?;
-        word(&text[end..found.start()])?;
-        word(found.as_str())?;
+        word(end, found.start())?;
+        word(found.start(), found.end())?;
         end = found.end();
     }
-    word(&text[end..])
+    word(end, text.len())
 }
 
 /// What is left of a text.
@@ -301,19 +324,23 @@ mod tests {
     const LETTERS: &str =
         "aBcÉßſΣςǅʰªºאー日\u{301}\u{93f}'''''sStTmMdDrReEvVlL019²½٣!/?.,-_…\u{200d}🙂 \t\u{a0}\u{3000}\r\n\n   ";
 
+    impl<'t> Take<'t> for Vec<&'t str> {
+        fn word(&mut self, rest: &'t str, length: usize) -> Result<(), Failed> {
+            self.push(&rest[..length]);
+            Ok(())
+        }
+    }
+
     fn words<'t>(pattern: &Pattern, letters: &Letters, text: &'t str) -> Result<Vec<&'t str>, String> {
         let mut words = Vec::new();
-        let split = pattern.split(letters, text, |word| {
-            words.push(word);
-            Ok(())
-        });
-        split.map(|()| words).map_err(|why| why.0)
+        pattern.split(letters, text, &mut words).map(|()| words).map_err(|why| why.0)
     }
 
     #[test]
     fn words_by_hand_are_those_of_the_pattern() {
         let letters = Letters::new();
         let parts: Vec<char> = LETTERS.chars().collect();
+        let ascii: Vec<char> = LETTERS.chars().filter(char::is_ascii).collect();
         let mut state = 5_u64;
         let mut below = |end: usize| {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
@@ -323,8 +350,12 @@ mod tests {
             let (pattern, other) = (Pattern::of_regex(regex).unwrap(), Regex::new(regex).unwrap());
             assert!(!matches!(pattern, Pattern::Other(_)), "{regex}");
             let other = Pattern::Other(Box::new(other));
-            for _ in 0..20_000 {
-                let text: String = (0..below(12)).map(|_| parts[below(parts.len())]).collect();
+            // Short texts of all letters, and long ones with few that are not ASCII.
+            for turn in 0..30_000 {
+                let (length, kinds) = if turn < 20_000 { (12, &parts[..]) } else { (200, &ascii[..]) };
+                let rare = below(100) == 0;
+                let letter = |at| if rare && at == 0 { 'é' } else { kinds[at % kinds.len()] };
+                let text: String = (0..below(length)).map(|_| letter(below(kinds.len() * 4))).collect();
                 assert_eq!(words(&pattern, &letters, &text), words(&other, &letters, &text), "{regex}: {text:?}");
             }
         }
