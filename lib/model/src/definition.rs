@@ -2,9 +2,11 @@
 //! the decoder, and where a template names what is not there, takes memory for every number up to the largest id, and
 //! of two tokens of one id decodes now to the one and now to the other.
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use crate::tokens::NumberMap;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use tokenizers::Tokenizer;
@@ -17,28 +19,100 @@ const ID_MAX: u64 = (1 << 24) - 1;
 /// # Errors
 /// What is wrong with the file.
 pub(crate) fn read(bytes: &[u8]) -> Result<Tokenizer, String> {
-    check(bytes)?;
+    Definition::new(bytes)?;
     Tokenizer::from_bytes(bytes).map_err(|why| why.to_string())
 }
 
 type Fields<'f> = BTreeMap<String, &'f RawValue>;
 
-fn check(bytes: &[u8]) -> Result<(), String> {
-    let file: Fields = parse("", bytes)?;
-    if let Some(part) = file.get("post_processor") {
-        check_templates(&parse("post_processor: ", part.get().as_bytes())?)?;
-    }
-    if let Some(part) = file.get("added_tokens") {
-        let tokens: Vec<Value> = parse("added_tokens: ", part.get().as_bytes())?;
-        check_ids("added_tokens", tokens.iter().filter_map(|token| token["id"].as_u64()).collect())?;
-    }
-    // Of another kind than an object it is the reference's to refuse.
-    let model = file.get("model").and_then(|part| serde_json::from_str::<Fields>(part.get()).ok());
-    match model.as_ref().and_then(|model| model.get("vocab")) {
-        Some(vocabulary) if vocabulary.get().starts_with('{') => {
-            check_ids("model.vocab", parse::<Ids>("model.vocab: ", vocabulary.get().as_bytes())?.0)
+/// The ids of tokens.
+pub(crate) type Vocabulary<'f> = NumberMap<Cow<'f, str>, u32>;
+
+/// Two tokens that become one, in the order of the list.
+pub(crate) type Merge<'f> = (Cow<'f, str>, Cow<'f, str>);
+
+/// A file that was looked through.
+pub(crate) struct Definition<'f> {
+    file: Fields<'f>,
+    model: Fields<'f>,
+    /// Empty where the model has no map of tokens.
+    pub(crate) vocabulary: Vocabulary<'f>,
+    added: Vec<Value>,
+}
+
+impl<'f> Definition<'f> {
+    /// Looks through a file.
+    ///
+    /// # Errors
+    /// What of it the reference crate cannot be given.
+    pub(crate) fn new(bytes: &'f [u8]) -> Result<Definition<'f>, String> {
+        let file: Fields = parse("", bytes)?;
+        let mut added = Vec::new();
+        if let Some(part) = file.get("post_processor") {
+            check_templates(&parse("post_processor: ", part.get().as_bytes())?)?;
         }
-        _ => Ok(()),
+        if let Some(part) = file.get("added_tokens") {
+            added = parse::<Vec<Value>>("added_tokens: ", part.get().as_bytes())?;
+            check_ids("added_tokens", added.iter().filter_map(|token| token["id"].as_u64()).collect())?;
+        }
+        // Of another kind than an object it is the reference's to refuse.
+        let model = file.get("model").and_then(|part| serde_json::from_str::<Fields>(part.get()).ok());
+        let model = model.unwrap_or_default();
+        let mut vocabulary = Vocabulary::default();
+        if let Some(part) = model.get("vocab").filter(|part| part.get().starts_with('{')) {
+            let tokens = parse::<Tokens>("model.vocab: ", part.get().as_bytes())?.0;
+            check_ids("model.vocab", tokens.iter().map(|&(_, id)| id).collect())?;
+            vocabulary = tokens.into_iter().map(|(token, id)| (token, id as u32)).collect();
+        }
+        Ok(Definition { file, model, vocabulary, added })
+    }
+
+    /// The reference without the tokens and merges of its model, which take most of the time to read, and the merges;
+    /// `None`: the model is not byte-pair encoding, or something is wrong with it, which the whole reference says.
+    pub(crate) fn without_vocabulary(&self) -> Option<(Tokenizer, Vec<Merge<'f>>)> {
+        if self.model.get("type")?.get() != "\"BPE\"" {
+            return None;
+        }
+        let list = self.model.get("merges")?.get();
+        let merges: Option<Vec<Merge>> = match serde_json::from_str::<Vec<Text>>(list) {
+            Ok(lines) => lines.into_iter().map(|line| line.halves()).collect(),
+            Err(_) => serde_json::from_str::<Vec<(Text, Text)>>(list)
+                .ok()
+                .map(|pairs| pairs.into_iter().map(|(left, right)| (left.0, right.0)).collect()),
+        };
+        let mut model = self.model.clone();
+        model.insert("vocab".to_string(), serde_json::from_str("{}").expect("it is JSON"));
+        model.insert("merges".to_string(), serde_json::from_str("[]").expect("it is JSON"));
+        let model = serde_json::value::to_raw_value(&model).ok()?;
+        let mut file = self.file.clone();
+        file.insert("model".to_string(), &model);
+        let rest = Tokenizer::from_bytes(serde_json::to_vec(&file).ok()?).ok()?;
+        Some((rest, merges?))
+    }
+
+    /// The added tokens by the ids that the reference gives them, which need not be those in the file: the model's own,
+    /// and then the next ones.
+    pub(crate) fn added(&self) -> Vec<Value> {
+        let mut ids = NumberMap::<&str, usize>::default();
+        let mut all = BTreeMap::new();
+        for token in &self.added {
+            let Some(content) = token["content"].as_str().filter(|content| !content.is_empty()) else { continue };
+            let next = self.vocabulary.len() + ids.len();
+            let id = match self.vocabulary.get(content) {
+                Some(&id) => id as usize,
+                None => *ids.entry(content).or_insert(next),
+            };
+            let mut token = token.clone();
+            token["id"] = id.into();
+            all.insert(id, token);
+        }
+        all.into_values().collect()
+    }
+
+    /// The id of a token, added or not.
+    pub(crate) fn id(&self, token: &str) -> Option<u32> {
+        let added = self.added().into_iter().find(|added| added["content"] == token);
+        added.and_then(|added| Some(added["id"].as_u64()? as u32)).or_else(|| self.vocabulary.get(token).copied())
     }
 }
 
@@ -73,27 +147,67 @@ fn check_templates(processor: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// The ids of a vocabulary.
-struct Ids(Vec<u64>);
+/// The tokens of a vocabulary and their ids, as they come.
+struct Tokens<'f>(Vec<(Cow<'f, str>, u64)>);
 
-impl<'f> Deserialize<'f> for Ids {
-    fn deserialize<D: Deserializer<'f>>(deserializer: D) -> Result<Ids, D::Error> {
-        deserializer.deserialize_map(Ids(Vec::new()))
+impl<'f> Deserialize<'f> for Tokens<'f> {
+    fn deserialize<D: Deserializer<'f>>(deserializer: D) -> Result<Tokens<'f>, D::Error> {
+        deserializer.deserialize_map(Tokens(Vec::new()))
     }
 }
 
-impl<'f> Visitor<'f> for Ids {
-    type Value = Ids;
+impl<'f> Visitor<'f> for Tokens<'f> {
+    type Value = Tokens<'f>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         formatter.write_str("a token's id")
     }
 
-    fn visit_map<A: MapAccess<'f>>(mut self, mut map: A) -> Result<Ids, A::Error> {
-        while let Some((_, id)) = map.next_entry::<IgnoredAny, u64>()? {
-            self.0.push(id);
+    fn visit_map<A: MapAccess<'f>>(mut self, mut map: A) -> Result<Tokens<'f>, A::Error> {
+        while let Some((Text(token), id)) = map.next_entry()? {
+            self.0.push((token, id));
         }
         Ok(self)
+    }
+}
+
+/// A string, borrowed where it has no escapes.
+struct Text<'f>(Cow<'f, str>);
+
+impl<'f> Text<'f> {
+    /// What is before its only space, and behind.
+    fn halves(self) -> Option<Merge<'f>> {
+        let halves =
+            |text: &str| text.split_once(' ').filter(|(_, right)| !right.contains(' ')).map(|(left, _)| left.len());
+        let at = halves(&self.0)?;
+        Some(match self.0 {
+            Cow::Borrowed(text) => (text[..at].into(), text[at + 1..].into()),
+            Cow::Owned(text) => (text[..at].to_string().into(), text[at + 1..].to_string().into()),
+        })
+    }
+}
+
+impl<'f> Deserialize<'f> for Text<'f> {
+    fn deserialize<D: Deserializer<'f>>(deserializer: D) -> Result<Text<'f>, D::Error> {
+        deserializer.deserialize_str(AnyText)
+    }
+}
+
+struct AnyText;
+
+impl<'f> Visitor<'f> for AnyText {
+    type Value = Text<'f>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'f str) -> Result<Text<'f>, E> {
+        Ok(Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Text<'f>, E> {
+        Ok(Text(Cow::Owned(text.to_string())))
     }
 }
 
@@ -131,5 +245,51 @@ mod tests {
         let unknown = r#"post_processor: special token "<t>": expected it in special_tokens"#;
         refused(r#"{"SpecialToken": {"id": "<s>""#, r#"{"SpecialToken": {"id": "<t>""#, unknown);
         refused(r#"{"id": "A""#, r#"{"id": "B""#, "post_processor: single: expected only text A, found B");
+    }
+
+    /// The reference gives added tokens ids of its own where those in the file are not what it expects.
+    #[test]
+    fn tokens_have_the_ids_that_the_reference_gives_them() {
+        let token = |id: u32, content: &str| {
+            format!(
+                r#"{{"id": {id}, "content": "{content}", "single_word": false, "lstrip": {}, "rstrip": false,
+                "normalized": false, "special": true}}"#,
+                id > 8
+            )
+        };
+        for added in [
+            vec![(2, "<s>"), (3, "<t>"), (4, "<u>")],
+            vec![(7, "<s>"), (1, "<u>"), (5, "<t>")],
+            vec![(3, "<t>"), (4, "a"), (9, "<t>"), (5, ""), (6, "<u>")],
+        ] {
+            let list: Vec<_> = added.iter().map(|&(id, content)| token(id, content)).collect();
+            let start = FILE.find(r#"[{"id": 2"#).unwrap();
+            let end = FILE.find("}],").unwrap() + 2;
+            let file = [&FILE[..start], "[", &list.join(","), "]", &FILE[end..]].concat();
+            let reference = serde_json::to_value(read(file.as_bytes()).unwrap()).unwrap();
+            let definition = Definition::new(file.as_bytes()).unwrap();
+            assert_eq!(Value::Array(definition.added()), reference["added_tokens"], "{added:?}");
+            let whole = read(file.as_bytes()).unwrap();
+            for token in ["<s>", "<t>", "<u>", "a", "b", "c", ""] {
+                assert_eq!(definition.id(token), whole.token_to_id(token), "{added:?} {token:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn merges_are_pairs_or_lines() {
+        let merges = |list: &str| {
+            let file = FILE.replace(r#""merges": []"#, &format!(r#""merges": {list}"#));
+            Definition::new(file.as_bytes()).unwrap().without_vocabulary().map(|(_, merges)| {
+                let text = |(left, right): &Merge| format!("{left}|{right}");
+                merges.iter().map(text).collect::<Vec<_>>()
+            })
+        };
+        let expected = Some(vec!["a|b".to_string(), "é|\"".to_string()]);
+        assert_eq!(merges(r#"["a b", "\u00e9 \""]"#), expected);
+        assert_eq!(merges(r#"[["a", "b"], ["é", "\""]]"#), expected);
+        for wrong in [r#"["a b c"]"#, r#"["ab"]"#, r#"[["a"]]"#, r#"["a b", ["a", "b"]]"#, "5"] {
+            assert_eq!(merges(wrong), None, "{wrong}");
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! The reference crate reads the file. What it does to texts is done here where all parts of the file are known:
 //! cutting into words, byte-pair encoding, Unigram, with the ids of words remembered. Any other file goes through the
-//! reference as a whole.
+//! reference as a whole. Of byte-pair encoding it reads tokens and merges only when it is needed, which takes several
+//! times as long as to read them here.
 
 use super::Failed;
 use super::letters::Letters;
@@ -15,22 +16,28 @@ use super::split::{Pattern, Take};
 use super::trie::Trie;
 use super::unigram::{self, Sums, Unigram};
 use super::window::{self, Starts};
+use crate::definition::{self, Definition, Merge, Vocabulary};
 use crate::patterns::Patterns;
+use crate::tokenizer::special_tokens;
 use aho_corasick::{AhoCorasick, MatchKind};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::sync::OnceLock;
 use tokenizers::Tokenizer as Reference;
 
 const SPACE: char = '\u{2581}';
 
 /// What is done to texts.
 pub struct Json {
-    reference: Reference,
+    bytes: Vec<u8>,
+    /// The whole of it, once it is needed.
+    reference: OnceLock<Reference>,
     patterns: Patterns,
     added: Option<Added>,
     plan: Plan,
     /// The largest id of its vocabulary, added tokens included.
     pub id_max: u32,
+    /// What it puts before and behind every text by itself.
+    pub around: (Vec<u32>, Vec<u32>),
 }
 
 /// Tokens that are found in texts before all else.
@@ -101,7 +108,7 @@ struct ByteBpe {
     ids: [u32; 256],
     seams: ByteSeams,
     /// Words that are tokens as they are, whatever merges make of them.
-    whole: HashMap<Vec<u8>, u32>,
+    whole: NumberMap<Vec<u8>, u32>,
 }
 
 /// Byte-pair encoding of characters.
@@ -141,26 +148,33 @@ impl Memory {
 
 impl Json {
     /// Looks for the parts that are known.
-    pub fn new(reference: Reference) -> Result<Json, Failed> {
+    pub fn new(bytes: Vec<u8>) -> Result<Json, Failed> {
+        let definition = Definition::new(&bytes)?;
+        if let Some((rest, merges)) = definition.without_vocabulary() {
+            let bpe = Bpe { vocabulary: &definition.vocabulary, merges: &merges };
+            let around = special_tokens(&rest)?;
+            let file = serde_json::to_value(&rest).map_err(Failed::new)?;
+            let tokens = definition.added();
+            let vocabulary = definition.vocabulary.values().copied();
+            if let Some(plan) = plan(&file, Some(&bpe)).filter(|plan| plan.goes_with(&tokens)) {
+                let (patterns, id_max) = (Patterns::of(&rest), vocabulary.fold(0, u32::max).max(id_max(&tokens)));
+                let added = added(&tokens)?;
+                return Ok(Json { bytes, reference: OnceLock::new(), patterns, added, plan, id_max, around });
+            }
+        }
+        let reference = whole(&bytes)?;
         // As the reference understood it: with every field, and nothing twice.
         let file = serde_json::to_value(&reference).map_err(Failed::new)?;
-        let known = |plan: &Plan| !matches!(plan, Plan::Whole);
-        let plan = plan(&reference, &file).filter(known).unwrap_or(Plan::Whole);
-        let steps_are_about_spaces = match &plan {
-            Plan::Words(words) => words.steps.iter().all(Step::is_about_spaces),
-            _ => false,
-        };
         let tokens = file["added_tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
-        // Such a token is looked for in the normalized text, where only spaces may have changed for it to be found
-        // here.
-        let is_normalized = |token: &Value| token["normalized"] != false;
-        let plan = if tokens.iter().any(is_normalized) && !steps_are_about_spaces { Plan::Whole } else { plan };
+        let plan = plan(&file, None).filter(|plan| plan.goes_with(tokens)).unwrap_or(Plan::Whole);
         Ok(Json {
-            added: added(tokens)?,
-            id_max: id_max(&file["model"]["vocab"], tokens),
+            bytes,
             patterns: Patterns::of(&reference),
-            reference,
+            added: added(tokens)?,
             plan,
+            id_max: vocabulary_max(&file["model"]["vocab"]).max(id_max(tokens)),
+            around: special_tokens(&reference)?,
+            reference: reference.into(),
         })
     }
 
@@ -169,9 +183,25 @@ impl Json {
         matches!(self.plan, Plan::Whole)
     }
 
-    /// The reference.
-    pub fn reference(&self) -> &Reference {
-        &self.reference
+    fn reference(&self) -> Result<&Reference, Failed> {
+        if let Some(reference) = self.reference.get() {
+            return Ok(reference);
+        }
+        let whole = whole(&self.bytes)?;
+        Ok(self.reference.get_or_init(|| whole))
+    }
+
+    /// The id of a token by its name.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        match self.reference.get() {
+            Some(reference) => reference.token_to_id(token),
+            None => Definition::new(&self.bytes).ok()?.id(token),
+        }
+    }
+
+    /// The text of some ids, without special tokens.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, Failed> {
+        self.reference()?.decode(ids, true).map_err(Failed::new)
     }
 
     /// Appends the ids of a text, without special tokens around it.
@@ -202,8 +232,9 @@ impl Json {
                 text.len()
             )));
         }
-        self.patterns.check(&self.reference, text)?;
-        let encoding = self.reference.encode_fast(text, false).map_err(Failed::new)?;
+        let reference = self.reference()?;
+        self.patterns.check(reference, text)?;
+        let encoding = reference.encode_fast(text, false).map_err(Failed::new)?;
         ids.extend_from_slice(encoding.get_ids());
         Ok(())
     }
@@ -273,12 +304,24 @@ impl Json {
     }
 }
 
-/// The largest id of a vocabulary, which is a map or a list, and of tokens.
-fn id_max(vocabulary: &Value, tokens: &[Value]) -> u32 {
+/// The reference, which neither cuts nor fills up.
+fn whole(bytes: &[u8]) -> Result<Reference, Failed> {
+    let mut reference = definition::read(bytes)?;
+    reference.with_padding(None);
+    reference.with_truncation(None).map_err(Failed::new)?;
+    Ok(reference)
+}
+
+/// The largest id of a vocabulary, which is a map or a list.
+fn vocabulary_max(vocabulary: &Value) -> u32 {
     let last = vocabulary.as_array().and_then(|list| list.len().checked_sub(1)).map(|last| last as u64);
-    let ids = vocabulary.as_object().into_iter().flat_map(|map| map.values());
-    let ids = ids.chain(tokens.iter().map(|token| &token["id"])).filter_map(Value::as_u64);
+    let ids = vocabulary.as_object().into_iter().flat_map(|map| map.values()).filter_map(Value::as_u64);
     ids.chain(last).max().unwrap_or(0) as u32
+}
+
+/// The largest id of tokens.
+fn id_max(tokens: &[Value]) -> u32 {
+    tokens.iter().filter_map(|token| token["id"].as_u64()).max().unwrap_or(0) as u32
 }
 
 /// Everything that a text may have in it that is a token by itself.
@@ -299,8 +342,18 @@ fn added(tokens: &[Value]) -> Result<Option<Added>, Failed> {
     }))
 }
 
-/// How the file's texts are tokenized; `None`: it has a part that is not known.
-fn plan(reference: &Reference, file: &Value) -> Option<Plan> {
+impl Plan {
+    /// Whether these tokens are found in texts as the reference finds them: one that is looked for in the normalized
+    /// text is found only where nothing but spaces may have changed.
+    fn goes_with(&self, tokens: &[Value]) -> bool {
+        let about_spaces = matches!(self, Plan::Words(words) if words.steps.iter().all(Step::is_about_spaces));
+        about_spaces || tokens.iter().all(|token| token["normalized"] == false)
+    }
+}
+
+/// How the file's texts are tokenized; `None`: it has a part that is not known. The tokens and merges of byte-pair
+/// encoding are not in the file.
+fn plan(file: &Value, bpe: Option<&Bpe>) -> Option<Plan> {
     let (normalizer, pre_tokenizer, model) = (&file["normalizer"], &file["pre_tokenizer"], &file["model"]);
     let kinds = (normalizer["type"].as_str(), pre_tokenizer["type"].as_str(), model["type"].as_str());
     if let (Some("BertNormalizer"), Some("BertPreTokenizer"), Some("WordPiece")) = kinds {
@@ -309,8 +362,8 @@ fn plan(reference: &Reference, file: &Value) -> Option<Plan> {
     let steps = Step::all(normalizer)?;
     let split = split(pre_tokenizer, &steps)?;
     let model = match (kinds.2?, &split) {
-        ("BPE", Split::Pattern { .. }) => Model::Bytes(Box::new(ByteBpe::new(reference, model)?)),
-        ("BPE", _) => Model::Letters(Box::new(LetterBpe::new(reference, model)?)),
+        ("BPE", Split::Pattern { .. }) => Model::Bytes(Box::new(ByteBpe::new(bpe?, model)?)),
+        ("BPE", _) => Model::Letters(Box::new(LetterBpe::new(bpe?, model)?)),
         ("Unigram", Split::Metaspace(_) | Split::WhiteSpace) => Model::Unigram(Box::new(WordUnigram::new(model)?)),
         _ => return None,
     };
@@ -576,40 +629,31 @@ impl Model {
     }
 }
 
-type Vocabulary<'f> = NumberMap<&'f str, u32>;
-type MergeList<'f> = Vec<(&'f str, &'f str)>;
-
-/// The vocabulary and the merges of a BPE model of which everything is known; `None`: something is not.
-fn bpe<'f>(reference: &Reference, model: &'f Value) -> Option<(Vocabulary<'f>, MergeList<'f>)> {
-    let is_unset = |name: &str| model[name].is_null() || model[name] == "" || model[name] == 0.0;
-    if !["dropout", "continuing_subword_prefix", "end_of_word_suffix"].iter().all(|name| is_unset(name)) {
-        return None;
-    }
-    let tokens = model["vocab"].as_object()?;
-    let mut vocabulary = Vocabulary::with_capacity_and_hasher(tokens.len(), Default::default());
-    for (token, id) in tokens {
-        vocabulary.insert(token, u32::try_from(id.as_u64()?).ok()?);
-    }
-    if vocabulary.len() != reference.get_vocab_size(false) {
-        return None;
-    }
-    let both = |merge: &'f Value| match merge {
-        Value::String(both) => both.split_once(' '),
-        merge => Some((merge[0].as_str()?, merge[1].as_str()?)),
-    };
-    let merges = model["merges"].as_array()?.iter().map(both).collect::<Option<Vec<_>>>()?;
-    Some((vocabulary, merges))
+/// Byte-pair encoding as a file has it.
+struct Bpe<'f> {
+    vocabulary: &'f Vocabulary<'f>,
+    merges: &'f [Merge<'f>],
 }
 
-fn merges(vocabulary: &Vocabulary, list: &[(&str, &str)]) -> Option<Merges> {
-    let mut whole = String::new();
-    let merge = |&(left, right): &(&str, &str)| {
-        whole.clear();
-        whole.extend([left, right]);
-        Some((*vocabulary.get(left)?, *vocabulary.get(right)?, *vocabulary.get(whole.as_str())?))
-    };
-    let merges = list.iter().map(merge).collect::<Option<Vec<_>>>()?;
-    Some(Merges::new(merges.into_iter()))
+impl Bpe<'_> {
+    /// The tokens that merges make.
+    fn made(&self) -> impl Iterator<Item = String> {
+        self.merges.iter().map(|(left, right)| [&**left, right].concat())
+    }
+
+    /// `None`: one is not in the vocabulary.
+    fn merges(&self) -> Option<Merges> {
+        let id = |token: &str| self.vocabulary.get(token).copied();
+        let merges = self.merges.iter().zip(self.made());
+        let merges = merges.map(|((left, right), made)| Some((id(left)?, id(right)?, id(&made)?)));
+        Some(Merges::new(merges.collect::<Option<Vec<_>>>()?.into_iter()))
+    }
+}
+
+/// Whether everything of a BPE model is known.
+fn is_plain(model: &Value) -> bool {
+    let is_unset = |name: &str| model[name].is_null() || model[name] == "" || model[name] == 0.0;
+    ["dropout", "continuing_subword_prefix", "end_of_word_suffix"].iter().all(|name| is_unset(name))
 }
 
 /// The character that stands for each byte in the vocabularies of byte-level tokenizers: visible ones for themselves,
@@ -626,24 +670,25 @@ fn byte_letters() -> [char; 256] {
 }
 
 impl ByteBpe {
-    fn new(reference: &Reference, model: &Value) -> Option<ByteBpe> {
-        let (vocabulary, list) = bpe(reference, model)?;
+    fn new(bpe: &Bpe, model: &Value) -> Option<ByteBpe> {
+        if !is_plain(model) {
+            return None;
+        }
         let letters = byte_letters();
         let mut ids = [0; 256];
         for (byte, letter) in letters.iter().enumerate() {
-            ids[byte] = *vocabulary.get(letter.to_string().as_str())?;
+            ids[byte] = *bpe.vocabulary.get(letter.to_string().as_str())?;
         }
         let mut bytes = [None; 512];
         letters.iter().zip(0..=255).for_each(|(&letter, byte)| bytes[letter as usize] = Some(byte));
         let of_letter = |letter: char| bytes.get(letter as usize).copied().flatten();
         let of_letters = |token: &str| token.chars().map(of_letter).collect::<Option<Vec<u8>>>();
         let whole = match model["ignore_merges"].as_bool()? {
-            true => vocabulary.iter().filter_map(|(token, &id)| Some((of_letters(token)?, id))).collect(),
-            false => HashMap::new(),
+            true => bpe.vocabulary.iter().filter_map(|(token, &id)| Some((of_letters(token)?, id))).collect(),
+            false => NumberMap::default(),
         };
-        let tokens =
-            list.iter().map(|(left, right)| of_letters(&[*left, *right].concat())).collect::<Option<Vec<_>>>()?;
-        Some(ByteBpe { merges: merges(&vocabulary, &list)?, ids, seams: ByteSeams::new(tokens.into_iter()), whole })
+        let tokens = bpe.made().map(|token| of_letters(&token)).collect::<Option<Vec<_>>>()?;
+        Some(ByteBpe { merges: bpe.merges()?, ids, seams: ByteSeams::new(tokens.into_iter()), whole })
     }
 
     fn encode(&self, word: &[u8], scratch: &mut merges::Scratch, ids: &mut Vec<u32>) {
@@ -665,12 +710,12 @@ fn byte_tokens(id: impl Fn(&str) -> Option<u32>) -> [Option<u32>; 256] {
 }
 
 impl LetterBpe {
-    fn new(reference: &Reference, model: &Value) -> Option<LetterBpe> {
-        let (vocabulary, list) = bpe(reference, model)?;
+    fn new(bpe: &Bpe, model: &Value) -> Option<LetterBpe> {
         // A word is not known as a whole where it may be a part of a longer one.
-        if model["ignore_merges"] != false {
+        if !is_plain(model) || model["ignore_merges"] != false {
             return None;
         }
+        let vocabulary = bpe.vocabulary;
         let bytes = match model["byte_fallback"].as_bool()? {
             true => {
                 let all: Vec<u32> =
@@ -680,7 +725,7 @@ impl LetterBpe {
             false => None,
         };
         let is_byte = |token: &str| token.len() == 6 && token.starts_with("<0x") && token.ends_with('>');
-        if list.iter().any(|(left, right)| is_byte(left) || is_byte(right)) {
+        if bpe.merges.iter().any(|(left, right)| is_byte(left) || is_byte(right)) {
             return None;
         }
         let unknown = match model["unk_token"].as_str() {
@@ -694,9 +739,9 @@ impl LetterBpe {
         let ids: NumberMap<u32, u32> =
             vocabulary.iter().filter_map(|(token, &id)| Some((letter(token)?, id))).collect();
         let known: Option<NumberSet<u32>> = bytes.is_none().then(|| ids.keys().copied().collect());
-        let tokens: Vec<String> = list.iter().map(|(left, right)| [*left, *right].concat()).collect();
+        let tokens: Vec<String> = bpe.made().collect();
         Some(LetterBpe {
-            merges: merges(&vocabulary, &list)?,
+            merges: bpe.merges()?,
             ids,
             bytes,
             unknown,

@@ -19,9 +19,9 @@ mod trie;
 mod unigram;
 mod window;
 
-use crate::tokenizer::special_tokens;
-use crate::{Error, definition};
+use crate::Error;
 use json::Json;
+pub(crate) use merges::NumberMap;
 use sentencepiece::SentencePiece;
 use special::Edge;
 use std::fmt::Display;
@@ -73,16 +73,13 @@ impl Tokens {
             _ => Error::io(path, &why),
         })?;
         let is_json = bytes.trim_ascii_start().starts_with(b"{");
-        let opened = if is_json { Tokens::json(path, &bytes) } else { Tokens::sentencepiece(path, &bytes) };
+        let opened = if is_json { Tokens::json(path, bytes) } else { Tokens::sentencepiece(path, &bytes) };
         opened.map_err(|why| Error::new(path, why.0))
     }
 
-    fn json(path: &Path, bytes: &[u8]) -> Result<Tokens, Failed> {
-        let mut reference = definition::read(bytes)?;
-        reference.with_padding(None);
-        reference.with_truncation(None).map_err(Failed::new)?;
-        let (before, behind) = special_tokens(&reference)?;
-        let json = Json::new(reference)?;
+    fn json(path: &Path, bytes: Vec<u8>) -> Result<Tokens, Failed> {
+        let json = Json::new(bytes)?;
+        let (before, behind) = json.around.clone();
         let id_max = before.iter().chain(&behind).copied().fold(json.id_max, u32::max);
         Ok(Tokens { kind: Kind::Json(Box::new(json)), path: path.to_path_buf(), before, behind, id_max })
     }
@@ -122,7 +119,7 @@ impl Tokens {
 
     fn edge(&self, token: Option<&str>, edge: Edge) -> Result<u32, Error> {
         let id = |token: &str| match &self.kind {
-            Kind::Json(json) => json.reference().token_to_id(token),
+            Kind::Json(json) => json.id(token),
             Kind::SentencePiece(model) => model.id(token),
         };
         let trained = match (&self.kind, edge) {
@@ -144,7 +141,7 @@ impl Tokens {
     /// Where an id is of no token.
     pub fn decode(&self, ids: &[u32]) -> Result<String, String> {
         match &self.kind {
-            Kind::Json(json) => json.reference().decode(ids, true).map_err(|why| why.to_string()),
+            Kind::Json(json) => json.decode(ids).map_err(|why| why.0),
             Kind::SentencePiece(model) => model.decode(ids).map_err(|why| why.0),
         }
     }
