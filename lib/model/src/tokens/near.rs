@@ -4,6 +4,16 @@
 /// Longer words have no [`Key`].
 const BYTES_MAX: usize = 16;
 
+/// The first bytes of a word, by their number.
+static FIRST: [u128; BYTES_MAX + 1] = {
+    let (mut first, mut length) = ([0; BYTES_MAX + 1], 1);
+    while length <= BYTES_MAX {
+        first[length] = first[length - 1] << 8 | 0xff;
+        length += 1;
+    }
+    first
+};
+
 /// More ids do not fit.
 const IDS_MAX: usize = 3;
 
@@ -44,8 +54,7 @@ impl Key {
                 bytes
             }
         };
-        let unused = 8 * (BYTES_MAX - length) as u32;
-        Some(Key { word: u128::from_le_bytes(bytes) << unused >> unused, length: length as u8 })
+        Some(Key { word: u128::from_le_bytes(bytes) & FIRST[length], length: length as u8 })
     }
 
     #[inline]
