@@ -54,6 +54,8 @@ pub struct Merges {
     /// By pair: a merge is at the place that its hash says or behind it, before the next place that is free. At least
     /// half of the places are.
     places: Vec<Merge>,
+    /// A bit for each of 16 hashes a merge: most pairs are none, and are seen not to be without a look at `places`.
+    seen: Vec<u64>,
     /// What becomes of a pair, by rank.
     ids: Vec<u32>,
 }
@@ -83,30 +85,44 @@ struct Symbol {
 pub struct Scratch {
     /// The symbols to merge, and what they became.
     pub ids: Vec<u32>,
-    ranks: Vec<u32>,
     symbols: Vec<Symbol>,
     waiting: Waiting,
+}
+
+#[inline]
+fn hash(left: u32, right: u32) -> u32 {
+    let pair = u64::from(left) << 32 | u64::from(right);
+    (pair.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
 impl Merges {
     /// From pairs and what becomes of them, in the order of their ranks. A pair that comes again has the later rank.
     pub fn new(merges: impl ExactSizeIterator<Item = (u32, u32, u32)>) -> Merges {
-        let places = (2 * merges.len()).next_power_of_two().max(2);
-        let mut all = Merges { places: vec![FREE; places], ids: Vec::with_capacity(merges.len()) };
+        let places = (2 * merges.len()).next_power_of_two().max(8);
+        let mut all =
+            Merges { places: vec![FREE; places], seen: vec![0; places / 8], ids: Vec::with_capacity(merges.len()) };
         for (rank, (left, right, id)) in (0..).zip(merges) {
-            let place = all.place(left, right);
+            let hash = hash(left, right);
+            let place = all.place(hash, left, right);
             all.places[place] = Merge { left, right, rank };
+            let (word, bit) = all.bit(hash);
+            all.seen[word] |= bit;
             all.ids.push(id);
         }
         all
     }
 
+    /// The word of `seen`, and the bit in it.
+    #[inline]
+    fn bit(&self, hash: u32) -> (usize, u64) {
+        (hash as usize >> 6 & (self.seen.len() - 1), 1 << (hash & 63))
+    }
+
     /// Where this pair is, or would be.
-    fn place(&self, left: u32, right: u32) -> usize {
+    #[inline]
+    fn place(&self, hash: u32, left: u32, right: u32) -> usize {
         let mask = self.places.len() - 1;
-        let pair = u64::from(left) << 32 | u64::from(right);
-        let hash = pair.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut place = (hash >> 32) as usize & mask;
+        let mut place = hash as usize & mask;
         loop {
             let found = &self.places[place];
             if (found.left == left && found.right == right) || found.rank == NEVER {
@@ -116,8 +132,14 @@ impl Merges {
         }
     }
 
+    #[inline]
     fn rank(&self, left: u32, right: u32) -> u32 {
-        self.places[self.place(left, right)].rank
+        let hash = hash(left, right);
+        let (word, bit) = self.bit(hash);
+        if self.seen[word] & bit == 0 {
+            return NEVER;
+        }
+        self.places[self.place(hash, left, right)].rank
     }
 
     /// Merges `scratch.ids`.
@@ -125,22 +147,34 @@ impl Merges {
         if scratch.ids.len() <= SHORT { self.apply_short(scratch) } else { self.apply_long(scratch) }
     }
 
-    fn apply_short(&self, Scratch { ids, ranks, .. }: &mut Scratch) {
-        ranks.clear();
-        ranks.extend(ids.windows(2).map(|pair| self.rank(pair[0], pair[1])));
-        while let Some((at, _)) =
-            ranks.iter().enumerate().min_by_key(|&(_, rank)| rank).filter(|&(_, &rank)| rank != NEVER)
-        {
-            ids[at] = self.ids[ranks[at] as usize];
-            ids.remove(at + 1);
-            ranks.remove(at);
-            if at > 0 {
-                ranks[at - 1] = self.rank(ids[at - 1], ids[at]);
+    /// Symbols stay where they are, each with the next one and the one before; a pair's rank is at its left symbol.
+    fn apply_short(&self, Scratch { ids, .. }: &mut Scratch) {
+        let (mut next, mut previous) = ([0_u8; SHORT + 1], [0_u8; SHORT + 1]);
+        let mut ranks = [NEVER; SHORT];
+        let count = ids.len();
+        for at in 0..count {
+            (next[at], previous[at + 1]) = (at as u8 + 1, at as u8);
+        }
+        ids.windows(2).zip(&mut ranks).for_each(|(pair, rank)| *rank = self.rank(pair[0], pair[1]));
+        loop {
+            let (mut at, mut least) = (0, NEVER);
+            for (place, &rank) in ranks[..count].iter().enumerate() {
+                (at, least) = if rank < least { (place, rank) } else { (at, least) };
             }
-            if at < ranks.len() {
-                ranks[at] = self.rank(ids[at], ids[at + 1]);
+            if least == NEVER {
+                break;
+            }
+            let merged = usize::from(next[at]);
+            let after = usize::from(next[merged]);
+            (ids[at], ids[merged], ranks[merged]) = (self.ids[least as usize], NEVER, NEVER);
+            (next[at], previous[after]) = (after as u8, at as u8);
+            ranks[at] = if after < count { self.rank(ids[at], ids[after]) } else { NEVER };
+            if at > 0 {
+                let before = usize::from(previous[at]);
+                ranks[before] = self.rank(ids[before], ids[at]);
             }
         }
+        ids.retain(|&id| id != NEVER);
     }
 
     /// Pairs of one rank are merged from left to right, then those of the next. A pair of a lower rank that comes up

@@ -20,6 +20,9 @@ const IDS_MAX: usize = 3;
 /// Lines of 64 bytes: 4 MB.
 const LINES: usize = 1 << 16;
 
+/// Bytes of a large page.
+const LARGE_PAGE: usize = 2 << 20;
+
 /// Parts of a line: a word, its ids, another word, its ids.
 const PARTS: usize = 4;
 
@@ -28,7 +31,7 @@ pub struct Near {
     /// A word is its bytes, the first lowest. Behind it are its ids in 32 bits each, then its length and the number of
     /// ids in 8 bits each. A length of 0: nothing.
     parts: Vec<u128>,
-    /// Parts before the first line, which begins where a line of the processor's memory does.
+    /// Parts before the first line, which begins where a large page does.
     before: usize,
 }
 
@@ -97,12 +100,26 @@ impl Ids {
 
 impl Near {
     pub fn new() -> Near {
-        // Zeros are not written: pages come when they are first used.
-        let parts = vec![0; PARTS * (LINES + 1)];
+        // Zeros are not written: memory comes when it is first used.
+        let parts = vec![0; PARTS * LINES + LARGE_PAGE / size_of::<u128>()];
         let address = parts.as_ptr().addr();
-        Near { before: (address.next_multiple_of(64) - address) / 16, parts }
+        let near = Near { before: (address.next_multiple_of(LARGE_PAGE) - address) / size_of::<u128>(), parts };
+        near.ask_for_large_pages();
+        near
     }
 
+    /// A look is anywhere in the table: with pages of 4 KB most would have to find their page first. Where there are
+    /// none, all is as it was.
+    fn ask_for_large_pages(&self) {
+        let lines = &self.parts[self.before..][..PARTS * LINES];
+        #[cfg(target_os = "linux")]
+        // SAFETY: the memory is ours, and stays what it is.
+        unsafe {
+            libc::madvise(lines.as_ptr().cast_mut().cast(), size_of_val(lines), libc::MADV_HUGEPAGE);
+        }
+    }
+
+    #[inline]
     fn place(&self, key: &Key) -> usize {
         self.before + PARTS * key.line()
     }
