@@ -112,6 +112,18 @@ def in_turn(sides, rounds=ROUNDS, prepare=lambda: None):
     return results
 
 
+def peak(command):
+    """The most memory that a command has resident, in MiB (its own, where getrusage would count the process that started it)."""
+    with open(os.devnull, "wb") as output:
+        process, most = subprocess.Popen(command, stdout=output), 0
+        while process.poll() is None:
+            with open(f"/proc/{process.pid}/status") as status:
+                most = max([most, *(int(line.split()[1]) for line in status if line.startswith("VmHWM"))])
+            time.sleep(0.002)
+        assert process.returncode == 0, command
+    return most / 1024
+
+
 def fastest_openblas(probe):
     """Runs this script again with the OPENBLAS_CORETYPE under which `probe`, a Python program, is fastest: a wheel's OpenBLAS may not know
     the processor, and what is set on the machine may be meant for an older one."""

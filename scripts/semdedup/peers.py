@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
 from checks import check, end, failures
-from measure import CORES, in_turn
+from measure import CORES, in_turn, peak
 
 import numpy as np
 import torch
@@ -119,18 +119,6 @@ def agree(ours, vectors, k, orders):
             what = f"{keep}, eps {eps}: SemDeDup removes {removed}, and {int(np.sum(differ))} rows differ"
             check(not np.any(differ & ~near), what)
     return clusters, distances, single
-
-
-def peak(command):
-    """The most memory that a command has resident, in MiB (its own, where getrusage would count the process that started it)."""
-    with open(os.devnull, "wb") as output:
-        process, most = subprocess.Popen(command, stdout=output), 0
-        while process.poll() is None:
-            with open(f"/proc/{process.pid}/status") as status:
-                most = max([most, *(int(line.split()[1]) for line in status if line.startswith("VmHWM"))])
-            time.sleep(0.002)
-        assert process.returncode == 0, command
-    return most / 1024
 
 
 def memory(ours, vectors):

@@ -1,10 +1,16 @@
-"""Speed of jsonl-tokenize beside Python's tokenizers, after the ids were compared: `bench.py PROGRAMS TOKENIZER... -- TEXTS.jsonl...`
+"""Speed of jsonl-tokenize beside Python's, after the ids were compared: `bench.py PROGRAMS TOKENIZER... -- TEXTS.jsonl...`
 
-Both use all cores. Theirs is `encode_batch_fast` alone on texts in memory; ours is the whole program: start, loading the tokenizer,
-reading the JSON, tokenizing, writing the array. A second ratio counts their loading (`from_file`) too, which matters where the texts
-are few. The least of three runs each, in turn; a ratio only where all ids are equal.
+All use all cores; the least of three runs each, in turn; a figure only where all ids are equal. Ours is the whole program: start, loading
+the tokenizer, reading the JSON, tokenizing, writing the array.
+
+tokenizers: `encode_batch_fast` alone, on 20 MB of texts in memory. A second ratio counts its loading (`from_file`) too, which matters where
+the texts are few.
+
+gigatoken, for the kinds that it knows: `encode_files` alone, on the whole last file, which it reads itself; the first call of a process, and
+the third, for which it has kept all words that it met. Peak memory beside it.
 """
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -13,10 +19,11 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
 import numpy as np
-from measure import in_turn
+from measure import in_turn, peak
 from tokenizers import Tokenizer
 
 BYTES = 20_000_000
+GIGATOKEN = ["gpt2.json", "llama3.json"]
 
 
 def main():
@@ -36,6 +43,36 @@ def main():
         for path in sys.argv[2:split]:
             if path.endswith(".json"):
                 measure(program, path, lines, size, documents, out)
+        size = os.path.getsize(sys.argv[-1])
+        print(f"\n{size / 1e6:.1f} MB of JSON Lines (MB/s, peak MB)\n{'':28} {'gigatoken 1st':>14} {'3rd call':>9} {'jsonl-tokenize':>20}")
+        for name in GIGATOKEN:
+            path = next(path for path in sys.argv[2:split] if Path(path).name == name)
+            against_gigatoken(program, path, sys.argv[-1], size, out)
+
+
+def against_gigatoken(program, path, documents, size, out):
+    third, memory = [], [0]
+    command = [program, "--tokenizer", path, "--no-special", documents]
+
+    def peer():
+        calls = Path(__file__).with_name("gigatoken_calls.py")
+        done = subprocess.run([sys.executable, calls, path, documents, f"{out}.theirs.npy"], capture_output=True, check=True, text=True)
+        first, _, last, peak = map(float, done.stdout.split())
+        third.append(last)
+        memory.append(peak)
+        return first
+
+    def own():
+        with open(out, "wb") as file:
+            subprocess.run(command, stdout=file, check=True)
+
+    sides = in_turn([("gigatoken", peer), ("jsonl-tokenize", own)])
+    theirs, ours = sides["gigatoken"], sides["jsonl-tokenize"]
+    if not np.array_equal(np.load(out), np.load(f"{out}.theirs.npy")):
+        sys.exit(f"{Path(path).name}: the ids differ")
+    rate = lambda seconds: size / seconds / 1e6
+    print(f"{Path(path).name:28} {rate(theirs.least):7.1f} +{theirs.spread:4.0%} {rate(min(third)):9.1f} {rate(ours.least):14.1f} +{ours.spread:4.0%}"
+          f"   {theirs.least / ours.least:.2f} times the first call; {max(memory):.0f} and {peak(command):.0f} MiB", flush=True)
 
 
 def measure(program, path, lines, size, documents, out):
