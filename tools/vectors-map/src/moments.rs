@@ -11,7 +11,12 @@ use pipe::crew::beside;
 use pipe::failure::Failure;
 
 /// Rows that go over the products together, from the second-level cache.
-const TOGETHER: usize = 32;
+const TOGETHER: usize = 64;
+
+/// Rows and columns of the products that stay in registers while rows go over them: six registers of the widest kind,
+/// twelve of half of it.
+const TALL: usize = 6;
+const WIDE: usize = 8;
 
 /// Sums over rows.
 pub struct Moments {
@@ -20,19 +25,22 @@ pub struct Moments {
     pub rows: u64,
     first: Vec<f64>,
     sums: Vec<f64>,
-    /// Row i from column i on.
-    products: Vec<Vec<f64>>,
+    /// Row by row, each of so many values; below the diagonal is nothing.
+    products: Vec<f64>,
+    stride: usize,
     differences: Vec<f64>,
 }
 
-/// The number of a row of the products, and the row from its diagonal on.
-type Line<'a> = (usize, &'a mut [f64]);
+/// [`TALL`] rows of the products, and the number of the first.
+type Band<'a> = (usize, &'a mut [f64]);
 
 impl Moments {
     /// Of no rows of so many values.
     pub fn new(dim: usize) -> Moments {
-        let products = (0..dim).map(|i| vec![0.0; dim - i]).collect();
-        Moments { dim, rows: 0, first: Vec::new(), sums: vec![0.0; dim], products, differences: Vec::new() }
+        // Rows of a power of two would take each other's places in the cache.
+        let stride = dim.next_multiple_of(TALL * WIDE) + WIDE;
+        let products = vec![0.0; dim.next_multiple_of(TALL) * stride];
+        Moments { dim, rows: 0, first: Vec::new(), sums: vec![0.0; dim], products, stride, differences: Vec::new() }
     }
 
     /// Adds rows, on several threads.
@@ -49,20 +57,20 @@ impl Moments {
         }
         self.rows += (rows.len() / dim) as u64;
         self.differences.clear();
-        for row in rows.chunks_exact(dim) {
-            self.differences.extend(row.iter().zip(&self.first).map(|(&value, first)| f64::from(value) - first));
+        self.differences.resize(rows.len() / dim * self.stride, 0.0);
+        for (row, to) in rows.chunks_exact(dim).zip(self.differences.chunks_exact_mut(self.stride)) {
+            to.iter_mut()
+                .zip(row.iter().zip(&self.first))
+                .for_each(|(to, (&value, first))| *to = f64::from(value) - first);
+            self.sums.iter_mut().zip(&*to).for_each(|(sum, value)| *sum += value);
         }
-        for row in self.differences.chunks_exact(dim) {
-            self.sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-        }
-        // Later entries are shorter: each thread gets some of every length.
-        let mut bands: Vec<Vec<Line>> = (0..threads.min(dim)).map(|_| Vec::new()).collect();
-        let count = bands.len();
-        for (i, line) in self.products.iter_mut().enumerate() {
-            bands[i % count].push((i, line));
-        }
-        let differences = &self.differences;
-        beside(bands.into_iter(), |mut band| add_products(&mut band, differences, dim), || ()).map(drop)
+        // Later rows are shorter: each thread gets some of every length.
+        let bands = self.products.chunks_exact_mut(TALL * self.stride).enumerate();
+        let mut shares: Vec<Vec<Band>> = (0..threads.min(bands.len())).map(|_| Vec::new()).collect();
+        let count = shares.len();
+        bands.for_each(|(i, band)| shares[i % count].push((i * TALL, band)));
+        let (differences, stride) = (&self.differences, self.stride);
+        beside(shares.into_iter(), |mut share| add_products(&mut share, differences, dim, stride), || ()).map(drop)
     }
 
     /// The mean of the rows.
@@ -76,7 +84,7 @@ impl Moments {
         let mut whole = vec![0.0; dim * dim];
         for i in 0..dim {
             for j in i..dim {
-                let covariance = self.products[i][j - i] - self.sums[i] * self.sums[j] / rows;
+                let covariance = self.products[i * self.stride + j] - self.sums[i] * self.sums[j] / rows;
                 (whole[i * dim + j], whole[j * dim + i]) = (covariance, covariance);
             }
         }
@@ -85,24 +93,28 @@ impl Moments {
 }
 
 /// Compiled once more for wider registers, with the same bits: an entry has its own chain of additions.
-fn add_products(band: &mut [Line], rows: &[f64], dim: usize) {
-    as_wide_as_can_be!(add_plainly(band: &mut [Line], rows: &[f64], dim: usize));
+fn add_products(bands: &mut [Band], rows: &[f64], dim: usize, stride: usize) {
+    as_wide_as_can_be!(add_plainly(bands: &mut [Band], rows: &[f64], dim: usize, stride: usize));
 }
 
 #[inline(always)]
-fn add_plainly(band: &mut [Line], rows: &[f64], dim: usize) {
-    for some in rows.chunks(TOGETHER * dim) {
-        for (i, line) in &mut *band {
-            let mut fours = some.chunks_exact(4 * dim);
-            for four in &mut fours {
-                let [a, b, c, d] = [0, 1, 2, 3].map(|row| &four[row * dim + *i..][..dim - *i]);
-                for (j, sum) in line.iter_mut().enumerate() {
-                    *sum = (((*sum + a[0] * a[j]) + b[0] * b[j]) + c[0] * c[j]) + d[0] * d[j];
+fn add_plainly(bands: &mut [Band], rows: &[f64], dim: usize, stride: usize) {
+    for some in rows.chunks(TOGETHER * stride) {
+        for (i, band) in &mut *bands {
+            for j in (*i / WIDE * WIDE..dim).step_by(WIDE) {
+                let mut tile = [[0.0; WIDE]; TALL];
+                for (line, row) in tile.iter_mut().zip(band.chunks_exact(stride)) {
+                    line.copy_from_slice(&row[j..j + WIDE]);
                 }
-            }
-            for row in fours.remainder().chunks_exact(dim) {
-                let row = &row[*i..];
-                line.iter_mut().zip(row).for_each(|(sum, value)| *sum += row[0] * value);
+                for row in some.chunks_exact(stride) {
+                    let (left, right) = (&row[*i..*i + TALL], &row[j..j + WIDE]);
+                    for (line, left) in tile.iter_mut().zip(left) {
+                        line.iter_mut().zip(right).for_each(|(sum, right)| *sum += left * right);
+                    }
+                }
+                for (line, row) in tile.iter().zip(band.chunks_exact_mut(stride)) {
+                    row[j..j + WIDE].copy_from_slice(line);
+                }
             }
         }
     }
