@@ -93,11 +93,14 @@ def heed(load, when):
     return said
 
 
-def in_turn(sides, rounds=ROUNDS, prepare=lambda: None):
-    """Runs the sides in turn, `rounds` times each: a name and something to call, which may give its own seconds. A Side for each name."""
-    with Load() as load:
-        time.sleep(WATCHED)
-    said = {heed(load, "before the first run")}
+def in_turn(sides, rounds=ROUNDS, prepare=lambda: None, watched=WATCHED):
+    """Runs the sides in turn, `rounds` times each: a name and something to call, which may give its own seconds. A Side for each name. Before
+    that the processors are watched for so many seconds."""
+    said = set()
+    if watched:
+        with Load() as load:
+            time.sleep(watched)
+        said.add(heed(load, "before the first run"))
     results = {name: Side() for name, _ in sides}
     for _ in range(rounds):
         for name, run in sides:

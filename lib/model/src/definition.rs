@@ -2,7 +2,7 @@
 //! the decoder, and where a template names what is not there, takes memory for every number up to the largest id, and
 //! of two tokens of one id decodes now to the one and now to the other.
 
-use crate::tokens::NumberMap;
+use crate::numbers::NumberMap;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;

@@ -19,6 +19,7 @@ pub mod folder;
 pub mod hash;
 pub mod head;
 mod json;
+mod numbers;
 mod patterns;
 pub mod pooling;
 pub mod tokenizer;

@@ -8,7 +8,7 @@
 use super::Failed;
 use super::letters::Letters;
 use super::memo::{self, KEY_MAX};
-use super::merges::{self, Merges, NumberMap, NumberSet};
+use super::merges::{self, Merges};
 use super::near::Ids;
 use super::normalize::{Remembered, STRETCH_MAX, Step};
 use super::seams::{ByteSeams, LetterSeams};
@@ -17,6 +17,7 @@ use super::trie::Trie;
 use super::unigram::{self, Sums, Unigram};
 use super::window::{self, Starts};
 use crate::definition::{self, Definition, Merge, Vocabulary};
+use crate::numbers::{NumberMap, NumberSet};
 use crate::patterns::Patterns;
 use crate::tokenizer::special_tokens;
 use aho_corasick::{AhoCorasick, MatchKind};

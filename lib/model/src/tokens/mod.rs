@@ -21,7 +21,6 @@ mod window;
 
 use crate::Error;
 use json::Json;
-pub(crate) use merges::NumberMap;
 use sentencepiece::SentencePiece;
 use special::Edge;
 use std::fmt::Display;

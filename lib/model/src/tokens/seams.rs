@@ -4,7 +4,7 @@
 //! Merges on the two sides of such a place never meet, so the ids of the whole are those of the parts one after the
 //! other. Texts that no pre-tokenizer cuts are cut here into words, and giant words into small ones.
 
-use super::merges::NumberSet;
+use crate::numbers::NumberSet;
 
 /// Letters that have a row and a column of their own: ASCII and `▁`.
 const FEW: usize = 129;
