@@ -19,24 +19,24 @@ const ID_MAX: u64 = (1 << 24) - 1;
 /// # Errors
 /// What is wrong with the file.
 pub(crate) fn read(bytes: &[u8]) -> Result<Tokenizer, String> {
-    Definition::new(bytes)?;
-    Tokenizer::from_bytes(bytes).map_err(|why| why.to_string())
+    Definition::new(bytes)?.whole()
 }
 
 type Fields<'f> = BTreeMap<String, &'f RawValue>;
 
 /// The ids of tokens.
-pub(crate) type Vocabulary<'f> = NumberMap<Cow<'f, str>, u32>;
+pub(crate) type Vocabulary<'d> = NumberMap<&'d str, u32>;
 
 /// Two tokens that become one, in the order of the list.
 pub(crate) type Merge<'f> = (Cow<'f, str>, Cow<'f, str>);
 
 /// A file that was looked through.
 pub(crate) struct Definition<'f> {
+    bytes: &'f [u8],
     file: Fields<'f>,
     model: Fields<'f>,
     /// Empty where the model has no map of tokens.
-    pub(crate) vocabulary: Vocabulary<'f>,
+    tokens: Vec<(Cow<'f, str>, u64)>,
     added: Vec<Value>,
 }
 
@@ -58,13 +58,25 @@ impl<'f> Definition<'f> {
         // Of another kind than an object it is the reference's to refuse.
         let model = file.get("model").and_then(|part| serde_json::from_str::<Fields>(part.get()).ok());
         let model = model.unwrap_or_default();
-        let mut vocabulary = Vocabulary::default();
+        let mut tokens = Vec::new();
         if let Some(part) = model.get("vocab").filter(|part| part.get().starts_with('{')) {
-            let tokens = parse::<Tokens>("model.vocab: ", part.get().as_bytes())?.0;
+            tokens = parse::<Tokens>("model.vocab: ", part.get().as_bytes())?.0;
             check_ids("model.vocab", tokens.iter().map(|&(_, id)| id).collect())?;
-            vocabulary = tokens.into_iter().map(|(token, id)| (token, id as u32)).collect();
         }
-        Ok(Definition { file, model, vocabulary, added })
+        Ok(Definition { bytes, file, model, tokens, added })
+    }
+
+    /// The reference.
+    ///
+    /// # Errors
+    /// What it says.
+    pub(crate) fn whole(&self) -> Result<Tokenizer, String> {
+        Tokenizer::from_bytes(self.bytes).map_err(|why| why.to_string())
+    }
+
+    /// The model's own tokens. Of a token that comes twice, the last id counts.
+    pub(crate) fn vocabulary(&self) -> Vocabulary<'_> {
+        self.tokens.iter().map(|(token, id)| (&**token, *id as u32)).collect()
     }
 
     /// The reference without the tokens and merges of its model, which take most of the time to read, and the merges;
@@ -92,13 +104,13 @@ impl<'f> Definition<'f> {
 
     /// The added tokens by the ids that the reference gives them, which need not be those in the file: the model's own,
     /// and then the next ones.
-    pub(crate) fn added(&self) -> Vec<Value> {
+    pub(crate) fn added(&self, vocabulary: &Vocabulary) -> Vec<Value> {
         let mut ids = NumberMap::<&str, usize>::default();
         let mut all = BTreeMap::new();
         for token in &self.added {
             let Some(content) = token["content"].as_str().filter(|content| !content.is_empty()) else { continue };
-            let next = self.vocabulary.len() + ids.len();
-            let id = match self.vocabulary.get(content) {
+            let next = vocabulary.len() + ids.len();
+            let id = match vocabulary.get(content) {
                 Some(&id) => id as usize,
                 None => *ids.entry(content).or_insert(next),
             };
@@ -111,8 +123,9 @@ impl<'f> Definition<'f> {
 
     /// The id of a token, added or not.
     pub(crate) fn id(&self, token: &str) -> Option<u32> {
-        let added = self.added().into_iter().find(|added| added["content"] == token);
-        added.and_then(|added| Some(added["id"].as_u64()? as u32)).or_else(|| self.vocabulary.get(token).copied())
+        let vocabulary = self.vocabulary();
+        let added = self.added(&vocabulary).into_iter().find(|added| added["content"] == token);
+        added.and_then(|added| Some(added["id"].as_u64()? as u32)).or_else(|| vocabulary.get(token).copied())
     }
 }
 
@@ -268,7 +281,11 @@ mod tests {
             let file = [&FILE[..start], "[", &list.join(","), "]", &FILE[end..]].concat();
             let reference = serde_json::to_value(read(file.as_bytes()).unwrap()).unwrap();
             let definition = Definition::new(file.as_bytes()).unwrap();
-            assert_eq!(Value::Array(definition.added()), reference["added_tokens"], "{added:?}");
+            assert_eq!(
+                Value::Array(definition.added(&definition.vocabulary())),
+                reference["added_tokens"],
+                "{added:?}"
+            );
             let whole = read(file.as_bytes()).unwrap();
             for token in ["<s>", "<t>", "<u>", "a", "b", "c", ""] {
                 assert_eq!(definition.id(token), whole.token_to_id(token), "{added:?} {token:?}");

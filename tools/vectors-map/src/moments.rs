@@ -56,7 +56,7 @@ impl Moments {
             self.first = rows.iter().take(dim).map(|&value| f64::from(value)).collect();
         }
         self.rows += (rows.len() / dim) as u64;
-        self.differences.clear();
+        // What is behind the values of a row stays 0.
         self.differences.resize(rows.len() / dim * self.stride, 0.0);
         for (row, to) in rows.chunks_exact(dim).zip(self.differences.chunks_exact_mut(self.stride)) {
             to.iter_mut()

@@ -29,6 +29,7 @@ const SPACE: char = '\u{2581}';
 
 /// What is done to texts.
 pub struct Json {
+    /// The file, for the reference; empty where that is there from the start.
     bytes: Vec<u8>,
     /// The whole of it, once it is needed.
     reference: OnceLock<Reference>,
@@ -152,30 +153,36 @@ impl Json {
     pub fn new(bytes: Vec<u8>) -> Result<Json, Failed> {
         let definition = Definition::new(&bytes)?;
         if let Some((rest, merges)) = definition.without_vocabulary() {
-            let bpe = Bpe { vocabulary: &definition.vocabulary, merges: &merges };
-            let around = special_tokens(&rest)?;
+            let vocabulary = definition.vocabulary();
+            let tokens = definition.added(&vocabulary);
             let file = serde_json::to_value(&rest).map_err(Failed::new)?;
-            let tokens = definition.added();
-            let vocabulary = definition.vocabulary.values().copied();
-            if let Some(plan) = plan(&file, Some(&bpe)).filter(|plan| plan.goes_with(&tokens)) {
-                let (patterns, id_max) = (Patterns::of(&rest), vocabulary.fold(0, u32::max).max(id_max(&tokens)));
-                let added = added(&tokens)?;
-                return Ok(Json { bytes, reference: OnceLock::new(), patterns, added, plan, id_max, around });
+            let plan = plan(&file, Some(&Bpe::new(&vocabulary, &merges)));
+            if let Some(plan) = plan.filter(|plan| plan.goes_with(&tokens)) {
+                let last = vocabulary.values().copied().max().unwrap_or(0);
+                let json = Json::by(plan, &rest, &tokens, last)?;
+                return Ok(Json { bytes, ..json });
             }
         }
-        let reference = whole(&bytes)?;
+        let mut reference = definition.whole()?;
+        neither_cut_nor_fill(&mut reference)?;
         // As the reference understood it: with every field, and nothing twice.
         let file = serde_json::to_value(&reference).map_err(Failed::new)?;
         let tokens = file["added_tokens"].as_array().map(Vec::as_slice).unwrap_or_default();
         let plan = plan(&file, None).filter(|plan| plan.goes_with(tokens)).unwrap_or(Plan::Whole);
+        let json = Json::by(plan, &reference, tokens, vocabulary_max(&file["model"]["vocab"]))?;
+        Ok(Json { reference: reference.into(), ..json })
+    }
+
+    /// By a plan, with what the reference says of all but the model, its added tokens, and the largest id of its model.
+    fn by(plan: Plan, reference: &Reference, tokens: &[Value], last: u32) -> Result<Json, Failed> {
         Ok(Json {
-            bytes,
-            patterns: Patterns::of(&reference),
+            bytes: Vec::new(),
+            reference: OnceLock::new(),
+            patterns: Patterns::of(reference),
             added: added(tokens)?,
             plan,
-            id_max: vocabulary_max(&file["model"]["vocab"]).max(id_max(tokens)),
-            around: special_tokens(&reference)?,
-            reference: reference.into(),
+            id_max: last.max(id_max(tokens)),
+            around: special_tokens(reference)?,
         })
     }
 
@@ -188,7 +195,8 @@ impl Json {
         if let Some(reference) = self.reference.get() {
             return Ok(reference);
         }
-        let whole = whole(&self.bytes)?;
+        let mut whole = definition::read(&self.bytes)?;
+        neither_cut_nor_fill(&mut whole)?;
         Ok(self.reference.get_or_init(|| whole))
     }
 
@@ -292,25 +300,13 @@ impl Json {
             }
             false => self.encode_by_reference(word, ids),
         };
-        if word.len() > KEY_MAX {
-            return encode(ids);
-        }
-        if memory.memo.append(rest.as_bytes(), length, ids) {
-            return Ok(());
-        }
-        let start = ids.len();
-        encode(ids)?;
-        memory.memo.insert(word.as_bytes(), &ids[start..]);
-        Ok(())
+        memory.memo.append_or(rest.as_bytes(), length, ids, encode)
     }
 }
 
-/// The reference, which neither cuts nor fills up.
-fn whole(bytes: &[u8]) -> Result<Reference, Failed> {
-    let mut reference = definition::read(bytes)?;
+fn neither_cut_nor_fill(reference: &mut Reference) -> Result<(), Failed> {
     reference.with_padding(None);
-    reference.with_truncation(None).map_err(Failed::new)?;
-    Ok(reference)
+    reference.with_truncation(None).map_err(Failed::new).map(drop)
 }
 
 /// The largest id of a vocabulary, which is a map or a list.
@@ -574,10 +570,9 @@ impl<'t> Take<'t> for Encoding<'_> {
         if length > KEY_MAX {
             return model.encode_long(&rest[..length], memory, ids);
         }
-        if memory.memo.append(rest.as_bytes(), length, ids) {
-            return Ok(());
-        }
-        model.encode_new(&rest[..length], memory, ids)
+        let Memory { memo, merges, unigram, .. } = &mut **memory;
+        let encode = |ids: &mut Vec<u32>| model.encode_new(&rest[..length], merges, unigram, ids);
+        memo.append_or(rest.as_bytes(), length, ids, encode)
     }
 
     #[inline]
@@ -595,14 +590,18 @@ impl<'t> Take<'t> for Encoding<'_> {
 impl Model {
     /// Appends the ids of a word that is not remembered.
     #[cold]
-    fn encode_new(&self, word: &str, memory: &mut Memory, ids: &mut Vec<u32>) -> Result<(), Failed> {
-        let start = ids.len();
+    fn encode_new(
+        &self,
+        word: &str,
+        merges: &mut merges::Scratch,
+        unigram: &mut unigram::Scratch,
+        ids: &mut Vec<u32>,
+    ) -> Result<(), Failed> {
         match self {
-            Model::Bytes(bpe) => bpe.encode(word.as_bytes(), &mut memory.merges, ids),
-            Model::Letters(bpe) => bpe.encode_parts(word, &mut memory.merges, ids),
-            Model::Unigram(unigram) => unigram.encode(word, &mut memory.unigram, ids)?,
+            Model::Bytes(bpe) => bpe.encode(word.as_bytes(), merges, ids),
+            Model::Letters(bpe) => bpe.encode_parts(word, merges, ids),
+            Model::Unigram(model) => model.encode(word, unigram, ids)?,
         }
-        memory.memo.insert(word.as_bytes(), &ids[start..]);
         Ok(())
     }
 
@@ -614,17 +613,11 @@ impl Model {
             }
             Model::Unigram(unigram) => unigram.encode(word, &mut memory.unigram, ids),
             Model::Letters(bpe) => bpe.seams.split(word, |part| {
-                if part.len() > KEY_MAX {
-                    bpe.encode(part, &mut memory.merges, ids);
-                    return Ok(());
-                }
-                if memory.memo.append(part.as_bytes(), part.len(), ids) {
-                    return Ok(());
-                }
-                let start = ids.len();
-                bpe.encode(part, &mut memory.merges, ids);
-                memory.memo.insert(part.as_bytes(), &ids[start..]);
-                Ok(())
+                let Memory { memo, merges, .. } = memory;
+                memo.append_or(part.as_bytes(), part.len(), ids, |ids| {
+                    bpe.encode(part, merges, ids);
+                    Ok(())
+                })
             }),
         }
     }
@@ -634,19 +627,21 @@ impl Model {
 struct Bpe<'f> {
     vocabulary: &'f Vocabulary<'f>,
     merges: &'f [Merge<'f>],
+    /// The tokens that merges make.
+    made: Vec<String>,
 }
 
-impl Bpe<'_> {
-    /// The tokens that merges make.
-    fn made(&self) -> impl Iterator<Item = String> {
-        self.merges.iter().map(|(left, right)| [&**left, right].concat())
+impl<'f> Bpe<'f> {
+    fn new(vocabulary: &'f Vocabulary<'f>, merges: &'f [Merge<'f>]) -> Bpe<'f> {
+        let made = merges.iter().map(|(left, right)| [&**left, right].concat()).collect();
+        Bpe { vocabulary, merges, made }
     }
 
     /// `None`: one is not in the vocabulary.
     fn merges(&self) -> Option<Merges> {
         let id = |token: &str| self.vocabulary.get(token).copied();
-        let merges = self.merges.iter().zip(self.made());
-        let merges = merges.map(|((left, right), made)| Some((id(left)?, id(right)?, id(&made)?)));
+        let merges = self.merges.iter().zip(&self.made);
+        let merges = merges.map(|((left, right), made)| Some((id(left)?, id(right)?, id(made)?)));
         Some(Merges::new(merges.collect::<Option<Vec<_>>>()?.into_iter()))
     }
 }
@@ -688,7 +683,7 @@ impl ByteBpe {
             true => bpe.vocabulary.iter().filter_map(|(token, &id)| Some((of_letters(token)?, id))).collect(),
             false => NumberMap::default(),
         };
-        let tokens = bpe.made().map(|token| of_letters(&token)).collect::<Option<Vec<_>>>()?;
+        let tokens = bpe.made.iter().map(|token| of_letters(token)).collect::<Option<Vec<_>>>()?;
         Some(ByteBpe { merges: bpe.merges()?, ids, seams: ByteSeams::new(tokens.into_iter()), whole })
     }
 
@@ -740,14 +735,13 @@ impl LetterBpe {
         let ids: NumberMap<u32, u32> =
             vocabulary.iter().filter_map(|(token, &id)| Some((letter(token)?, id))).collect();
         let known: Option<NumberSet<u32>> = bytes.is_none().then(|| ids.keys().copied().collect());
-        let tokens: Vec<String> = bpe.made().collect();
         Some(LetterBpe {
             merges: bpe.merges()?,
             ids,
             bytes,
             unknown,
             fuses_unknown: model["fuse_unk"].as_bool()?,
-            seams: LetterSeams::new(tokens.iter().map(String::as_str), known),
+            seams: LetterSeams::new(bpe.made.iter().map(String::as_str), known),
         })
     }
 

@@ -1,6 +1,7 @@
 //! Words that were tokenized before, with their ids. A tokenizer's ids of a word depend on the word alone, so what is
 //! remembered is exact; what is forgotten is computed again.
 
+use super::Failed;
 use super::near::{Ids, Key, Near};
 use super::window::{self, Starts};
 use xxhash_rust::xxh3::xxh3_64;
@@ -88,13 +89,40 @@ impl Words {
         }
     }
 
+    /// Appends the ids of the word of so many bytes that the text begins with: those that are remembered, or those that
+    /// `encode` appends, which are remembered then unless the word is long.
+    ///
+    /// # Errors
+    /// Those of `encode`.
+    pub fn append_or(
+        &mut self,
+        text: &[u8],
+        length: usize,
+        ids: &mut Vec<u32>,
+        encode: impl FnOnce(&mut Vec<u32>) -> Result<(), Failed>,
+    ) -> Result<(), Failed> {
+        if length > KEY_MAX {
+            return encode(ids);
+        }
+        if self.append(text, length, ids) {
+            return Ok(());
+        }
+        let start = ids.len();
+        encode(ids)?;
+        self.insert(&text[..length], &ids[start..]);
+        Ok(())
+    }
+
     /// Appends the ids of the word of so many bytes, [`KEY_MAX`] at the most, that the text begins with; false: it is
     /// not remembered.
-    pub fn append(&self, text: &[u8], length: usize, ids: &mut Vec<u32>) -> bool {
+    fn append(&self, text: &[u8], length: usize, ids: &mut Vec<u32>) -> bool {
         if let Some(key) = Key::new(text, length) {
             let near = self.near.get(&key);
-            if near == Ids::NONE || near.append(ids) {
-                return near != Ids::NONE;
+            if near == Ids::NONE {
+                return false;
+            }
+            if near.append(ids) {
+                return true;
             }
         }
         let far = self.far.get(&text[..length]);
@@ -102,7 +130,7 @@ impl Words {
     }
 
     /// Remembers the ids of a word that is not there.
-    pub fn insert(&mut self, word: &[u8], ids: &[u32]) {
+    fn insert(&mut self, word: &[u8], ids: &[u32]) {
         if !Key::new(word, word.len()).is_some_and(|key| self.near.insert(key, ids)) {
             self.far.insert(word, ids);
         }
