@@ -94,6 +94,7 @@ impl Words {
     ///
     /// # Errors
     /// Those of `encode`.
+    #[inline(never)]
     pub fn append_or(
         &mut self,
         text: &[u8],
